@@ -1,0 +1,109 @@
+#!/usr/bin/env node
+// Brings a fresh clone, or a changed one, to where `weft` can be run, tested, measured or packed; repeats nothing that is up to date.
+//
+//   node setup.mjs --for start|test|bench|build|pack
+//   node setup.mjs --only native|wasm|typescript|bench
+//
+// Exit status: 0 ready, 1 wrong usage, 2 something is missing or a step failed. All progress goes to stderr.
+import { bench, native, typescript, wasm } from './setup/builds.mjs';
+import { withLock } from './setup/lock.mjs';
+import * as packages from './setup/packages.mjs';
+import { SetupError, say, shownStep } from './setup/process.mjs';
+import { nodeLack, rootLack, tunLack } from './setup/requirements.mjs';
+import { dropStamp, isFresh, writeStamp } from './setup/stamps.mjs';
+
+const builds = { native, wasm, typescript, bench };
+
+const purposes = {
+  start: ['native', 'wasm', 'typescript'],
+  test: ['native', 'wasm', 'typescript'],
+  bench: ['native', 'wasm', 'typescript', 'bench'],
+  build: ['native', 'wasm', 'typescript'],
+  pack: ['native', 'wasm', 'typescript'],
+};
+
+function parseArguments(args) {
+  const [flag, word] = args;
+  if (args.length === 2 && flag === '--for' && word in purposes) return { purpose: word, steps: purposes[word] };
+  if (args.length === 2 && flag === '--only' && word in builds) return { purpose: 'build', steps: [word], only: true };
+  say(`usage: node setup.mjs --for ${Object.keys(purposes).join('|')} or --only ${Object.keys(builds).join('|')}`);
+  process.exit(1);
+}
+
+const isStale = (name) => !isFresh(name, builds[name].hash(), builds[name].outputs());
+
+/** Everything that is missing is said at once, and before anything long begins. `coming`: Debian packages about to be installed. */
+function refuseWhatCannotWork(purpose, steps, coming) {
+  const lacks = [nodeLack()];
+  if (purpose === 'start') {
+    const lack = rootLack() ?? tunLack();
+    if (lack) {
+      lacks.push(
+        `${lack} Without it these still work: "npm run build", "npx weft check CONFIG.yaml", "npm test -- unit golden fuzz package".`,
+      );
+    }
+  }
+  if (purpose !== 'pack') for (const name of steps) if (isStale(name)) lacks.push(...builds[name].lacks(coming));
+  const said = lacks.filter((lack) => lack !== null);
+  if (said.length > 0) throw new SetupError(said.join('\nset-up: '));
+}
+
+async function provideDebianPackages(names) {
+  if (names.length === 0) return 0;
+  await shownStep(`Debian packages ${names.join(' ')}`, () => packages.installDebianPackages(names));
+  return 1;
+}
+
+async function provideNpmPackages() {
+  if (packages.npmPackagesFresh()) return 0;
+  await shownStep('npm packages (npm ci)', packages.installNpmPackages);
+  return 1;
+}
+
+async function provideRustComponents(purpose) {
+  const names = purpose === 'test' ? packages.missingRustComponents() : [];
+  if (names.length === 0) return 0;
+  await shownStep(`Rust components ${names.join(' ')}`, () => packages.installRustComponents(names));
+  return 1;
+}
+
+async function provideBuild(name, purpose) {
+  const build = builds[name];
+  const hash = build.hash();
+  if (isFresh(name, hash, build.outputs())) return 0;
+  const lacks = build.lacks([]);
+  if (lacks.length > 0) {
+    if (purpose !== 'pack') throw new SetupError(lacks.join('\nset-up: '));
+    say(`packing without the ${build.title.replace(/ \(.*/, '')}: ${lacks.join(' ')}`);
+    return 0;
+  }
+  dropStamp(name);
+  await shownStep(build.title, build.make);
+  writeStamp(name, hash);
+  return 1;
+}
+
+async function provideAll({ purpose, steps, only }) {
+  const since = Date.now();
+  let done = 0;
+  if (!only) {
+    const missing = packages.missingDebianPackages(purpose);
+    const coming = missing.length > 0 && packages.canInstallDebianPackages(missing, purpose) ? missing : [];
+    refuseWhatCannotWork(purpose, steps, coming);
+    done += await provideDebianPackages(coming);
+    done += await provideNpmPackages();
+    done += await provideRustComponents(purpose);
+  }
+  for (const name of steps) done += await provideBuild(name, purpose);
+  const time = `${((Date.now() - since) / 1000).toFixed(1)} s`;
+  say(done === 0 ? `everything is up to date (${time})` : `ready in ${time}`);
+}
+
+const wanted = parseArguments(process.argv.slice(2));
+try {
+  await withLock(() => provideAll(wanted));
+} catch (error) {
+  if (!(error instanceof SetupError)) throw error;
+  say(error.message);
+  process.exit(2);
+}

@@ -1,0 +1,101 @@
+// Packages from outside: Debian's for the tools that the lab and the tests call, npm's for the program itself.
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { hasCommand, outputOf, run, SetupError, say } from './process.mjs';
+import { isRoot } from './requirements.mjs';
+import { root } from './stamps.mjs';
+
+// Debian package -> a command that proves it on systems without dpkg.
+const FOR_START = { iproute2: 'ip', 'iputils-ping': 'ping', iperf3: 'iperf3', ethtool: 'ethtool' };
+const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', 'python3-scapy': 'scapy' };
+
+const byPurpose = { start: FOR_START, bench: FOR_START, test: { ...FOR_START, ...FOR_TEST } };
+
+// `${...}` is dpkg-query's own syntax.
+const isInstalled = (name) =>
+  // biome-ignore lint/suspicious/noTemplateCurlyInString: not a JavaScript template
+  outputOf('dpkg-query', ['--show', '--showformat=${db:Status-Status}', name]) === 'installed';
+
+/** Names of the packages for `purpose` that this machine lacks. */
+export function missingDebianPackages(purpose) {
+  if (!(purpose in byPurpose)) return [];
+  const byDpkg = hasCommand('dpkg-query');
+  const missing = Object.entries(byPurpose[purpose])
+    .filter(([name, command]) => !(byDpkg ? isInstalled(name) : hasCommand(command)))
+    .map(([name]) => name);
+  // Any C compiler links the addon; only where there is none is one installed.
+  return hasCommand('cc') ? missing : ['g++', ...missing];
+}
+
+/** True when `names` can be installed from here; otherwise says in one sentence what to do by hand. */
+export function canInstallDebianPackages(names, purpose) {
+  const list = names.join(' ');
+  if (!hasCommand('apt-get')) {
+    say(`this is not a Debian system, so install what these packages hold by its own means: ${list}.`);
+    return false;
+  }
+  if (!isRoot()) {
+    say(`without root these packages are not installed, and what uses them in "${purpose}" is left out: ${list}.`);
+    return false;
+  }
+  return true;
+}
+
+export async function installDebianPackages(names) {
+  const env = { DEBIAN_FRONTEND: 'noninteractive' };
+  const wait = ['-o', 'DPkg::Lock::Timeout=120'];
+  const install = () => run('apt-get', [...wait, 'install', '--yes', '--no-install-recommends', ...names], { env });
+  try {
+    await install();
+  } catch {
+    // No package lists yet, or older than the mirror's: only now are they worth fetching.
+    await run('apt-get', [...wait, 'update'], { env });
+    await install();
+  }
+}
+
+const readJson = (path) => JSON.parse(readFileSync(path, 'utf8'));
+
+const sameNames = (a = {}, b = {}) =>
+  Object.keys(a).length === Object.keys(b).length && Object.entries(a).every(([name, range]) => b[name] === range);
+
+/** True when node_modules holds exactly what package-lock.json asks for (packages for other platforms may be absent). */
+export function npmPackagesFresh() {
+  const installedPath = join(root, 'node_modules/.package-lock.json');
+  if (!existsSync(installedPath)) return false;
+  const locked = readJson(join(root, 'package-lock.json')).packages;
+  const installed = readJson(installedPath).packages;
+  for (const [path, entry] of Object.entries(locked)) {
+    if (path === '') continue;
+    const have = installed[path];
+    if (have ? have.version !== entry.version || have.integrity !== entry.integrity : !entry.optional) return false;
+  }
+  return Object.keys(installed).every((path) => path in locked);
+}
+
+export async function installNpmPackages() {
+  const manifest = readJson(join(root, 'package.json'));
+  const locked = readJson(join(root, 'package-lock.json')).packages[''];
+  for (const kind of ['dependencies', 'devDependencies']) {
+    if (!sameNames(manifest[kind], locked[kind])) {
+      throw new SetupError(
+        `package.json and package-lock.json disagree about ${kind}: run "npm install" and commit both.`,
+      );
+    }
+  }
+  await run('npm', ['ci', '--no-audit', '--no-fund']);
+}
+
+/** rustfmt and clippy are apart from the compiler in rustup's minimal profile. */
+export function missingRustComponents() {
+  return ['rustfmt', 'clippy'].filter(
+    (name) => outputOf('cargo', [name === 'rustfmt' ? 'fmt' : name, '--version']) === null,
+  );
+}
+
+export async function installRustComponents(names) {
+  if (!hasCommand('rustup')) {
+    throw new SetupError(`cargo has no ${names.join(' and no ')}: install them with your system's package manager.`);
+  }
+  await run('rustup', ['component', 'add', ...names]);
+}

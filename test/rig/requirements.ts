@@ -1,0 +1,56 @@
+// What a test needs of the machine. A test that cannot run here is skipped, never silently: the reason stands in its suite's name
+// and in the report at the end of the run.
+import { spawnSync } from 'node:child_process';
+import { closeSync, constants, existsSync, openSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { describe } from 'vitest';
+
+const hasCommand = (name: string) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
+
+function tunOpens(): boolean {
+  try {
+    closeSync(openSync('/dev/net/tun', constants.O_RDWR));
+    return true;
+  } catch {
+    return false;
+  }
+}
+
+const built = (path: string) => existsSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)));
+
+const needs = {
+  root: { isMet: () => process.getuid?.() === 0, lack: 'root' },
+  tun: { isMet: tunOpens, lack: 'a usable /dev/net/tun' },
+  addon: { isMet: () => built('native/tun/weft_tun.node'), lack: 'the native addon (npm run build:native)' },
+  ip: { isMet: () => hasCommand('ip'), lack: 'the ip command (iproute2)' },
+  iperf3: { isMet: () => hasCommand('iperf3'), lack: 'the iperf3 command' },
+  ping: { isMet: () => hasCommand('ping'), lack: 'the ping command (iputils-ping)' },
+  ethtool: { isMet: () => hasCommand('ethtool'), lack: 'the ethtool command' },
+  tshark: { isMet: () => hasCommand('tshark'), lack: 'the tshark command' },
+  tcpdump: { isMet: () => hasCommand('tcpdump'), lack: 'the tcpdump command' },
+  scapy: {
+    isMet: () => spawnSync('python3', ['-c', 'import scapy']).status === 0,
+    lack: 'scapy for Python 3 (python3-scapy)',
+  },
+};
+
+export type Need = keyof typeof needs;
+
+const met = new Map<Need, boolean>();
+
+/** True when the machine has `need`; asked once a process. */
+export function isMet(need: Need): boolean {
+  let answer = met.get(need);
+  if (answer === undefined) {
+    answer = needs[need].isMet();
+    met.set(need, answer);
+  }
+  return answer;
+}
+
+/** `describe` for tests that need something of the machine: skipped, with the reason in the suite's name, where it is not there. */
+export function describeWith(wanted: Need[], name: string, body: () => void): void {
+  const lacks = wanted.filter((need) => !isMet(need)).map((need) => needs[need].lack);
+  if (lacks.length === 0) describe(name, body);
+  else describe.skip(`${name} (skipped: needs ${lacks.join(', ')})`, body);
+}

@@ -15,11 +15,11 @@ import { dropStamp, isFresh, writeStamp } from './setup/stamps.mjs';
 const builds = { native, wasm, typescript, bench };
 
 const purposes = {
-  start: ['native', 'wasm', 'typescript'],
-  test: ['native', 'wasm', 'typescript'],
-  bench: ['native', 'wasm', 'typescript', 'bench'],
-  build: ['native', 'wasm', 'typescript'],
-  pack: ['native', 'wasm', 'typescript'],
+  start: ['wasm', 'typescript', 'native'],
+  test: ['wasm', 'typescript', 'native'],
+  bench: ['wasm', 'typescript', 'native', 'bench'],
+  build: ['wasm', 'typescript', 'native'],
+  pack: ['wasm', 'typescript', 'native'],
 };
 
 function parseArguments(args) {

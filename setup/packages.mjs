@@ -83,7 +83,7 @@ export async function installNpmPackages() {
       );
     }
   }
-  await run('npm', ['ci', '--no-audit', '--no-fund']);
+  await run('npm', ['ci', '--no-audit', '--no-fund', '--loglevel=error']);
 }
 
 /** rustfmt and clippy are apart from the compiler in rustup's minimal profile. */

@@ -17,7 +17,11 @@ const TIER_LIMIT_MIN = 12;
 
 const manifest = ['--manifest-path', 'native/tun/Cargo.toml'];
 const checks = [
-  { name: 'format and lint (biome)', command: bin('biome'), args: ['ci', '--error-on-warnings', '.'] },
+  {
+    name: 'format and lint (biome)',
+    command: bin('biome'),
+    args: ['ci', '--error-on-warnings', ...(process.stdout.isTTY ? [] : ['--colors=off']), '.'],
+  },
   { name: 'types of src (tsc)', command: bin('tsc'), args: ['--noEmit'] },
   { name: 'types of tests and examples (tsc)', command: bin('tsc'), args: ['--project', 'test'] },
   { name: 'types of benchmarks (tsc)', command: bin('tsc'), args: ['--noEmit', '--project', 'bench'] },
@@ -30,6 +34,9 @@ const checks = [
 ];
 const vitestTiers = ['unit', 'golden', 'fuzz', 'native', 'interop', 'package'];
 const tierNames = ['check', ...vitestTiers];
+
+// Colours are for people: a log file gets none.
+const colours = process.stdout.isTTY ? {} : { NO_COLOR: '1', FORCE_COLOR: undefined };
 
 const running = new Set();
 for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP']) {
@@ -44,7 +51,7 @@ function run(command, args, env = {}) {
   return new Promise((resolve) => {
     const child = spawn(command, args, {
       cwd: root,
-      env: { ...process.env, ...env },
+      env: { ...process.env, ...colours, ...env },
       stdio: ['ignore', 'inherit', 'inherit'],
       detached: true,
     });

@@ -1,14 +1,22 @@
 // A vitest reporter that leaves one tier's result as JSON at WEFT_TIER_RESULT, for test/run.mjs to add up:
-// { passed, failed, skipped: [{ name, reason }], failures: [name], ms }
+// { passed, failed, skipped: [{ name, reason }], failures: [name] }
 import { writeFileSync } from 'node:fs';
 
 const NO_REASON = 'no reason given';
 
+function isBelowFailure(test) {
+  for (let parent = test.parent; parent.type === 'suite'; parent = parent.parent) {
+    if (parent.errors().length > 0) return true;
+  }
+  return false;
+}
+
 /** The note of `ctx.skip(note)`, else what a suite's name says as "(skipped: reason)". */
 function reasonOf(test) {
-  const note = test.result().note;
+  const note = test.result().note ?? /\(skipped: (.*)\)/.exec(test.fullName)?.[1];
   if (note) return note;
-  return /\(skipped: (.*)\)/.exec(test.fullName)?.[1] ?? NO_REASON;
+  if (test.options.mode === 'todo') return 'to be written';
+  return isBelowFailure(test) ? 'a hook of its suite failed' : NO_REASON;
 }
 
 export default class TierReporter {

@@ -1,0 +1,25 @@
+/*
+ * Loads the checksum kernel (checksum.as.ts) over an arena.
+ */
+import { readFileSync } from 'node:fs';
+
+/** Positions are byte positions in the memory that the kernel was instantiated over. Nothing is checked but the memory's end. */
+export interface ChecksumKernel {
+  /**
+   * RFC 1071 sum of `len` bytes, 16 bits, not inverted, in memory order: the words are read little-endian. To store a checksum
+   * write `~sum` little-endian; to join it with sums of wire/checksum.ts, swap its two bytes. Any length and alignment.
+   */
+  sum(this: void, at: number, len: number): number;
+  /** Moves bytes; the ranges may overlap. */
+  copy(this: void, to: number, from: number, len: number): void;
+}
+
+/**
+ * One instance per thread, made before the turn loop starts: hot closures keep the two functions as constants.
+ * `memory` must be shared. Takes about 1 ms, most of it compilation.
+ */
+export function instantiateChecksum(memory: WebAssembly.Memory): ChecksumKernel {
+  const module = new WebAssembly.Module(readFileSync(new URL('./checksum.wasm', import.meta.url)));
+  const { sum, copy } = new WebAssembly.Instance(module, { env: { memory } }).exports;
+  return { sum, copy };
+}

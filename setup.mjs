@@ -8,7 +8,7 @@
 import { bench, native, typescript, wasm } from './setup/builds.mjs';
 import { withLock } from './setup/lock.mjs';
 import * as packages from './setup/packages.mjs';
-import { SetupError, say, shownStep } from './setup/process.mjs';
+import { findCargo, SetupError, say, shownStep } from './setup/process.mjs';
 import { nodeLack, rootLack, tunLack } from './setup/requirements.mjs';
 import { dropStamp, isFresh, writeStamp } from './setup/stamps.mjs';
 
@@ -32,17 +32,17 @@ function parseArguments(args) {
 
 const isStale = (name) => !isFresh(name, builds[name].hash(), builds[name].outputs());
 
+/** Root and /dev/net/tun: what is missing, how to get it, and what can be done without; null when both are there. */
+function rightsLack(consolation) {
+  const lack = rootLack() ?? tunLack();
+  return lack && `${lack} Without it ${consolation}.`;
+}
+
 /** Everything that is missing is said at once, and before anything long begins. `coming`: Debian packages about to be installed. */
 function refuseWhatCannotWork(purpose, steps, coming) {
   const lacks = [nodeLack()];
-  if (purpose === 'start') {
-    const lack = rootLack() ?? tunLack();
-    if (lack) {
-      lacks.push(
-        `${lack} Without it these still work: "npm run build", "npx weft check CONFIG.yaml", "npm test -- unit golden fuzz package".`,
-      );
-    }
-  }
+  if (purpose === 'start')
+    lacks.push(rightsLack('these still work: "npm run build", "npx weft check CONFIG.yaml", "npm test"'));
   if (purpose !== 'pack') for (const name of steps) if (isStale(name)) lacks.push(...builds[name].lacks(coming));
   const said = lacks.filter((lack) => lack !== null);
   if (said.length > 0) throw new SetupError(said.join('\nset-up: '));
@@ -88,17 +88,24 @@ async function provideAll({ purpose, steps, only }) {
   let done = 0;
   if (!only) {
     const missing = packages.missingDebianPackages(purpose);
-    const coming = missing.length > 0 && packages.canInstallDebianPackages(missing, purpose) ? missing : [];
+    const lack = missing.length > 0 ? packages.installLack(missing, purpose) : null;
+    const coming = lack ? [] : missing;
     refuseWhatCannotWork(purpose, steps, coming);
+    const withoutRights =
+      purpose === 'test' ? rightsLack('"native" and "interop" tests that need it are skipped, all others run') : null;
+    for (const sentence of [lack, withoutRights]) if (sentence) say(sentence);
     done += await provideDebianPackages(coming);
     done += await provideNpmPackages();
     done += await provideRustComponents(purpose);
+  } else if (steps[0] !== 'native') {
+    done += await provideNpmPackages();
   }
   for (const name of steps) done += await provideBuild(name, purpose);
   const time = `${((Date.now() - since) / 1000).toFixed(1)} s`;
   say(done === 0 ? `everything is up to date (${time})` : `ready in ${time}`);
 }
 
+findCargo();
 const wanted = parseArguments(process.argv.slice(2));
 try {
   await withLock(() => provideAll(wanted));

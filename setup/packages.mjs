@@ -1,7 +1,7 @@
 // Packages from outside: Debian's for the tools that the lab and the tests call, npm's for the program itself.
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { hasCommand, outputOf, run, SetupError, say } from './process.mjs';
+import { hasCommand, outputOf, run, SetupError } from './process.mjs';
 import { isRoot } from './requirements.mjs';
 import { root } from './stamps.mjs';
 
@@ -27,18 +27,14 @@ export function missingDebianPackages(purpose) {
   return hasCommand('cc') ? missing : ['g++', ...missing];
 }
 
-/** True when `names` can be installed from here; otherwise says in one sentence what to do by hand. */
-export function canInstallDebianPackages(names, purpose) {
+/** Why `names` cannot be installed from here and what to do about it, in one sentence; null when they can. */
+export function installLack(names, purpose) {
   const list = names.join(' ');
-  if (!hasCommand('apt-get')) {
-    say(`this is not a Debian system, so install what these packages hold by its own means: ${list}.`);
-    return false;
-  }
-  if (!isRoot()) {
-    say(`without root these packages are not installed, and what uses them in "${purpose}" is left out: ${list}.`);
-    return false;
-  }
-  return true;
+  if (!hasCommand('apt-get'))
+    return `this is not a Debian system: install what these packages hold by its own means: ${list}.`;
+  if (!isRoot())
+    return `without root these packages are not installed, and what "${purpose}" does with them is left out: ${list}.`;
+  return null;
 }
 
 export async function installDebianPackages(names) {

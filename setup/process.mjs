@@ -1,5 +1,8 @@
 // Runs the programs that the set-up calls, and shows one line a step with its time.
 import { spawn, spawnSync } from 'node:child_process';
+import { existsSync } from 'node:fs';
+import { homedir } from 'node:os';
+import { delimiter, join } from 'node:path';
 import { root } from './stamps.mjs';
 
 /** A failure whose message already says everything: shown without a stack. */
@@ -9,6 +12,13 @@ export class SetupError extends Error {}
 export function outputOf(command, args) {
   const result = spawnSync(command, args, { cwd: root, encoding: 'utf8', stdio: ['ignore', 'pipe', 'ignore'] });
   return result.status === 0 ? result.stdout.trim() : null;
+}
+
+/** Puts rustup's folder on the PATH of this process: a shell opened before the installation, and sudo, do not have it there. */
+export function findCargo() {
+  const folder = join(process.env.CARGO_HOME ?? join(homedir(), '.cargo'), 'bin');
+  const path = (process.env.PATH ?? '').split(delimiter);
+  if (existsSync(folder) && !path.includes(folder)) process.env.PATH = [...path, folder].join(delimiter);
 }
 
 export const hasCommand = (command) => outputOf('sh', ['-c', `command -v ${command}`]) !== null;

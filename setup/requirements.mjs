@@ -33,7 +33,7 @@ export function rustLack() {
   const wanted = rustMin();
   const have = /^cargo (\d+\.\d+\.\d+)/.exec(outputOf('cargo', ['--version']) ?? '')?.[1];
   if (!have) {
-    return `Rust ${wanted} or newer is needed for the native addon and cargo was not found: install it with "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" (https://rustup.rs), then open a new shell.`;
+    return `Rust ${wanted} or newer is needed for the native addon and cargo was not found: install it with "curl --proto '=https' --tlsv1.2 -sSf https://sh.rustup.rs | sh" (see https://rustup.rs).`;
   }
   if (atLeast(have, wanted)) return null;
   return `Rust ${wanted} or newer is needed for the native addon and cargo is ${have}: bring it up to date with "rustup update stable".`;

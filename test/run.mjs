@@ -8,6 +8,7 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { findCargo } from '../setup/process.mjs';
 import { filesBelow } from '../setup/stamps.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -148,6 +149,7 @@ if (unknown.length > 0) {
 const tiers = wanted.length > 0 ? tierNames.filter((name) => wanted.includes(name)) : tierNames;
 if (tiers.some((name) => name !== 'check')) tiers.unshift('set-up');
 
+findCargo();
 mkdirSync(resultFolder, { recursive: true });
 const since = Date.now();
 const results = [];

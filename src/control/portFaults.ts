@@ -1,0 +1,87 @@
+/**
+ * Checks of a port against its network and its node.
+ */
+import { MTU_MIN } from './config.js';
+import type { Located, Path } from './faults.js';
+import { interfaceNameFault, quote } from './text.js';
+import { type Item, record } from './written.js';
+
+/** Faults of one port against its network and node. */
+export function portFaults({ path, value }: Item, network: Item, root: unknown): Located[] {
+  const faults: Located[] = [];
+  const { type, mtu, input, output } = value;
+  const workers = record(record(root)?.node)?.workers ?? 1;
+  const most = network.value.mtu;
+  if (typeof mtu === 'number' && typeof most === 'number' && mtu > most)
+    faults.push({
+      path: [...path, 'mtu'],
+      message: `port MTU ${mtu} is larger than the MTU of its network, ${most}`,
+      remedy: `give at most ${most}`,
+    });
+  if (type === 'pcap' && input === undefined && output === undefined)
+    faults.push({
+      path,
+      message: 'a pcap port needs `input`, `output` or both',
+      remedy: 'name a capture file to read or to write',
+    });
+  if (type === 'tap') faults.push(...tapFaults(path, value, typeof mtu === 'number' ? mtu : most, workers));
+  return faults;
+}
+
+function tapFaults(path: Path, value: Record<string, unknown>, mtu: unknown, workers: unknown): Located[] {
+  const faults: Located[] = [];
+  const { name, device, queues, create = true } = value;
+  const unfit = typeof name === 'string' && device === undefined ? interfaceNameFault(name) : null;
+  if (unfit) faults.push({ path: [...path, 'name'], ...unfit });
+  if (typeof queues === 'number' && typeof workers === 'number' && workers >= 1 && queues > workers)
+    faults.push({
+      path: [...path, 'queues'],
+      message: `${queues} queues for ${workers} worker${workers === 1 ? '' : 's'}: a queue without a worker is never read`,
+      remedy: `give at most ${workers}, or set node.workers: ${queues}`,
+    });
+  for (const key of ['owner', 'group'])
+    if (create === false && value[key] !== undefined)
+      faults.push({
+        path: [...path, key],
+        atKey: true,
+        message: `\`${key}\` is set when a device is made, this one is attached to`,
+        remedy: `remove it, or set create: true`,
+      });
+  const addresses = Array.isArray(value.addresses) ? value.addresses : [];
+  addresses.forEach((address, i) => {
+    if (typeof address === 'string' && address.includes(':') && typeof mtu === 'number' && mtu >= MTU_MIN && mtu < 1280)
+      faults.push({
+        path: [...path, 'addresses', i],
+        message: `${address} needs an MTU of 1280 or more (RFC 8200), the port has ${mtu}`,
+        remedy: 'raise the MTU or leave the IPv6 address out',
+      });
+  });
+  return faults;
+}
+
+/** Two ports cannot share one device, nor a port the device of an underlay. */
+export function deviceClashes(ports: Item[], underlays: Item[]): Located[] {
+  const faults: Located[] = [];
+  const seen = new Map<string, string>();
+  for (const { value } of underlays)
+    if (typeof value.device === 'string') seen.set(`/${value.device}`, `underlay ${quote(String(value.name))}`);
+  for (const { path, value } of ports) {
+    if (value.type !== 'tap') continue;
+    const device = value.device ?? value.name;
+    if (typeof device !== 'string') continue;
+    const key = `${netnsKey(value.netns)}/${device}`;
+    const first = seen.get(key);
+    if (first)
+      faults.push({
+        path: [...path, value.device === undefined ? 'name' : 'device'],
+        message: `device ${quote(device)} is already used by ${first}${value.netns ? ' in the same namespace' : ''}`,
+        remedy: 'give each port a device of its own',
+      });
+    else seen.set(key, `port ${quote(String(value.name))}`);
+  }
+  return faults;
+}
+
+function netnsKey(netns: unknown): string {
+  return typeof netns !== 'string' ? '' : netns.includes('/') ? netns : `/run/netns/${netns}`;
+}

@@ -1,0 +1,219 @@
+/**
+ * Checks between parts of the configuration: names that must exist, be unique, or fit each other. They work on the value as it was
+ * written, and step over whatever the schema refuses, so that one run shows every fault.
+ */
+import { DEFAULT_UDP_PORT, LIMITS } from './config.js';
+import type { Located } from './faults.js';
+import { deviceClashes, portFaults } from './portFaults.js';
+import { parseSourcePorts, quote } from './text.js';
+import { type Item, isEmpty, items, namesOf, peersOf, record, suggest } from './written.js';
+
+/** Faults between the parts of a configuration value of any shape. */
+export function crossFaults(root: unknown): Located[] {
+  const underlays = items(root, [], 'underlays');
+  const networks = items(root, [], 'networks');
+  const ports = networks.flatMap((network) => items(network.value, network.path, 'ports'));
+  return [
+    ...duplicates(underlays, 'name', 'underlay'),
+    ...duplicates(networks, 'name', 'network'),
+    ...duplicates(ports, 'name', 'port'),
+    ...underlays.flatMap(underlayFaults),
+    ...endpointClashes(underlays),
+    ...networks.flatMap((network) => underlayReference(network, underlays)),
+    ...vniClashes(networks),
+    ...networks.flatMap((network) => peerFaults(network, underlays)),
+    ...networks.flatMap(staticFaults),
+    ...networks.flatMap((network) =>
+      items(network.value, network.path, 'ports').flatMap((p) => portFaults(p, network, root)),
+    ),
+    ...deviceClashes(ports, underlays),
+    ...limitFaults(networks, ports),
+  ];
+}
+
+function underlayFaults({ path, value }: Item): Located[] {
+  const faults: Located[] = [];
+  const { kind = 'udp', frame, device } = value;
+  if (kind === 'frame' && frame === undefined)
+    faults.push({
+      path,
+      message: 'a frame underlay needs `frame`',
+      remedy: 'add frame: {type: memory|pcap, mac: OWN_MAC}',
+    });
+  if (kind === 'udp' && frame !== undefined)
+    faults.push({
+      path: [...path, 'frame'],
+      atKey: true,
+      message: '`frame` has no meaning for a udp underlay',
+      remedy: 'write kind: frame, or remove it',
+    });
+  if (kind === 'frame' && device !== undefined)
+    faults.push({
+      path: [...path, 'device'],
+      atKey: true,
+      message: '`device` has no meaning for a frame underlay',
+      remedy: 'remove it; frames go through `frame`',
+    });
+  const f = record(frame);
+  if (f?.type === 'pcap' && f.input === undefined && f.output === undefined)
+    faults.push({
+      path: [...path, 'frame'],
+      message: 'a pcap device needs `input`, `output` or both',
+      remedy: 'name a capture file to read or to write',
+    });
+  return faults;
+}
+
+/** Two sockets cannot own one address and port; a source port must not be the listening port of an underlay. */
+function endpointClashes(underlays: Item[]): Located[] {
+  const faults: Located[] = [];
+  const seen = new Map<string, Item>();
+  for (const underlay of underlays) {
+    const { address, udpPort = DEFAULT_UDP_PORT, kind = 'udp', sourcePorts } = underlay.value;
+    if (kind !== 'udp' || typeof address !== 'string') continue;
+    const key = `${address} port ${udpPort}`;
+    const first = seen.get(key);
+    if (first)
+      faults.push({
+        path: [...underlay.path, 'address'],
+        message: `${key} is already used by underlay ${quote(String(first.value.name))}`,
+        remedy: 'let both networks use one underlay, or give another address or udpPort',
+      });
+    seen.set(key, first ?? underlay);
+    const range = typeof sourcePorts === 'string' ? parseSourcePorts(sourcePorts) : null;
+    if (!range || 'message' in range) continue;
+    const last = range.first + range.count - 1;
+    if (typeof udpPort === 'number' && udpPort >= range.first && udpPort <= last)
+      faults.push({
+        path: [...underlay.path, 'sourcePorts'],
+        message: `source ports ${sourcePorts} contain the listening port ${udpPort}`,
+        remedy: 'choose a range without it, such as 49152-49167',
+      });
+  }
+  return faults;
+}
+
+function underlayReference({ path, value }: Item, underlays: Item[]): Located[] {
+  const { underlay } = value;
+  const names = namesOf(underlays);
+  if (underlay === undefined) {
+    const needs = ['peers', 'unknownPeers'].find(
+      (key) => key in value && !isEmpty(value[key]) && value[key] !== 'drop',
+    );
+    if (!needs) return [];
+    const remedy = names.length > 0 ? `add underlay: ${names[0]}` : 'define an underlay and name it here';
+    return [{ path, message: `the network has \`${needs}\` but no \`underlay\``, remedy }];
+  }
+  if (typeof underlay !== 'string' || names.includes(underlay)) return [];
+  return [
+    {
+      path: [...path, 'underlay'],
+      message: `there is no underlay ${quote(underlay)}`,
+      remedy: suggest(underlay, names, 'underlays'),
+    },
+  ];
+}
+
+function vniClashes(networks: Item[]): Located[] {
+  const faults: Located[] = [];
+  const seen = new Map<string, Item>();
+  for (const network of networks) {
+    const { vni, underlay } = network.value;
+    if (typeof vni !== 'number' || typeof underlay !== 'string') continue;
+    const first = seen.get(`${underlay}/${vni}`);
+    if (first)
+      faults.push({
+        path: [...network.path, 'vni'],
+        message: `VNI ${vni} is already used by network ${quote(String(first.value.name))} on underlay ${quote(underlay)}`,
+        remedy: 'give each network of an underlay its own VNI',
+      });
+    else seen.set(`${underlay}/${vni}`, network);
+  }
+  return faults;
+}
+
+function peerFaults(network: Item, underlays: Item[]): Located[] {
+  const faults: Located[] = [];
+  const underlay = underlays.find((u) => u.value.name === network.value.underlay);
+  const seen = new Set<string>();
+  for (const { path, address } of peersOf(network)) {
+    if (underlay && address === underlay.value.address)
+      faults.push({ path, message: `peer ${address} is this node's own address`, remedy: 'list only the other nodes' });
+    if (seen.has(address))
+      faults.push({
+        path,
+        message: `peer ${address} is listed twice`,
+        remedy: 'remove one; peers are told apart by their address alone, because source ports vary by flow',
+      });
+    seen.add(address);
+  }
+  return faults;
+}
+
+function staticFaults(network: Item): Located[] {
+  const faults: Located[] = [];
+  const ports = namesOf(items(network.value, network.path, 'ports'));
+  const peers = peersOf(network).map((p) => p.address);
+  const seen = new Set<string>();
+  for (const { path, value } of items(network.value, network.path, 'staticMacs')) {
+    const { mac, port, peer } = value;
+    if ((port === undefined) === (peer === undefined))
+      faults.push({ path, message: 'a static MAC needs either `port` or `peer`', remedy: 'name exactly one of them' });
+    if (typeof port === 'string' && !ports.includes(port))
+      faults.push({
+        path: [...path, 'port'],
+        message: `the network has no port ${quote(port)}`,
+        remedy: suggest(port, ports, 'its ports'),
+      });
+    if (typeof peer === 'string' && !peers.includes(peer))
+      faults.push({
+        path: [...path, 'peer'],
+        message: `the network has no peer ${quote(peer)}`,
+        remedy: suggest(peer, peers, 'its peers'),
+      });
+    if (typeof mac !== 'string') continue;
+    if (seen.has(mac.toLowerCase()))
+      faults.push({
+        path: [...path, 'mac'],
+        message: `${mac} has a place already`,
+        remedy: 'remove one of the two entries',
+      });
+    seen.add(mac.toLowerCase());
+  }
+  return faults;
+}
+
+function limitFaults(networks: Item[], ports: Item[]): Located[] {
+  const peers = networks.reduce((sum, network) => sum + peersOf(network).length, 0);
+  const faults: Located[] = [];
+  if (ports.length > LIMITS.ports)
+    faults.push({
+      path: ['networks'],
+      message: `${ports.length} ports, a node has at most ${LIMITS.ports}`,
+      remedy: 'spread them over more nodes',
+    });
+  if (peers > LIMITS.peers)
+    faults.push({
+      path: ['networks'],
+      message: `${peers} peers over all networks, a node has at most ${LIMITS.peers}`,
+      remedy: 'spread the networks over more nodes',
+    });
+  return faults;
+}
+
+function duplicates(all: Item[], key: string, what: string): Located[] {
+  const faults: Located[] = [];
+  const seen = new Set<unknown>();
+  for (const { path, value } of all) {
+    const name = value[key];
+    if (typeof name !== 'string') continue;
+    if (seen.has(name))
+      faults.push({
+        path: [...path, key],
+        message: `there are two ${what}s named ${quote(name)}`,
+        remedy: `give each ${what} of the node a name of its own`,
+      });
+    seen.add(name);
+  }
+  return faults;
+}

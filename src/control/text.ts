@@ -1,0 +1,161 @@
+/**
+ * Rules for the text values of the configuration. Each returns null for a good value, otherwise what is wrong and what to write
+ * instead. Used by the schema, by the cross checks and by the control API, so that a value is judged the same everywhere.
+ */
+import { isIPv4, isIPv6 } from 'node:net';
+
+export interface Fault {
+  message: string;
+  remedy: string;
+}
+
+/** Linux keeps interface names in 16 bytes including the end (IFNAMSIZ). */
+export const INTERFACE_NAME_MAX = 15;
+/** sun_path holds 108 bytes including the end. */
+export const SOCKET_PATH_MAX = 107;
+
+const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
+const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
+
+export function nameFault(text: string): Fault | null {
+  if (NAME.test(text)) return null;
+  return {
+    message: `${quote(text)} is not a usable name`,
+    remedy: 'use 1 to 63 letters, digits, dots, dashes or underscores, starting with a letter or digit',
+  };
+}
+
+export function interfaceNameFault(text: string): Fault | null {
+  const bytes = Buffer.byteLength(text);
+  if (bytes > INTERFACE_NAME_MAX) {
+    return {
+      message: `interface name ${quote(text)} has ${bytes} bytes, Linux takes at most ${INTERFACE_NAME_MAX}`,
+      remedy: `shorten it, or give the port a short \`device\` name beside its \`name\``,
+    };
+  }
+  if (/^[^\s/:%]+$/.test(text) && text !== '.' && text !== '..') return null;
+  return {
+    message: `${quote(text)} is not an interface name`,
+    remedy: 'use letters, digits, dashes or underscores, without spaces, slashes, colons or percent signs',
+  };
+}
+
+/** A unicast IPv4 address: the only kind of VTEP address that works in this version. */
+export function underlayAddressFault(text: string): Fault | null {
+  if (isIPv6(text)) {
+    return {
+      message: `${text} is an IPv6 address; underlays work over IPv4 only in this version`,
+      remedy: 'give an IPv4 address',
+    };
+  }
+  if (!isIPv4(text)) {
+    const remedy = text.includes('/')
+      ? 'give the address without a prefix length, like 192.0.2.1'
+      : 'give an IPv4 address, like 192.0.2.1';
+    return { message: `${quote(text)} is not an IPv4 address`, remedy };
+  }
+  const first = Number(text.split('.')[0]);
+  if (first >= 224 || first === 0) {
+    const kind = first >= 224 && first < 240 ? 'a multicast address' : 'not a unicast address';
+    return {
+      message: `${text} is ${kind}`,
+      remedy: 'give the unicast address of one host; flooded frames are sent to each peer by itself',
+    };
+  }
+  return null;
+}
+
+/** An address with prefix length for an interface: `10.0.0.1/24`, `fd00::1/64`. */
+export function prefixFault(text: string): Fault | null {
+  const slash = text.lastIndexOf('/');
+  const address = slash < 0 ? text : text.slice(0, slash);
+  const bits = isIPv4(address) ? 32 : isIPv6(address) ? 128 : 0;
+  if (bits === 0)
+    return {
+      message: `${quote(text)} is not an address`,
+      remedy: 'give an address with prefix length, like 10.0.0.1/24',
+    };
+  if (slash < 0)
+    return {
+      message: `${text} has no prefix length`,
+      remedy: `write ${text}/${bits === 32 ? 24 : 64}, with the prefix length of its network`,
+    };
+  const length = text.slice(slash + 1);
+  if (!/^\d{1,3}$/.test(length) || Number(length) > bits)
+    return {
+      message: `prefix length ${quote(length)} is not 0 to ${bits}`,
+      remedy: `give a prefix length of 0 to ${bits}`,
+    };
+  return null;
+}
+
+/** A unicast MAC in colon form. */
+export function macFault(text: string): Fault | null {
+  if (!MAC.test(text))
+    return {
+      message: `${quote(text)} is not a MAC address`,
+      remedy: 'write six bytes in hex with colons, like 02:00:00:00:00:01',
+    };
+  if (/^(00:){5}00$/.test(text))
+    return { message: 'the all-zero MAC belongs to no station', remedy: 'give a unicast MAC' };
+  const first = Number.parseInt(text.slice(0, 2), 16);
+  if ((first & 1) === 0) return null;
+  const unicast = (first & 0xfe).toString(16).padStart(2, '0') + text.slice(2);
+  return {
+    message: `${text} is a multicast MAC (lowest bit of the first byte is set)`,
+    remedy: `give a unicast MAC, like ${unicast}`,
+  };
+}
+
+/** Source ports of an underlay: a count (the kernel picks the ports) or `FIRST-LAST`. */
+export function parseSourcePorts(value: number | string): { first: number; count: number } | Fault {
+  const remedy = `give a count of 1 to ${SOURCE_PORTS_MAX}, or a range of at most as many like 49152-49167`;
+  if (typeof value === 'number') {
+    if (Number.isInteger(value) && value >= 1 && value <= SOURCE_PORTS_MAX) return { first: 0, count: value };
+    return { message: `${value} source ports are not possible`, remedy };
+  }
+  const match = /^(\d{1,5})-(\d{1,5})$/.exec(value);
+  if (!match) return { message: `${quote(value)} is neither a count nor a range of ports`, remedy };
+  const [first, last] = [Number(match[1]), Number(match[2])];
+  if (first < 1 || last > 65535) return { message: `${value} leaves the range of ports, 1 to 65535`, remedy };
+  if (last < first) return { message: `range ${value} runs backwards`, remedy: `write ${last}-${first}` };
+  if (last - first + 1 > SOURCE_PORTS_MAX)
+    return { message: `${value} has ${last - first + 1} ports; each one is a socket of every worker`, remedy };
+  return { first, count: last - first + 1 };
+}
+
+export const SOURCE_PORTS_MAX = 256;
+
+/** Text for a message: quoted, control characters escaped, cut at 60 characters. */
+export function quote(text: string): string {
+  const cut = text.length > 60 ? `${text.slice(0, 57)}...` : text;
+  return JSON.stringify(cut);
+}
+
+/** The known word nearest to a misspelled one, or null when none is near. */
+export function nearest(word: string, known: Iterable<string>): string | null {
+  let best: string | null = null;
+  let bestDistance = Math.max(2, Math.floor(word.length / 3)) + 1;
+  for (const candidate of known) {
+    const d = editDistance(word.toLowerCase(), candidate.toLowerCase());
+    if (d < bestDistance) {
+      best = candidate;
+      bestDistance = d;
+    }
+  }
+  return best;
+}
+
+function editDistance(a: string, b: string): number {
+  if (Math.abs(a.length - b.length) > 8) return 99;
+  let row = Array.from({ length: b.length + 1 }, (_, i) => i);
+  for (let i = 1; i <= a.length; i++) {
+    const next = [i];
+    for (let j = 1; j <= b.length; j++) {
+      const change = row[j - 1] + (a[i - 1] === b[j - 1] ? 0 : 1);
+      next.push(Math.min(change, row[j] + 1, next[j - 1] + 1));
+    }
+    row = next;
+  }
+  return row[b.length];
+}

@@ -64,7 +64,9 @@ export function npmPackagesFresh() {
   for (const [path, entry] of Object.entries(locked)) {
     if (path === '') continue;
     const have = installed[path];
-    if (have ? have.version !== entry.version || have.integrity !== entry.integrity : !entry.optional) return false;
+    if (!have && entry.optional) continue;
+    if (have?.version !== entry.version || have.integrity !== entry.integrity) return false;
+    if (!existsSync(join(root, path, 'package.json'))) return false;
   }
   return Object.keys(installed).every((path) => path in locked);
 }

@@ -18,7 +18,8 @@ const packedFiles = () => readdirSync(installed, { recursive: true }).map(String
 
 /** Runs a program in a project that has weft installed; nothing but Node is on its PATH. */
 function runThere(command: string, args: string[]) {
-  return spawnSync(command, args, { cwd: folder, env: { HOME: folder, PATH: pathWithNodeAlone() }, encoding: 'utf8' });
+  const env = { HOME: folder, PATH: pathWithNodeAlone(), npm_config_update_notifier: 'false' };
+  return spawnSync(command, args, { cwd: folder, env, encoding: 'utf8' });
 }
 
 /** A folder with links to node, npx, env and sh: /usr/bin itself may also hold cargo and cc. */

@@ -40,6 +40,17 @@ export function getLeU32(bytes: Uint8Array, at: number): number {
   return (bytes[at] | (bytes[at + 1] << 8) | (bytes[at + 2] << 16) | (bytes[at + 3] << 24)) >>> 0;
 }
 
+// Reading in the byte order that a file's header names
+
+export function getOrdered16(bytes: Uint8Array, at: number, little: boolean): number {
+  return little ? getLe16(bytes, at) : get16(bytes, at);
+}
+
+/** Unsigned. */
+export function getOrderedU32(bytes: Uint8Array, at: number, little: boolean): number {
+  return little ? getLeU32(bytes, at) : getU32(bytes, at);
+}
+
 // Writing, big-endian; a value is cut to the field
 
 export function set16(bytes: Uint8Array, at: number, value: number): void {

@@ -8,6 +8,7 @@
  * The formats themselves: pcap.ts and pcapng.ts.
  */
 import { get32, getOrdered16, getOrderedU32 } from './bytes.js';
+import { type CaptureInterface, readInterface } from './captureInterface.js';
 import { checkResolution, fromTicks, RESOLUTION_DEFAULT, time } from './captureTime.js';
 import { ChunkStream } from './chunkStream.js';
 import * as Pcap from './pcap.js';
@@ -38,17 +39,6 @@ export class CaptureError extends Error {
     this.name = 'CaptureError';
     this.position = position;
   }
-}
-
-export interface CaptureInterface {
-  readonly linkType: number;
-  /** 0 means no limit. */
-  readonly snapLength: number;
-  /** Empty where the file gives none. */
-  readonly name: string;
-  /** An if_tsresol: see captureTime.ts. */
-  readonly resolution: number;
-  readonly offsetSeconds: number;
 }
 
 export class CaptureReader {
@@ -200,26 +190,12 @@ export class CaptureReader {
   }
 
   #interface(at: number, len: number): number {
-    const { bytes, little } = this;
     if (len < Pcapng.INTERFACE_BYTES) this.#fail(`interface block of ${len} bytes`);
     if (this.interfaces.length === INTERFACES_MAX) this.#fail(`more than ${INTERFACES_MAX} interfaces`);
-    const valueOf = (code: number, bytesMin: number): Uint8Array | null => {
-      const found = Pcapng.optionAt(bytes, at + Pcapng.INTERFACE_OPTIONS_OFF, at + len - 4, little, code);
-      const valueBytes = found < 0 ? 0 : Pcapng.optionBytes(bytes, found, little);
-      const valueAt = Pcapng.optionValueAt(found);
-      return found < 0 || valueBytes < bytesMin ? null : bytes.slice(valueAt, valueAt + valueBytes);
-    };
-    const name = valueOf(Pcapng.OPTION_IF_NAME, 0);
-    const resolution = valueOf(Pcapng.OPTION_IF_TIME_RESOLUTION, 1)?.[0] ?? RESOLUTION_DEFAULT;
-    const offset = valueOf(Pcapng.OPTION_IF_TIME_OFFSET, 8);
+    const described = readInterface(this.bytes, at, this.little);
+    const { resolution } = described;
     if (!checkResolution(resolution)) this.#fail(`time resolution ${resolution} of an interface is too fine`);
-    this.interfaces.push({
-      linkType: getOrdered16(bytes, at + Pcapng.INTERFACE_LINK_TYPE_OFF, little),
-      snapLength: getOrderedU32(bytes, at + Pcapng.INTERFACE_SNAP_LENGTH_OFF, little),
-      name: name === null ? '' : new TextDecoder().decode(name),
-      resolution,
-      offsetSeconds: offset === null ? 0 : signed64(offset, little),
-    });
+    this.interfaces.push(described);
     return NO_RECORD;
   }
 
@@ -290,9 +266,4 @@ function isRead(type: number): boolean {
     default:
       return false;
   }
-}
-
-function signed64(bytes: Uint8Array, little: boolean): number {
-  const high = getOrderedU32(bytes, little ? 4 : 0, little) | 0;
-  return high * 2 ** 32 + getOrderedU32(bytes, little ? 0 : 4, little);
 }

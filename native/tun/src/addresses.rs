@@ -1,0 +1,131 @@
+//! Addresses of network devices.
+
+use std::collections::HashMap;
+use std::net::IpAddr;
+
+use napi::bindgen_prelude::{JsObjectValue, Object};
+
+use crate::control::{Arguments, Module, detached};
+use crate::errors::{Failure, Result};
+use crate::links;
+use crate::netlink::{Netlink, Reply, Request, attributes};
+use crate::netns;
+
+const IFA_ADDRESS: u16 = 1;
+const IFA_LOCAL: u16 = 2;
+const IFA_F_NODAD: u8 = 0x02;
+/// Bytes of ifaddrmsg, the header in front of an address's attributes.
+const INFO_LEN: usize = 8;
+
+#[derive(PartialEq)]
+struct Address {
+    index: i32,
+    ip: IpAddr,
+    prefix_len: u8,
+}
+
+impl Address {
+    fn parse(reply: &Reply) -> Option<Self> {
+        let prefix_len = *reply.get(1)?;
+        let index = i32::from_ne_bytes(reply.get(4..8)?.try_into().ok()?);
+        let mut ip = None;
+        for (kind, value) in attributes(reply.get(INFO_LEN..)?) {
+            // On a point-to-point device IFA_ADDRESS is the other end; IFA_LOCAL, where present, is ours.
+            if kind == IFA_LOCAL || (kind == IFA_ADDRESS && ip.is_none()) {
+                ip = ip_of(value).or(ip);
+            }
+        }
+        Some(Address { index, ip: ip?, prefix_len })
+    }
+}
+
+fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
+    match bytes.len() {
+        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
+        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
+        _ => None,
+    }
+}
+
+fn octets(ip: &IpAddr) -> Vec<u8> {
+    match ip {
+        IpAddr::V4(ip) => ip.octets().to_vec(),
+        IpAddr::V6(ip) => ip.octets().to_vec(),
+    }
+}
+
+fn family(ip: &IpAddr) -> i32 {
+    if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }
+}
+
+fn list(netlink: &mut Netlink) -> Result<Vec<Address>> {
+    let request = Request::new(libc::RTM_GETADDR, libc::NLM_F_DUMP, &[0; INFO_LEN], "RTM_GETADDR", "");
+    Ok(netlink.call(request)?.iter().filter_map(Address::parse).collect())
+}
+
+fn add(netlink: &mut Netlink, name: &str, ip: IpAddr, prefix_len: u8, no_dad: bool) -> Result<()> {
+    let Some(link) = links::get(netlink, name)? else {
+        return Err(Failure::system("netlink RTM_NEWADDR", libc::ENODEV, format!("device {name}")));
+    };
+    let mut fixed = [0; INFO_LEN];
+    fixed[0] = family(&ip) as u8;
+    fixed[1] = prefix_len;
+    fixed[2] = if no_dad { IFA_F_NODAD } else { 0 };
+    fixed[4..8].copy_from_slice(&link.index.to_ne_bytes());
+    let flags = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+    let about = format!("{ip}/{prefix_len} on {name}");
+    let mut request = Request::new(libc::RTM_NEWADDR, flags, &fixed, "RTM_NEWADDR", about);
+    request.attribute(IFA_LOCAL, &octets(&ip));
+    request.attribute(IFA_ADDRESS, &octets(&ip));
+    match netlink.call(request) {
+        Err(failure) if failure.errno() == libc::EEXIST => {
+            let wanted = Address { index: link.index, ip, prefix_len };
+            if list(netlink)?.contains(&wanted) { Ok(()) } else { Err(failure) }
+        }
+        other => other.map(|_| ()),
+    }
+}
+
+fn parse(text: &str) -> Option<(IpAddr, u8)> {
+    let (ip, prefix_len) = text.split_once('/')?;
+    let ip: IpAddr = ip.parse().ok()?;
+    let prefix_len: u8 = prefix_len.parse().ok()?;
+    (prefix_len <= if ip.is_ipv4() { 32 } else { 128 }).then_some((ip, prefix_len))
+}
+
+fn address_add(_: &(), arguments: &Arguments) -> Result<()> {
+    let options = arguments.options(0)?;
+    let (path, name, text) = (options.optional_text("netns")?, options.device("name")?, options.text("address")?);
+    let no_dad = options.flag("noDad")?;
+    let (ip, prefix_len) = parse(&text).ok_or_else(|| {
+        Failure::Range(format!(
+            "addressAdd: address must be an IP address with its prefix length (10.0.0.1/24), not '{text}'"
+        ))
+    })?;
+    netns::within(path.as_deref(), || add(&mut Netlink::open()?, &name, ip, prefix_len, no_dad))
+}
+
+fn address_list(_: &(), arguments: &Arguments) -> Result<Vec<Object<'static>>> {
+    let path = arguments.optional_options(0)?.map(|options| options.optional_text("netns")).transpose()?.flatten();
+    let (addresses, names) = netns::within(path.as_deref(), || {
+        let mut netlink = Netlink::open()?;
+        let names: HashMap<i32, String> =
+            links::list(&mut netlink)?.into_iter().map(|link| (link.index, link.name)).collect();
+        Ok((list(&mut netlink)?, names))
+    })?;
+    let to_object = |address: &Address| {
+        let mut object = Object::new(arguments.env)?;
+        object.set_named_property("index", address.index)?;
+        object.set_named_property("name", names.get(&address.index).map_or("", String::as_str))?;
+        object.set_named_property("address", address.ip.to_string())?;
+        object.set_named_property("prefixLen", u32::from(address.prefix_len))?;
+        object.set_named_property("family", if address.ip.is_ipv4() { 4 } else { 6 })?;
+        Ok(detached(arguments.env, &object))
+    };
+    addresses.iter().map(to_object).collect()
+}
+
+pub fn register(module: &mut Module) -> napi::Result<()> {
+    module.export("addressAdd", address_add)?;
+    module.export("addressList", address_list)
+}

@@ -5,7 +5,7 @@ import { writeFileSync } from 'node:fs';
 const NO_REASON = 'no reason given';
 
 function isBelowFailure(test) {
-  for (let parent = test.parent; parent.type === 'suite'; parent = parent.parent) {
+  for (let parent = test.parent; parent; parent = parent.parent) {
     if (parent.errors().length > 0) return true;
   }
   return false;
@@ -16,7 +16,7 @@ function reasonOf(test) {
   const note = test.result().note ?? /\(skipped: (.*)\)/.exec(test.fullName)?.[1];
   if (note) return note;
   if (test.options.mode === 'todo') return 'to be written';
-  return isBelowFailure(test) ? 'a hook of its suite failed' : NO_REASON;
+  return isBelowFailure(test) ? 'a hook of its suite or file failed' : NO_REASON;
 }
 
 export default class TierReporter {

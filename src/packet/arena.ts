@@ -1,0 +1,121 @@
+/**
+ * The arena: one shared WebAssembly.Memory that holds every frame of a node.
+ *
+ *   page 0            left to the WASM kernels (they keep no static data; nothing of ours may lie at address 0)
+ *   worker 0          small slots | large slots | header blocks | virtio-net headers | capture ring
+ *   worker 1          the same
+ *   ...
+ *
+ * Each worker owns its partition: only it takes and gives its slots, so the free stacks need no lock. Everybody may read every slot.
+ *
+ *   slot:  | headroom 256 | data 2048 or 65568 | tailroom 32 |
+ *                         ^ frame start of L2 ports, 0 mod 64: outer header templates are then whole words
+ *
+ * Strides are odd multiples of a cache line (37 and 1029 lines), so that equal offsets of neighbouring slots do not meet in one cache set.
+ * A large slot holds the longest frame a TAP can hand over: 65,535 bytes of IP, 14 of Ethernet, two VLAN tags.
+ */
+export const HEADROOM = 256;
+export const TAILROOM = 32;
+export const SMALL_STRIDE = 2368;
+export const LARGE_STRIDE = 65856;
+export const SMALL_DATA = 2048;
+export const LARGE_DATA = LARGE_STRIDE - HEADROOM - TAILROOM;
+
+/** Bytes between two virtio-net headers of the rx scratch; the header itself is 10 or 12 bytes. */
+export const VNET_STRIDE = 16;
+const VNET_BYTES = 64 * VNET_STRIDE;
+
+const PAGE = 65536;
+const LINE = 64;
+
+/** Sizes of the arena, the same for every worker. */
+export interface ArenaShape {
+  workers: number;
+  smallSlots: number;
+  largeSlots: number;
+  /** Bytes for header blocks: 512 KiB cut a 64 KiB superframe at the smallest sensible MSS. */
+  headerBytes: number;
+  captureBytes: number;
+}
+
+export const DEFAULT_SHAPE: Omit<ArenaShape, 'workers'> = {
+  smallSlots: 256,
+  largeSlots: 72,
+  headerBytes: 512 * 1024,
+  captureBytes: 1024 * 1024,
+};
+
+/** Byte positions of one worker's partition. Slot ids are global: small ones first in each partition. */
+export interface Partition {
+  smallAt: number;
+  largeAt: number;
+  headersAt: number;
+  headersEnd: number;
+  vnetAt: number;
+  captureAt: number;
+  captureBytes: number;
+}
+
+export interface Arena {
+  readonly memory: WebAssembly.Memory;
+  readonly shape: ArenaShape;
+  readonly bytes: Uint8Array;
+  readonly words: Int32Array;
+  readonly doubles: Float64Array;
+  readonly view: DataView;
+  readonly partitions: readonly Partition[];
+}
+
+const align = (n: number, to: number) => Math.ceil(n / to) * to;
+
+function layOut(shape: ArenaShape): { partitions: Partition[]; end: number } {
+  const partitions: Partition[] = [];
+  let at = PAGE;
+  for (let w = 0; w < shape.workers; w++) {
+    const smallAt = at;
+    const largeAt = smallAt + shape.smallSlots * SMALL_STRIDE;
+    const headersAt = align(largeAt + shape.largeSlots * LARGE_STRIDE, LINE);
+    const headersEnd = headersAt + shape.headerBytes;
+    const vnetAt = align(headersEnd, LINE);
+    const captureAt = align(vnetAt + VNET_BYTES, LINE);
+    partitions.push({ smallAt, largeAt, headersAt, headersEnd, vnetAt, captureAt, captureBytes: shape.captureBytes });
+    at = align(captureAt + shape.captureBytes, PAGE);
+  }
+  return { partitions, end: at };
+}
+
+/** Makes the memory of a node. It never grows: views and native pointers stay valid for its whole life. */
+export function createArenaMemory(shape: ArenaShape): WebAssembly.Memory {
+  const pages = layOut(shape).end / PAGE;
+  if (pages > 32767) throw new RangeError(`arena of ${pages} pages: positions must stay below 2^31`);
+  return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
+}
+
+/** Views over an arena, for one thread. Make them once per isolate: hot code folds their base addresses. */
+export function attachArena(memory: WebAssembly.Memory, shape: ArenaShape): Arena {
+  const { buffer } = memory;
+  return {
+    memory,
+    shape,
+    bytes: new Uint8Array(buffer),
+    words: new Int32Array(buffer),
+    doubles: new Float64Array(buffer),
+    view: new DataView(buffer),
+    partitions: layOut(shape).partitions,
+  };
+}
+
+export function slotsPerWorker(shape: ArenaShape): number {
+  return shape.smallSlots + shape.largeSlots;
+}
+
+/** Byte position of a slot's frame start (behind the headroom). */
+export function slotStart(arena: Arena, slot: number): number {
+  const { shape } = arena;
+  const perWorker = slotsPerWorker(shape);
+  const part = arena.partitions[Math.floor(slot / perWorker)]!;
+  const local = slot % perWorker;
+  return local < shape.smallSlots
+    ? part.smallAt + local * SMALL_STRIDE + HEADROOM
+    : part.largeAt + (local - shape.smallSlots) * LARGE_STRIDE + HEADROOM;
+}

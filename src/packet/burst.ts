@@ -1,0 +1,100 @@
+/**
+ * A burst: up to LANES frames handled together, as struct-of-arrays columns. One frame is one lane, an index into every column.
+ * A lane is contiguous in the arena (slot, at, len). One slot may carry several lanes: a UDP_GRO super-datagram is up to 64 of them.
+ *
+ * All columns are Int32Array over shared memory: one element kind at every hot call site.
+ */
+export const LANES = 64;
+
+/** Lane flags. */
+export const IS_V4 = 1;
+export const IS_V6 = 2;
+export const IS_TCP = 4;
+export const IS_UDP = 8;
+export const IS_FRAGMENT = 16;
+export const HAS_VLAN = 32;
+/** The checksum at csumStart + csumOffset holds only the pseudo header's sum (VIRTIO_NET_HDR_F_NEEDS_CSUM). */
+export const NEEDS_CSUM = 64;
+/** The lane came out of a tunnel. */
+export const FROM_PEER = 128;
+/** The transport checksum was verified in this turn. */
+export const CSUM_VALID = 256;
+/** The IPv4 header has options or the IPv6 header has extensions: never coalesced. */
+export const HAS_OPTIONS = 512;
+
+/** Value of `origin` and `dst`: where a MAC lives. 0 is nowhere. */
+export const TO_PORT = 1 << 20;
+export const TO_PEER = 2 << 20;
+export const ID_MASK = TO_PORT - 1;
+
+export interface Burst {
+  /** Slot that holds the lane, -1 when it is not the burst's to release. */
+  readonly slot: Int32Array;
+  /** Byte position of the frame's first byte in the arena. */
+  readonly at: Int32Array;
+  readonly len: Int32Array;
+  /** Packets on the wire: 1, or the segments of a superframe. */
+  readonly packets: Int32Array;
+  readonly gsoType: Int32Array;
+  readonly gsoSize: Int32Array;
+  /** From the frame's first byte, as in virtio_net_hdr. */
+  readonly csumStart: Int32Array;
+  readonly csumOffset: Int32Array;
+  readonly flags: Int32Array;
+  /** Drop reason, 0 while the lane lives. */
+  readonly drop: Int32Array;
+  readonly network: Int32Array;
+  /** TO_PORT | id or TO_PEER | id where the frame came from; 0 for an unknown peer. */
+  readonly origin: Int32Array;
+  /** TO_PORT | id or TO_PEER | id where it goes; 0 = flood. */
+  readonly dst: Int32Array;
+  /** Inner TOS or traffic class, 0 for what is not IP. */
+  readonly tos: Int32Array;
+  /** TOS of the outer header that the lane came in, -1 unknown. */
+  readonly outerTos: Int32Array;
+  /** Index of the outer source address in the outbox's rxSrc (four words each). */
+  readonly from: Int32Array;
+  readonly flow: Int32Array;
+  /** Byte position of the IP header, 0 for what is not IP or malformed. */
+  readonly l3: Int32Array;
+  /** Byte position of a complete TCP or UDP header, else 0. */
+  readonly l4: Int32Array;
+  /** MAC addresses as little-endian words: bytes 0-3 and 4-5. */
+  readonly dstLo: Int32Array;
+  readonly dstHi: Int32Array;
+  readonly srcLo: Int32Array;
+  readonly srcHi: Int32Array;
+}
+
+export function sharedInts(count: number): Int32Array {
+  return new Int32Array(new SharedArrayBuffer(count * 4));
+}
+
+export function createBurst(lanes = LANES): Burst {
+  const column = () => sharedInts(lanes);
+  return {
+    slot: column(),
+    at: column(),
+    len: column(),
+    packets: column(),
+    gsoType: column(),
+    gsoSize: column(),
+    csumStart: column(),
+    csumOffset: column(),
+    flags: column(),
+    drop: column(),
+    network: column(),
+    origin: column(),
+    dst: column(),
+    tos: column(),
+    outerTos: column(),
+    from: column(),
+    flow: column(),
+    l3: column(),
+    l4: column(),
+    dstLo: column(),
+    dstHi: column(),
+    srcLo: column(),
+    srcHi: column(),
+  };
+}

@@ -1,0 +1,72 @@
+import type { Arena } from '../packet/arena.js';
+import { type Burst, FROM_PEER, IS_TCP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { DROP } from '../packet/drop.js';
+import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
+import * as Ecn from '../wire/ecn.js';
+import * as Ipv4 from '../wire/ipv4.js';
+import * as Ipv6 from '../wire/ipv6.js';
+import { CSUM_UNFINISHED, type Transport } from './transport.js';
+
+/**
+ * What only frames out of a tunnel need, after parse: congestion marks of the outer header (RFC 6040 section 4.2), and the detection of offload
+ * leaks.
+ *
+ * An offload leak is a packet that its sender left to hardware which was never there: over veth with transmit offloads on, the kernel's VXLAN
+ * hands a socket uncut frames of up to 64 KB without a segment size, and even small ones with nothing but the pseudo header's sum as
+ * checksum. On one machine such a frame may be delivered as it is; coming from a wire it is damage. So it is counted, and
+ * delivered only when the underlay says so.
+ */
+export interface Arrival {
+  markCongestion(n: number): void;
+  findLeaks(n: number, deliver: boolean, networkMtu: Int32Array): void;
+}
+
+const ETHERNET_WITH_TAGS = 22;
+
+export function bindArrival(arena: Arena, burst: Burst, transport: Transport): Arrival {
+  const { bytes, view } = arena;
+  const { at, len, drop, flags, network, packets, tos, outerTos, l3, l4, gsoType, gsoSize, csumStart, csumOffset } = burst;
+
+  function mark(i: number): void {
+    const inner = tos[i];
+    if (l3[i] === 0) return;
+    const codepoint = Ecn.decapsulate(inner, outerTos[i]);
+    if (codepoint === Ecn.DROP) drop[i] = DROP.ecn;
+    else if (codepoint !== (inner & Ecn.MASK)) {
+      const value = (inner & ~Ecn.MASK) | codepoint;
+      tos[i] = value;
+      if ((flags[i] & IS_V4) !== 0) Ipv4.changeTos(bytes, l3[i], value);
+      else Ipv6.setTrafficClass(bytes, l3[i], value);
+    }
+  }
+
+  /** Turns a leaked frame into what it would be from a device: metadata that says what is unfinished. */
+  function adopt(i: number, mtu: number): void {
+    const isTcp = (flags[i] & IS_TCP) !== 0;
+    flags[i] |= NEEDS_CSUM;
+    csumStart[i] = l4[i] - at[i];
+    csumOffset[i] = isTcp ? 16 : 6;
+    if (len[i] <= mtu + ETHERNET_WITH_TAGS || !isTcp) return;
+    const headers = l4[i] - l3[i] + ((view.getUint8(l4[i] + 12) >>> 4) << 2);
+    gsoType[i] = (flags[i] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
+    gsoSize[i] = mtu - headers;
+    packets[i] = Math.ceil((len[i] - (l3[i] - at[i]) - headers) / gsoSize[i]);
+  }
+
+  return {
+    markCongestion(n) {
+      for (let i = 0; i < n; i++) if (drop[i] === 0 && outerTos[i] > 0 && (outerTos[i] & 3) !== 0) mark(i);
+    },
+    findLeaks(n, deliver, networkMtu) {
+      for (let i = 0; i < n; i++) {
+        if (drop[i] !== 0 || (flags[i] & FROM_PEER) === 0) continue;
+        const mtu = networkMtu[network[i]];
+        const isUncut = len[i] > mtu + ETHERNET_WITH_TAGS;
+        const verdict = transport.verify(i);
+        if (!isUncut && verdict !== CSUM_UNFINISHED) continue;
+        if (deliver && verdict === CSUM_UNFINISHED) adopt(i, mtu);
+        else drop[i] = isUncut && verdict !== CSUM_UNFINISHED ? DROP['too-big'] : DROP['offload-leak'];
+      }
+    },
+  };
+}

@@ -1,0 +1,171 @@
+import type { Tun } from '../native/tun.js';
+import type { Arena, Partition } from '../packet/arena.js';
+import type { Burst } from '../packet/burst.js';
+import type { ChecksumKernel } from '../packet/checksum.js';
+import { WeftError } from '../packet/error.js';
+import type { Outbox } from '../packet/outbox.js';
+import type { SlotPool } from '../packet/slots.js';
+import { type MemoryPort, openMemoryPort } from '../port/memory.js';
+import { openPcapPort } from '../port/pcap.js';
+import type { Port } from '../port/port.js';
+import { bindTapPorts, type RxWindow } from '../port/tap.js';
+import { bindFrameUnderlays } from '../underlay/frame.js';
+import { setNextHop, writeTemplate } from '../underlay/template.js';
+import { bindUdpUnderlays } from '../underlay/udp.js';
+import type { FrameUnderlay, Underlay } from '../underlay/underlay.js';
+import * as Address from '../wire/address.js';
+import * as Ethernet from '../wire/ethernet.js';
+import type { FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from './plan.js';
+import type { Tables } from './tables.js';
+import type { Walk } from './walk.js';
+
+interface Context {
+  arena: Arena;
+  burst: Burst;
+  outbox: Outbox;
+  kernel: ChecksumKernel;
+  window: RxWindow;
+  partition: Partition;
+  pools: { small: SlotPool; large: SlotPool };
+  tables: Tables;
+  walk: Walk;
+  tun: Tun | null;
+}
+
+/**
+ * The devices of one worker: opens and closes ports and underlays so that they are those of the plan. Descriptors are opened by the control
+ * thread and only bound here.
+ */
+export interface Devices {
+  apply(plan: Plan, opened: WorkerDevices): void;
+  /** Memory devices by name: tests and load generators put frames in here. */
+  readonly memory: Map<string, MemoryPort>;
+  /** What a memory device does with message m; set before the plan is applied. */
+  onMessage: ((name: string, m: number) => number) | undefined;
+  /** Settings of memory devices, by name. */
+  readonly memoryOptions: Map<string, { isLoop?: boolean; queueMax?: number; vnetHdrLen?: number; takesOffloads?: boolean }>;
+}
+
+export function createDevices(context: Context): Devices {
+  const { arena, burst, outbox, pools, tables, walk, tun } = context;
+  const openTap = tun && bindTapPorts(arena, burst, outbox, context.window, context.partition.vnetAt, tun);
+  const openUdp = tun && bindUdpUnderlays(arena, burst, outbox, context.window, tables.destinations, tun);
+  const openFrame = bindFrameUnderlays(arena, burst, outbox, context.kernel);
+  const memory = new Map<string, MemoryPort>();
+  const memoryOptions: Devices['memoryOptions'] = new Map();
+  /** What stands at an id, as text: an id is reopened only when its plan or its descriptors changed. */
+  const standing = new Map<string, string>();
+
+  function openMemory(id: number, name: string): MemoryPort {
+    const port = openMemoryPort({
+      id,
+      name,
+      arena,
+      burst,
+      outbox,
+      pool: pools.small,
+      onMessage: devices.onMessage && ((m: number) => devices.onMessage?.(name, m) ?? 0),
+      ...memoryOptions.get(name),
+    });
+    memory.set(name, port);
+    return port;
+  }
+
+  function openPort(plan: PortPlan, opened: WorkerDevices): Port {
+    if (plan.kind === 'memory') return openMemory(plan.id, plan.name);
+    if (plan.kind === 'pcap') {
+      return openPcapPort({ id: plan.id, name: plan.name, arena, burst, outbox, pool: pools.large, ...plan.pcap });
+    }
+    const queue = opened.ports.find((q) => q.port === plan.id);
+    if (queue === undefined || openTap === null) {
+      throw new WeftError('WORKER', `port ${plan.name} has no open device`, { object: `port ${plan.name}` });
+    }
+    return openTap({ id: plan.id, name: plan.name, ...queue });
+  }
+
+  function openFrameDevice(id: number, plan: FrameDevicePlan): Port {
+    if (plan.kind === 'memory') return openMemory(id, plan.name);
+    const { name, input, output } = plan;
+    return openPcapPort({ id, name, arena, burst, outbox, pool: pools.large, input, output });
+  }
+
+  function openUnderlay(plan: UnderlayPlan, opened: WorkerDevices): Underlay {
+    const tos = plan.dscp < 0 ? -1 : plan.dscp << 2;
+    const { id, name, deliverOffloadLeak } = plan;
+    if (plan.frame !== null) {
+      const address = Address.ipv4WordFromText(plan.address);
+      if (address === null) throw new WeftError('WORKER', `underlay ${name} needs an IPv4 address`);
+      const device = openFrameDevice(id, plan.frame);
+      return openFrame({ id, name, device, address, udpPort: plan.udpPort, tos, checksum: plan.checksum, deliverOffloadLeak });
+    }
+    const sockets = opened.underlays.find((u) => u.underlay === id);
+    if (sockets === undefined || openUdp === null) {
+      throw new WeftError('WORKER', `underlay ${name} has no open sockets`, { object: `underlay ${name}` });
+    }
+    const { rxFd, txFds, segment } = sockets;
+    return openUdp({ id, name, rxFd, txFds, segment, tos, deliverOffloadLeak });
+  }
+
+  function fillTemplates(underlay: FrameUnderlay, plan: UnderlayPlan, all: Plan): void {
+    const { frame } = plan;
+    if (frame === null) return;
+    for (const peer of all.peers) {
+      if (peer.underlay !== plan.id) continue;
+      const network = all.networks.find((n) => n.id === peer.network);
+      const nextHop = frame.neighbours[peer.address];
+      writeTemplate(underlay.template, peer.id, {
+        dstMac: new Uint8Array(6),
+        srcMac: Ethernet.macFromText(frame.mac) as Uint8Array,
+        src: Address.ipv4WordFromText(plan.address) as number,
+        dst: Address.ipv4WordFromText(peer.address) as number,
+        dstPort: peer.udpPort,
+        vni: network?.vni ?? 0,
+        tos: plan.dscp < 0 ? 0 : plan.dscp << 2,
+        ttl: plan.ttl,
+      });
+      if (nextHop !== undefined) setNextHop(underlay.template, peer.id, Ethernet.macFromText(nextHop) as Uint8Array);
+    }
+  }
+
+  /** Replaces the device at one id when what it was made of changed; removes it when it is not in the plan. */
+  function keep<T extends { close(): void }>(
+    kind: string,
+    at: (T | undefined)[],
+    wanted: Map<number, { text: string; open: () => T }>,
+  ): void {
+    for (let id = 0; id < at.length; id++) {
+      const want = wanted.get(id);
+      const key = `${kind} ${id}`;
+      if (want?.text === standing.get(key)) continue;
+      at[id]?.close();
+      at[id] = undefined;
+      standing.delete(key);
+      if (want === undefined) continue;
+      at[id] = want.open();
+      standing.set(key, want.text);
+    }
+  }
+
+  const devices: Devices = {
+    memory,
+    memoryOptions,
+    onMessage: undefined,
+    apply(plan, opened) {
+      const ports = plan.ports.map((p) => {
+        const text = JSON.stringify([p.kind, p.name, p.pcap, opened.ports.find((q) => q.port === p.id)]);
+        return [p.id, { text, open: () => openPort(p, opened) }] as const;
+      });
+      const underlays = plan.underlays.map((u) => {
+        const text = JSON.stringify([u, opened.underlays.find((s) => s.underlay === u.id)]);
+        return [u.id, { text, open: () => openUnderlay(u, opened) }] as const;
+      });
+      keep('port', walk.ports, new Map(ports));
+      keep('underlay', walk.underlays, new Map(underlays));
+      for (const u of plan.underlays) {
+        const underlay = walk.underlays[u.id];
+        if (underlay?.kind === 'frame') fillTemplates(underlay, u, plan);
+      }
+    },
+  };
+  return devices;
+}

@@ -1,0 +1,46 @@
+import type { Arena } from '../packet/arena.js';
+import { type Burst, IS_TCP, IS_V4, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
+import { DROP } from '../packet/drop.js';
+import { GSO_ECN, GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
+
+/** A superframe cut into more pieces than this is not one that a TCP sender makes (65,535 bytes at an MSS of 36). */
+export const SEGMENTS_MAX = 1800;
+
+/**
+ * Checks the offload metadata that a device handed over against the parsed frame, and counts each superframe's wire packets.
+ * What does not fit is `bad-offload`: metadata is input like any other, and later steps trust it.
+ */
+export function bindOffloads(arena: Arena, burst: Burst): (n: number) => void {
+  const { view: v } = arena;
+  const { at, len, flags, drop, packets, gsoType, gsoSize, csumStart, csumOffset, l4 } = burst;
+
+  function checkSuperframe(i: number): void {
+    const wants = (gsoType[i] & ~GSO_ECN) === GSO_TCPV4 ? IS_V4 | IS_TCP : IS_V6 | IS_TCP;
+    const type = gsoType[i] & ~GSO_ECN;
+    const known = type === GSO_TCPV4 || type === GSO_TCPV6;
+    const fits =
+      known &&
+      (flags[i] & wants) === wants &&
+      (flags[i] & NEEDS_CSUM) !== 0 &&
+      l4[i] === at[i] + csumStart[i] &&
+      csumOffset[i] === 16 &&
+      gsoSize[i] > 0;
+    if (!fits) {
+      drop[i] = DROP['bad-offload'];
+      return;
+    }
+    const headerLen = l4[i] - at[i] + ((v.getUint8(l4[i] + 12) >>> 4) << 2);
+    const count = Math.ceil((len[i] - headerLen) / gsoSize[i]);
+    if (count > SEGMENTS_MAX) drop[i] = DROP['bad-offload'];
+    else if (count > 1) packets[i] = count;
+    else gsoType[i] = 0;
+  }
+
+  return function checkOffloads(n: number): void {
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0 || (gsoType[i] | (flags[i] & NEEDS_CSUM)) === 0) continue;
+      if (gsoType[i] !== 0) checkSuperframe(i);
+      else if (csumStart[i] < 14 || csumStart[i] + csumOffset[i] + 2 > len[i]) drop[i] = DROP['bad-offload'];
+    }
+  };
+}

@@ -1,0 +1,178 @@
+import type { Arena } from '../packet/arena.js';
+import {
+  type Burst,
+  HAS_OPTIONS,
+  HAS_VLAN,
+  IS_FRAGMENT,
+  IS_TCP,
+  IS_UDP,
+  IS_V4,
+  IS_V6,
+} from '../packet/burst.js';
+import { DROP } from '../packet/drop.js';
+
+/**
+ * The parse step: Ethernet, IP and transport offsets of each lane, checked once. Afterwards l3 > 0 means a complete IP header whose length field
+ * fits the frame, l4 > 0 a complete TCP or UDP header; a frame whose inner packet is odd stays an opaque Ethernet frame, as in any switch.
+ *
+ * Two forms that must agree (a property test ties them): words for frames at 0 mod 4 that are plain IPv4, bytes (a DataView) for
+ * everything else and for lanes that lie anywhere.
+ */
+
+/** VLAN tags that are looked through. */
+const VLAN_TAGS_MAX = 2;
+/** IPv6 extension headers that are looked through. */
+const EXTENSIONS_MAX = 8;
+
+export const PROTO_TCP = 6;
+export const PROTO_UDP = 17;
+
+/** Hash of a flow; both directions of a flow hash differently. Ports are 0 for fragments, so that all of a datagram stay together. */
+export function flowHash(src: number, dst: number, ports: number, proto: number): number {
+  let x = Math.imul(src, 0x9e3779b1) ^ Math.imul(dst, 0x85ebca6b) ^ Math.imul(ports + proto, 0xc2b2ae35);
+  x ^= x >>> 15;
+  x = Math.imul(x, 0x2c1b3c6d);
+  return x ^ (x >>> 13);
+}
+
+export function bindParse(arena: Arena, burst: Burst): (n: number) => void {
+  const { words: m, view: v } = arena;
+  const { at, len, flags, drop, tos, flow, l3, l4, dstLo, dstHi, srcLo, srcHi } = burst;
+
+  function parseTransport(i: number, proto: number, l4At: number, end: number): number {
+    if (proto === PROTO_TCP) {
+      if (end - l4At < 20) return 0;
+      const headerLen = (v.getUint8(l4At + 12) >>> 4) << 2;
+      if (headerLen < 20 || headerLen > end - l4At) return 0;
+      l4[i] = l4At;
+      return IS_TCP;
+    }
+    if (proto !== PROTO_UDP || end - l4At < 8) return 0;
+    l4[i] = l4At;
+    return IS_UDP;
+  }
+
+  function parseIpv4(i: number, l3At: number, end: number): void {
+    if (end - l3At < 20) return;
+    const versionIhl = v.getUint8(l3At);
+    const headerLen = (versionIhl & 15) << 2;
+    const totalLen = v.getUint16(l3At + 2);
+    if (versionIhl >>> 4 !== 4 || headerLen < 20 || totalLen < headerLen || totalLen > end - l3At) return;
+    l3[i] = l3At;
+    tos[i] = v.getUint8(l3At + 1);
+    let kind = IS_V4 | (headerLen > 20 ? HAS_OPTIONS : 0);
+    const proto = v.getUint8(l3At + 9);
+    let ports = 0;
+    if ((v.getUint16(l3At + 6) & 0x3fff) !== 0) kind |= IS_FRAGMENT;
+    else kind |= parseTransport(i, proto, l3At + headerLen, l3At + totalLen);
+    if (l4[i] !== 0) ports = v.getInt32(l4[i], true);
+    flow[i] = flowHash(v.getInt32(l3At + 12, true), v.getInt32(l3At + 16, true), ports, proto);
+    flags[i] |= kind;
+  }
+
+  function parseIpv6(i: number, l3At: number, frameEnd: number): void {
+    if (frameEnd - l3At < 40) return;
+    const end = l3At + 40 + v.getUint16(l3At + 4);
+    if (v.getUint8(l3At) >>> 4 !== 6 || end > frameEnd) return;
+    l3[i] = l3At;
+    tos[i] = (v.getUint16(l3At) >>> 4) & 0xff;
+    let kind = IS_V6;
+    let proto = v.getUint8(l3At + 6);
+    let next = l3At + 40;
+    for (let n = 0; n < EXTENSIONS_MAX && end - next >= 8; n++) {
+      if (proto === 44) kind |= IS_FRAGMENT | HAS_OPTIONS;
+      else if (proto === 0 || proto === 43 || proto === 60) kind |= HAS_OPTIONS;
+      else break;
+      const bytes = proto === 44 ? 8 : (v.getUint8(next + 1) + 1) << 3;
+      proto = v.getUint8(next);
+      next += bytes;
+    }
+    if ((kind & IS_FRAGMENT) === 0 && next <= end) kind |= parseTransport(i, proto, next, end);
+    let src = 0;
+    let dst = 0;
+    for (let w = 0; w < 16; w += 4) {
+      src = Math.imul(src, 0x01000193) ^ v.getInt32(l3At + 8 + w, true);
+      dst = Math.imul(dst, 0x01000193) ^ v.getInt32(l3At + 24 + w, true);
+    }
+    flow[i] = flowHash(src, dst, l4[i] === 0 ? 0 : v.getInt32(l4[i], true), proto);
+    flags[i] |= kind;
+  }
+
+  /** Byte-shaped twin, and the only form for VLAN tags, IPv6, IP options, fragments, and what is not IP. */
+  function parseBytes(i: number): void {
+    const o = at[i];
+    const end = o + len[i];
+    dstLo[i] = v.getInt32(o, true);
+    dstHi[i] = v.getUint16(o + 4, true);
+    srcLo[i] = v.getInt32(o + 6, true);
+    srcHi[i] = v.getUint16(o + 10, true);
+    l3[i] = 0;
+    l4[i] = 0;
+    tos[i] = 0;
+    let type = v.getUint16(o + 12);
+    let next = o + 14;
+    for (let tags = 0; tags < VLAN_TAGS_MAX && (type === 0x8100 || type === 0x88a8); tags++) {
+      if (end - next < 4) {
+        drop[i] = DROP['malformed-frame'];
+        return;
+      }
+      type = v.getUint16(next + 2);
+      next += 4;
+      flags[i] |= HAS_VLAN;
+    }
+    flow[i] = flowHash(srcLo[i] ^ (srcHi[i] << 16), dstLo[i] ^ (dstHi[i] << 16), 0, type);
+    if (type === 0x0800) parseIpv4(i, next, end);
+    else if (type === 0x86dd) parseIpv6(i, next, end);
+  }
+
+  return function parse(n: number): void {
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0) continue;
+      const o = at[i];
+      const length = len[i];
+      if (length < 14) {
+        drop[i] = DROP['malformed-frame'];
+        continue;
+      }
+      const w = o >> 2;
+      // 54: Ethernet, IPv4 without options, TCP without options. Shorter frames are rare enough for the byte form.
+      if ((o & 3) !== 0 || length < 54 || (m[w + 3] & 0x00ffffff) !== 0x00450008 || (m[w + 5] & 0xff3f) !== 0) {
+        parseBytes(i);
+        continue;
+      }
+      const w4 = m[w + 4];
+      const totalLen = ((w4 & 0xff) << 8) | ((w4 >>> 8) & 0xff);
+      const proto = m[w + 5] >>> 24;
+      let kind = IS_V4;
+      if (proto === PROTO_TCP) {
+        const headerLen = (m[w + 11] >>> 18) & 0x3c;
+        if (totalLen < 20 + headerLen || headerLen < 20) {
+          parseBytes(i);
+          continue;
+        }
+        kind |= IS_TCP;
+      } else if (proto === PROTO_UDP && totalLen >= 28) kind |= IS_UDP;
+      else {
+        parseBytes(i);
+        continue;
+      }
+      if (totalLen > length - 14) {
+        parseBytes(i);
+        continue;
+      }
+      const w1 = m[w + 1];
+      const w2 = m[w + 2];
+      const w7 = m[w + 7];
+      const w8 = m[w + 8];
+      dstLo[i] = m[w];
+      dstHi[i] = w1 & 0xffff;
+      srcLo[i] = (w1 >>> 16) | (w2 << 16);
+      srcHi[i] = w2 >>> 16;
+      tos[i] = m[w + 3] >>> 24;
+      l3[i] = o + 14;
+      l4[i] = o + 34;
+      flags[i] |= kind;
+      flow[i] = flowHash((m[w + 6] >>> 16) | (w7 << 16), (w7 >>> 16) | (w8 << 16), (w8 >>> 16) | (m[w + 9] << 16), proto);
+    }
+  };
+}

@@ -1,0 +1,139 @@
+import { bindLearn } from '../forward/learn.js';
+import { bindLookup } from '../forward/lookup.js';
+import { attachMacTable, sweep } from '../forward/macTable.js';
+import { createStormLimit } from '../forward/storm.js';
+import type { Tun } from '../native/tun.js';
+import { type ArenaShape, attachArena } from '../packet/arena.js';
+import { createBurst, LANES } from '../packet/burst.js';
+import { instantiateChecksum } from '../packet/checksum.js';
+import type { Clock } from '../packet/clock.js';
+import { NETWORKS_MAX } from '../packet/counters.js';
+import { bindOutbox } from '../packet/outbox.js';
+import { bindSlots, fillWindow, type SlotPool, type SlotState } from '../packet/slots.js';
+import * as Vxlan from '../tunnel/vxlan.js';
+import { bindArrival } from './arrival.js';
+import { bindCapture } from './capture.js';
+import { bindCoalesce } from './coalesce.js';
+import { createDevices } from './devices.js';
+import { bindFrameEgress } from './frameEgress.js';
+import { bindOffloads } from './offloads.js';
+import { bindParse } from './parse.js';
+import type { Plan, WorkerDevices } from './plan.js';
+import { bindPortEgress } from './portEgress.js';
+import { bindSegment } from './segment.js';
+import { bindSettlement } from './settle.js';
+import { bindSocketEgress } from './socketEgress.js';
+import { compilePlan, createTables } from './tables.js';
+import { bindTransport } from './transport.js';
+import { bindWalk, type Steps, type Walk } from './walk.js';
+
+/** The shared memory of a node that every worker gets, and this worker's part of it. */
+export interface PipelineMemory {
+  arena: WebAssembly.Memory;
+  shape: ArenaShape;
+  slots: SlotState;
+  macTable: SharedArrayBuffer;
+  /** This worker's counter block and io block. */
+  counters: SharedArrayBuffer;
+  io: SharedArrayBuffer;
+}
+
+export interface PipelineOptions {
+  worker: number;
+  workers: number;
+  memory: PipelineMemory;
+  clock: Clock;
+  /** Absent in tests and replay: no kernel devices. */
+  tun: Tun | null;
+  /** Seconds with a fraction, for capture records. */
+  preciseSeconds: () => number;
+  onUnknownPeer?: Vxlan.UnknownPeer;
+  /** Wraps steps before they are bound into the walk: fault injection and step timing. */
+  wrapSteps?: (steps: Steps) => Steps;
+}
+
+export type Pipeline = ReturnType<typeof createPipeline>;
+
+/** Lock word of worker 0 in the MAC table; 1 is the control thread. */
+export const MAC_HOLDER = 2;
+
+/** Entries of the MAC table that one sweep looks at. */
+const SWEEP_SLICE = 4096;
+
+/**
+ * One worker's pipeline: every step bound once to the arena, the lane columns and the tables. Make one per isolate where speed matters: V8
+ * folds the addresses of typed arrays into code only while a closure has a single instance.
+ */
+export function createPipeline(options: PipelineOptions) {
+  const { memory, worker, clock } = options;
+  const arena = attachArena(memory.arena, memory.shape);
+  const partition = arena.partitions[worker];
+  const pools: { small: SlotPool; large: SlotPool } = bindSlots(memory.shape, memory.slots, worker);
+  const counters = new Float64Array(memory.counters);
+  const kernel = instantiateChecksum(memory.arena);
+  const burst = createBurst();
+  // The first line of the header region stays zero: the virtio-net header of every frame without metadata.
+  const zeroVnetAt = partition.headersAt;
+  const outbox = bindOutbox(memory.io, partition.headersAt + 64, partition.headersEnd);
+  const window = fillWindow(arena, pools.large, LANES);
+  outbox.rxAt.set(window.starts);
+  outbox.rxCap.fill(pools.large.capacity);
+  const tables = createTables();
+  const macTable = attachMacTable(memory.macTable, MAC_HOLDER + worker);
+  const storm = createStormLimit(NETWORKS_MAX, clock);
+
+  const transport = bindTransport(arena, burst, kernel);
+  const segmenter = bindSegment(arena, burst, outbox, kernel, transport);
+  const coalescer = bindCoalesce(arena, burst, transport);
+  const settlement = bindSettlement(outbox, counters);
+  const capture = bindCapture(arena, partition, burst, outbox, kernel, options.preciseSeconds);
+  const arrival = bindArrival(arena, burst, transport);
+  const onUnknownPeer = options.onUnknownPeer ?? (() => {});
+
+  const steps: Steps = {
+    parse: bindParse(arena, burst),
+    checkOffloads: bindOffloads(arena, burst),
+    decap: Vxlan.bindDecap(arena, burst, outbox.rxSrc, tables.vteps, clock, counters, onUnknownPeer),
+    arrive(n, underlay) {
+      arrival.markCongestion(n);
+      // Outer frames were checked whole; only a socket hides that the sender counted on an offload.
+      if (underlay.kind === 'udp') arrival.findLeaks(n, underlay.deliverOffloadLeak, tables.networkMtu);
+    },
+    learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters),
+    lookup: bindLookup(burst, macTable, clock),
+    sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, settlement, capture),
+    sendToSocket: bindSocketEgress(arena, burst, outbox, tables, segmenter, transport, settlement),
+    sendToFrame: bindFrameEgress(arena, burst, outbox, tables, kernel, segmenter, transport, settlement),
+    completeChecksum: transport.complete,
+  };
+  const walk: Walk = bindWalk(burst, tables, counters, storm, capture, options.wrapSteps?.(steps) ?? steps);
+  const devices = createDevices({ arena, burst, outbox, kernel, window, partition, pools, tables, walk, tun: options.tun });
+
+  let sweepFrom = 0;
+  return {
+    arena,
+    burst,
+    outbox,
+    pools,
+    tables,
+    macTable,
+    counters,
+    capture,
+    walk,
+    devices,
+    kernel,
+    /** Takes a plan over, between two turns. */
+    apply(plan: Plan, opened: WorkerDevices): void {
+      compilePlan(tables, plan);
+      for (const n of plan.networks) {
+        storm.configure(n.id, n.broadcastPps / options.workers);
+        macTable.limits[n.id] = n.macLimit;
+      }
+      devices.apply(plan, opened);
+    },
+    /** Housekeeping, once a second or so. Worker 0 sweeps for all. */
+    tick(): void {
+      if (worker === 0) sweepFrom = sweep(macTable, sweepFrom, SWEEP_SLICE, clock.seconds);
+    },
+  };
+}

@@ -1,0 +1,126 @@
+import type { Tun } from '../native/tun.js';
+import type { Clock } from '../packet/clock.js';
+import { IO_LAYOUT, READY_MAX } from '../packet/outbox.js';
+import type { Pipeline } from './pipeline.js';
+import type { WorkerDevices } from './plan.js';
+
+/**
+ * The turn loop: one native poll over all descriptors and the doorbell, then a walk for each that is ready.
+ *
+ * Idle policy: after the last packet the worker keeps looking for busyPollUs without sleeping, then blocks in the poll. The doorbell
+ * ends the sleep; whoever rings it looks at `sleeping` first, so a busy worker costs its callers no system call.
+ */
+export interface TurnLoop {
+  /** Watches exactly the descriptors of these devices. */
+  watch(devices: WorkerDevices): void;
+  /** One turn; blocks up to a second when there is nothing to do. Returns the packets or frames that were received. */
+  turn(): number;
+  /** Turns without sleeping while there is something to receive, at most `turnsMax`. */
+  drain(turnsMax: number): void;
+  /** Looks at the time without serving anybody: before the first plan is applied. */
+  readClock(): void;
+  busyPollUs: number;
+  close(): void;
+}
+
+/** Bursts that one descriptor gets in a turn before the others have theirs. */
+const BURSTS_PER_TURN = 4;
+const SLEEP_MAX_US = 1_000_000;
+const UNDERLAY_IDS = 1 << 16;
+const TICK_MS = 1000;
+
+export function createTurnLoop(pipeline: Pipeline, tun: Tun, clock: Clock, doorbell: number, sleeping: Int32Array, sleepingAt: number): TurnLoop {
+  const { walk, outbox } = pipeline;
+  const { ready, io, clock: clockWords } = outbox;
+  const poll = tun.bindPoll(io, IO_LAYOUT, IO_LAYOUT.ready, READY_MAX);
+  poll.add(doorbell, -1);
+  const watched = new Map<number, number>();
+  const precise = new Float64Array(io.buffer, (IO_LAYOUT.clock + 2) * 4, 1);
+  let busyAt = 0;
+  let tickedAtMs = 0;
+
+  function serve(id: number): number {
+    let total = 0;
+    for (let b = 0; b < BURSTS_PER_TURN; b++) {
+      const isUnderlay = id >= UNDERLAY_IDS;
+      const underlay = isUnderlay ? walk.underlays[id - UNDERLAY_IDS] : undefined;
+      const port = isUnderlay ? undefined : walk.ports[id];
+      const n = underlay ? walk.fromUnderlay(underlay) : port ? walk.fromPort(port) : 0;
+      if (n < 0) unwatchFailed(id);
+      if (n <= 0) break;
+      total += n;
+      if (!(underlay ?? port)?.hasMore()) break;
+    }
+    return total;
+  }
+
+  /** A device that was deleted by someone else stays ready for ever: it is watched no more until the plan names it again. */
+  function unwatchFailed(id: number): void {
+    for (const [fd, watchedId] of watched) {
+      if (watchedId !== id) continue;
+      poll.remove(fd);
+      watched.delete(fd);
+    }
+  }
+
+  function readClock(): void {
+    clock.seconds = clockWords[0];
+    clock.millis = clockWords[1];
+  }
+
+  function serveReady(n: number): number {
+    readClock();
+    let total = 0;
+    for (let k = 0; k < n; k++) total += serve(ready[k]);
+    return total;
+  }
+
+  const loop: TurnLoop = {
+    busyPollUs: 0,
+    watch(devices) {
+      const wanted = new Map<number, number>();
+      for (const q of devices.ports) if (q.rxFd >= 0) wanted.set(q.rxFd, q.port);
+      for (const u of devices.underlays) wanted.set(u.rxFd, UNDERLAY_IDS + u.underlay);
+      for (const [fd, id] of watched) {
+        if (wanted.get(fd) === id) continue;
+        try {
+          poll.remove(fd);
+        } catch {
+          // The control thread may have closed it already; epoll forgot it then.
+        }
+        watched.delete(fd);
+      }
+      for (const [fd, id] of wanted) {
+        if (watched.has(fd)) continue;
+        poll.add(fd, id);
+        watched.set(fd, id);
+      }
+      busyAt = 0;
+    },
+    turn() {
+      let n = 0;
+      if ((precise[0] - busyAt) * 1e6 < loop.busyPollUs) n = poll.wait(0);
+      else {
+        Atomics.store(sleeping, sleepingAt, 1);
+        n = poll.wait(SLEEP_MAX_US);
+        Atomics.store(sleeping, sleepingAt, 0);
+      }
+      const total = serveReady(n);
+      if (total > 0) busyAt = precise[0];
+      if (((clock.millis - tickedAtMs) & 0x7fffffff) >= TICK_MS) {
+        tickedAtMs = clock.millis;
+        pipeline.tick();
+      }
+      return total;
+    },
+    drain(turnsMax) {
+      for (let t = 0; t < turnsMax && serveReady(poll.wait(0)) > 0; t++);
+    },
+    readClock() {
+      poll.wait(0);
+      readClock();
+    },
+    close: () => poll.close(),
+  };
+  return loop;
+}

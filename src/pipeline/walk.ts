@@ -1,0 +1,258 @@
+import { type Burst, ID_MASK, LANES, NEEDS_CSUM, sharedInts, TO_PEER, TO_PORT } from '../packet/burst.js';
+import {
+  COPIED,
+  DROP_BASE,
+  MISSED,
+  NETWORK_ROW,
+  PEER_ROW,
+  PORT_ROW,
+  PORTS_MAX,
+  ROW_WIDTH,
+  RX_BYTES,
+  RX_PACKETS,
+  RX_SUPERFRAMES,
+  UNDERLAY_ROW,
+} from '../packet/counters.js';
+import { DROP } from '../packet/drop.js';
+import type { StormLimit } from '../forward/storm.js';
+import type { Port } from '../port/port.js';
+import type { Underlay } from '../underlay/underlay.js';
+import type { CaptureTap } from './capture.js';
+import type { SendToFrame } from './frameEgress.js';
+import type { SendToPort } from './portEgress.js';
+import type { SendToSocket } from './socketEgress.js';
+import type { Tables } from './tables.js';
+
+/**
+ * The walk of a frame, from top to bottom. Every step handles a whole burst; the order is this file.
+ *
+ *   out:  rx of a port       parse  offloads  learn  lookup  ->  ports: finish, tx   |  peers: encap, finish, tx
+ *   in:   rx of an underlay  decap  parse  arrival  learn  lookup  ->  ports: coalesce, tx
+ */
+export interface Steps {
+  parse(n: number): void;
+  /** Offload metadata of local frames against what was parsed. */
+  checkOffloads(n: number): void;
+  decap(n: number, underlay: number): void;
+  /** Congestion marks and offload leaks of frames out of a tunnel. */
+  arrive(n: number, underlay: Underlay): void;
+  learn(n: number): void;
+  lookup(n: number): void;
+  sendToPort: SendToPort;
+  sendToSocket: SendToSocket;
+  sendToFrame: SendToFrame;
+  completeChecksum(i: number): void;
+}
+
+export interface Walk {
+  /** One burst of a port: returns the frames received, or a negative errno. */
+  fromPort(port: Port): number;
+  /** One receive of an underlay. */
+  fromUnderlay(underlay: Underlay): number;
+  readonly ports: (Port | undefined)[];
+  readonly underlays: (Underlay | undefined)[];
+}
+
+/** Egress lists: ports first, then underlays. */
+const UNDERLAY_LIST = PORTS_MAX;
+const LISTS = PORTS_MAX + 16;
+
+export function bindWalk(
+  burst: Burst,
+  tables: Tables,
+  counters: Float64Array,
+  storm: StormLimit,
+  capture: CaptureTap,
+  steps: Steps,
+): Walk {
+  const { len, packets, drop, network, origin, dst, gsoType, flags } = burst;
+  const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
+  const { portNetwork, peerUnderlay } = tables;
+  const ports: (Port | undefined)[] = new Array(PORTS_MAX).fill(undefined);
+  const underlays: (Underlay | undefined)[] = new Array(16).fill(undefined);
+
+  // Lanes by egress: a chain per list, in the order of the burst, so that flows stay in order.
+  const firstLane = sharedInts(LISTS).fill(-1);
+  const lastLane = sharedInts(LISTS);
+  const nextLane = sharedInts(LANES);
+  const touched = sharedInts(LISTS);
+  const list = sharedInts(LANES);
+  const flood = sharedInts(LANES);
+
+  function countReceived(n: number, row: number): void {
+    let total = 0;
+    let bytes = 0;
+    let supers = 0;
+    for (let i = 0; i < n; i++) {
+      total += packets[i];
+      bytes += len[i];
+      if (gsoType[i] !== 0) supers++;
+    }
+    const base = row * ROW_WIDTH;
+    counters[base + RX_PACKETS] += total;
+    counters[base + RX_BYTES] += bytes;
+    counters[base + RX_SUPERFRAMES] += supers;
+  }
+
+  /** The one sweep over the drop column: each dropped lane is charged to who brought it, and shown at its network. */
+  function countDrops(n: number, ingressRow: number): void {
+    for (let i = 0; i < n; i++) {
+      const reason = drop[i];
+      if (reason === 0) continue;
+      const row = (origin[i] & TO_PEER) !== 0 ? PEER_ROW + (origin[i] & ID_MASK) : ingressRow;
+      counters[row * ROW_WIDTH + DROP_BASE + reason] += packets[i];
+      if (network[i] !== 0) counters[(NETWORK_ROW + network[i]) * ROW_WIDTH + DROP_BASE + reason] += packets[i];
+    }
+  }
+
+  /** Sorts the lanes into egress lists; returns how many lists were touched. Lanes to flood end up in `flood`. */
+  let floodCount = 0;
+  function partition(n: number): number {
+    let lists = 0;
+    floodCount = 0;
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0) continue;
+      const value = dst[i];
+      if (value === 0) {
+        flood[floodCount++] = i;
+        continue;
+      }
+      const id = value & ID_MASK;
+      const egress = (value & TO_PORT) !== 0 ? id : UNDERLAY_LIST + peerUnderlay[id];
+      if (firstLane[egress] < 0) {
+        firstLane[egress] = i;
+        touched[lists++] = egress;
+      } else nextLane[lastLane[egress]] = i;
+      nextLane[i] = -1;
+      lastLane[egress] = i;
+    }
+    return lists;
+  }
+
+  function sendToPeers(underlay: Underlay, count: number, onlyPeer: number): void {
+    if (underlay.kind === 'udp') steps.sendToSocket(underlay, list, count, onlyPeer);
+    else steps.sendToFrame(underlay, list, count, onlyPeer);
+  }
+
+  /** A MAC table entry may outlive its port or peer by a turn: what points nowhere is dropped, not lost. */
+  function dropList(count: number): void {
+    for (let k = 0; k < count; k++) drop[list[k]] = DROP['device-gone'];
+  }
+
+  function sendList(egress: number): void {
+    let count = 0;
+    for (let i = firstLane[egress]; i >= 0; i = nextLane[i]) list[count++] = i;
+    firstLane[egress] = -1;
+    if (egress < UNDERLAY_LIST) {
+      const port = ports[egress];
+      if (port === undefined) dropList(count);
+      else steps.sendToPort(port, list, count, true);
+      return;
+    }
+    const underlay = underlays[egress - UNDERLAY_LIST];
+    if (underlay === undefined) dropList(count);
+    else sendToPeers(underlay, count, 0);
+  }
+
+  /**
+   * Head-end replication of the flood lanes of one network: every local port but the ingress, and, for local frames, every peer (split horizon:
+   * what came from a peer goes to ports only). One payload, several headers. Frames for several receivers are finished first: no
+   * egress may change what another still sends.
+   */
+  function floodNetwork(net: number, count: number, row: number): void {
+    const from = origin[list[0]];
+    const fromPort = (from & TO_PORT) !== 0 ? from & ID_MASK : 0;
+    let weight = 0;
+    for (let k = 0; k < count; k++) {
+      const i = list[k];
+      weight += packets[i];
+      if (gsoType[i] === 0 && (flags[i] & NEEDS_CSUM) !== 0) steps.completeChecksum(i);
+    }
+    let outputs = 0;
+    for (let p = floodPortFirst[net], end = p + floodPortCount[net]; p < end; p++) {
+      const port = ports[floodPorts[p]];
+      if (port === undefined || port.id === fromPort) continue;
+      outputs++;
+      steps.sendToPort(port, list, count, false);
+    }
+    if (fromPort !== 0) {
+      for (let p = floodPeerFirst[net], end = p + floodPeerCount[net]; p < end; p++) {
+        const underlay = underlays[peerUnderlay[floodPeers[p]]];
+        if (underlay === undefined) continue;
+        outputs++;
+        sendToPeers(underlay, count, floodPeers[p]);
+      }
+    }
+    if (outputs === 0) for (let k = 0; k < count; k++) drop[list[k]] = DROP['no-destination'];
+    else counters[row * ROW_WIDTH + COPIED] += (outputs - 1) * weight;
+  }
+
+  /** Flood lanes of a burst may belong to several networks: one after the other, each in the burst's order. */
+  function sendFlood(row: number): void {
+    for (let first = 0; first < floodCount; first++) {
+      const lane = flood[first];
+      if (lane < 0) continue;
+      const net = network[lane];
+      let count = 0;
+      for (let k = first; k < floodCount; k++) {
+        const i = flood[k];
+        if (i < 0 || network[i] !== net) continue;
+        flood[k] = -1;
+        if (storm.admit(net, packets[i])) list[count++] = i;
+        else drop[i] = DROP['broadcast-limit'];
+      }
+      if (count > 0) floodNetwork(net, count, row);
+    }
+  }
+
+  function deliver(n: number, row: number): void {
+    const lists = partition(n);
+    for (let t = 0; t < lists; t++) sendList(touched[t]);
+    if (floodCount > 0) sendFlood(row);
+    countDrops(n, row);
+  }
+
+  function fromPort(port: Port): number {
+    const n = port.rx();
+    if (n <= 0) return n;
+    const net = portNetwork[port.id];
+    const value = TO_PORT | port.id;
+    for (let i = 0; i < n; i++) {
+      network[i] = net;
+      origin[i] = value;
+    }
+    steps.parse(n);
+    steps.checkOffloads(n);
+    if (capture.key === port.id) capture.lanes(n);
+    countReceived(n, PORT_ROW + port.id);
+    steps.learn(n);
+    steps.lookup(n);
+    deliver(n, PORT_ROW + port.id);
+    port.release(n);
+    return n;
+  }
+
+  function fromUnderlay(underlay: Underlay): number {
+    const received = underlay.rx();
+    if (received <= 0) return received;
+    const row = UNDERLAY_ROW + underlay.id;
+    for (let n = underlay.nextLanes(); n > 0; n = underlay.nextLanes()) {
+      for (let i = 0; i < n; i++) {
+        network[i] = 0;
+        origin[i] = 0;
+      }
+      steps.decap(n, underlay.id);
+      steps.parse(n);
+      steps.arrive(n, underlay);
+      countReceived(n, row);
+      steps.learn(n);
+      steps.lookup(n);
+      deliver(n, row);
+      underlay.release(n);
+    }
+    if (underlay.kind === 'udp') counters[row * ROW_WIDTH + MISSED] += underlay.missed();
+    return received;
+  }
+
+  return { fromPort, fromUnderlay, ports, underlays };
+}

@@ -1,0 +1,111 @@
+import * as Arp from '../wire/arp.js';
+import * as Checksum from '../wire/checksum.js';
+import * as Ethernet from '../wire/ethernet.js';
+import * as Ipv4 from '../wire/ipv4.js';
+import * as Ipv6 from '../wire/ipv6.js';
+import * as Tcp from '../wire/tcp.js';
+import * as Udp from '../wire/udp.js';
+import * as Vxlan from '../wire/vxlan.js';
+
+/** Synthetic frames for the warm-up: station n has the MAC 02:00:00:00:00:n and the address 10.0.0.n. Made with the byte-shaped writers of wire/. */
+export interface FrameFields {
+  src: number;
+  dst: number;
+  payload: number;
+  tos?: number;
+  seq?: number;
+  /** Leaves the transport checksum at the pseudo header's sum, as a device with offloads hands it over. */
+  unfinished?: boolean;
+  fragment?: boolean;
+}
+
+export const stationMac = (n: number) => Uint8Array.of(2, 0, 0, 0, 0, n);
+const stationIp = (n: number) => (10 << 24) | n;
+const IP = Ethernet.HEADER_BYTES;
+
+function ethernet(bytes: number, f: { src: number; dst: number }, type: number): Uint8Array {
+  const frame = new Uint8Array(IP + bytes);
+  Ethernet.write(frame, 0, stationMac(f.dst), 0, stationMac(f.src), 0, type);
+  for (let i = IP; i < frame.length; i++) frame[i] = i;
+  return frame;
+}
+
+function ipv4(f: FrameFields, protocol: number, headerBytes: number): Uint8Array {
+  const total = Ipv4.HEADER_BYTES + headerBytes + f.payload;
+  const frame = ethernet(total, f, Ethernet.TYPE_IPV4);
+  const fragment = f.fragment ? Ipv4.MORE_FRAGMENTS : Ipv4.DONT_FRAGMENT;
+  Ipv4.write(frame, IP, f.tos ?? 0, total, 1, fragment, 64, protocol, stationIp(f.src), stationIp(f.dst));
+  return frame;
+}
+
+export function ipv4Tcp(f: FrameFields): Uint8Array {
+  const frame = ipv4(f, Ipv4.PROTOCOL_TCP, Tcp.HEADER_BYTES);
+  const at = IP + Ipv4.HEADER_BYTES;
+  const bytes = frame.length - at;
+  Tcp.write(frame, at, 1000, 2000, f.seq ?? 0, 7, Tcp.ACK, 500);
+  Tcp.setChecksum(frame, at, 0);
+  const pseudo = Checksum.pseudoIpv4(frame, IP, Ipv4.PROTOCOL_TCP, bytes);
+  Tcp.setChecksum(frame, at, f.unfinished ? pseudo : Checksum.finish(Checksum.sum(frame, at, bytes, pseudo)));
+  return frame;
+}
+
+export function ipv4Udp(f: FrameFields): Uint8Array {
+  const frame = ipv4(f, Ipv4.PROTOCOL_UDP, Udp.HEADER_BYTES);
+  const at = IP + Ipv4.HEADER_BYTES;
+  const bytes = frame.length - at;
+  Udp.write(frame, at, 1000 + f.src, 2000, bytes, 0);
+  const pseudo = Checksum.pseudoIpv4(frame, IP, Ipv4.PROTOCOL_UDP, bytes);
+  Udp.setChecksum(frame, at, Checksum.finishUdp(Checksum.sum(frame, at, bytes, pseudo)));
+  return frame;
+}
+
+export function ipv6Tcp(f: FrameFields): Uint8Array {
+  const tcpBytes = Tcp.HEADER_BYTES + f.payload;
+  const frame = ethernet(Ipv6.HEADER_BYTES + tcpBytes, f, Ethernet.TYPE_IPV6);
+  const at = IP + Ipv6.HEADER_BYTES;
+  Ipv6.write(frame, IP, 0, 0, tcpBytes, Ipv6.NEXT_TCP, 64);
+  Ipv6.setSrc(frame, IP, Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, f.src), 0);
+  Ipv6.setDst(frame, IP, Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, f.dst), 0);
+  Tcp.write(frame, at, 1000, 2000, f.seq ?? 0, 7, Tcp.ACK, 500);
+  Tcp.setChecksum(frame, at, 0);
+  const pseudo = Checksum.pseudoIpv6(frame, IP, Ipv6.NEXT_TCP, tcpBytes);
+  Tcp.setChecksum(frame, at, f.unfinished ? pseudo : Checksum.finish(Checksum.sum(frame, at, tcpBytes, pseudo)));
+  return frame;
+}
+
+export function arpRequest(src: number): Uint8Array {
+  const frame = ethernet(Arp.PACKET_BYTES, { src, dst: 0 }, Ethernet.TYPE_ARP);
+  frame.fill(0xff, 0, 6);
+  Arp.write(frame, IP, Arp.REQUEST);
+  return frame;
+}
+
+export function withTag(frame: Uint8Array): Uint8Array {
+  const tagged = new Uint8Array(frame.length + Ethernet.TAG_BYTES);
+  tagged.set(frame.subarray(0, 12), 0);
+  Ethernet.writeTag(tagged, 12, Ethernet.TYPE_VLAN, 0, 7);
+  tagged.set(frame.subarray(12), 12 + Ethernet.TAG_BYTES);
+  return tagged;
+}
+
+/** Ethernet frames behind one VXLAN header each, one after the other, as UDP_GRO hands them over. */
+export function vxlan(vni: number, ...frames: Uint8Array[]): Uint8Array {
+  const segment = frames[0].length + Vxlan.HEADER_BYTES;
+  const bytes = new Uint8Array(segment * frames.length);
+  frames.forEach((frame, k) => {
+    Vxlan.write(bytes, k * segment, vni);
+    bytes.set(frame, k * segment + Vxlan.HEADER_BYTES);
+  });
+  return bytes;
+}
+
+/** A whole outer frame from one VTEP to another. */
+export function outer(payload: Uint8Array, src: number, dst: number, tos: number): Uint8Array {
+  const total = Ipv4.HEADER_BYTES + Udp.HEADER_BYTES + payload.length;
+  const frame = ethernet(total, { src: 3, dst: 1 }, Ethernet.TYPE_IPV4);
+  const at = IP + Ipv4.HEADER_BYTES;
+  Ipv4.write(frame, IP, tos, total, 0, Ipv4.DONT_FRAGMENT, 64, Ipv4.PROTOCOL_UDP, src, dst);
+  Udp.write(frame, at, 50000, Vxlan.PORT, total - Ipv4.HEADER_BYTES, 0);
+  frame.set(payload, at + Udp.HEADER_BYTES);
+  return frame;
+}

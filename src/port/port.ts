@@ -1,0 +1,27 @@
+/**
+ * What the walk needs of a port, bound inside one worker. Every kind has the same shape; the walk calls each function once per burst.
+ */
+export interface Port {
+  readonly id: number;
+  readonly name: string;
+  /**
+   * Fills lanes 0..n of the burst (slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags) and returns n; 0 when there is
+   * nothing, a negative errno when the device failed.
+   */
+  rx(): number;
+  /** More is waiting: the burst was full. */
+  readonly hasMore: () => boolean;
+  /**
+   * Sends messages 0..n of the outbox. msgResult says what became of each (bytes or -errno); returns how many went.
+   */
+  tx(n: number): number;
+  /** Brings the slots of the lanes 0..n home. */
+  release(n: number): void;
+  /** Bytes of virtio-net header that the first extent of each message must be: 0, 10 or 12. */
+  readonly vnetHdrLen: number;
+  /** The device takes unfinished checksums (TUN_F_CSUM). */
+  readonly takesPartialChecksum: boolean;
+  readonly takesTso4: boolean;
+  readonly takesTso6: boolean;
+  close(): void;
+}

@@ -1,0 +1,113 @@
+import type { Tun } from '../native/tun.js';
+import type { Arena } from '../packet/arena.js';
+import { type Burst, LANES } from '../packet/burst.js';
+import { DROP } from '../packet/drop.js';
+import { IO_LAYOUT, IO_RXQ_OVFL, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import type { RxWindow } from '../port/tap.js';
+import type { SocketUnderlay } from './underlay.js';
+
+/**
+ * Kernel UDP sockets as underlay: one receiving socket per worker (SO_REUSEPORT), one sending socket per source port.
+ *
+ * A datagram that UDP_GRO joined stays where it lies: it is cut into lanes by its segment size, up to 64 of them, without a copy.
+ */
+
+/** Super-datagrams taken by one receive call: 512 KB stay in the second-level cache. Plain datagrams come 64 at a time. */
+const RX_SUPER = 8;
+
+/** UDP_SEGMENT takes 64 segments before Linux 6.9; the kernel counts the UDP header against the limit, so one is left free. */
+const SEGMENTS_MAX = 63;
+
+export interface UdpOptions {
+  id: number;
+  name: string;
+  rxFd: number;
+  txFds: number[];
+  segment: boolean;
+  tos: number;
+  deliverOffloadLeak: boolean;
+}
+
+export function bindUdpUnderlays(
+  arena: Arena,
+  burst: Burst,
+  outbox: Outbox,
+  window: RxWindow,
+  destinations: Int32Array,
+  tun: Tun,
+) {
+  const { slot, at, len, packets, gsoType, flags, drop, from, outerTos } = burst;
+  const { rxLen, rxGso, rxTos, rxFlags, io, counters } = outbox;
+  const { slots, starts } = window;
+  // Progress through the datagrams of the last rx. One set for all underlays of the worker: a receive is always handed out whole.
+  let received = 0;
+  let datagram = 0;
+  let offset = 0;
+  let sawSuper = true;
+
+  function nextLanes(): number {
+    let n = 0;
+    while (datagram < received && n < LANES) {
+      const total = rxLen[datagram];
+      const size = rxGso[datagram] > 0 ? rxGso[datagram] : total;
+      const truncated = (rxFlags[datagram] & RX_TRUNCATED) !== 0;
+      // An empty datagram is a lane of its own, so that it is counted; a super-datagram's tail may be shorter than its segments.
+      const bytes = size < total - offset ? size : total - offset;
+      slot[n] = slots[datagram];
+      at[n] = starts[datagram] + offset;
+      len[n] = bytes;
+      from[n] = datagram;
+      outerTos[n] = rxTos[datagram];
+      packets[n] = 1;
+      gsoType[n] = 0;
+      flags[n] = 0;
+      drop[n] = truncated ? DROP.truncated : 0;
+      n++;
+      offset += bytes;
+      if (offset >= total) {
+        offset = 0;
+        datagram++;
+      }
+    }
+    return n;
+  }
+
+  return function openUdpUnderlay(options: UdpOptions): SocketUnderlay {
+    const nativeRx = tun.bindUdpRx(arena.bytes, io, IO_LAYOUT, options.rxFd);
+    const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
+    let max = 0;
+    let last = 0;
+    let overflowed = -1;
+    return {
+      kind: 'udp',
+      id: options.id,
+      name: options.name,
+      tos: options.tos,
+      deliverOffloadLeak: options.deliverOffloadLeak,
+      sockets: options.txFds.length,
+      segmentsMax: options.segment ? SEGMENTS_MAX : 1,
+      rx() {
+        max = sawSuper ? RX_SUPER : LANES;
+        last = nativeRx(max);
+        received = last > 0 ? last : 0;
+        datagram = 0;
+        offset = 0;
+        sawSuper = false;
+        for (let d = 0; d < received; d++) if (rxGso[d] > 0) sawSuper = true;
+        return last;
+      },
+      hasMore: () => last === max,
+      nextLanes,
+      tx: (n) => nativeTx(0, n),
+      release() {},
+      close() {},
+      missed() {
+        // The kernel's counter runs from the opening of the socket, in 32 bits; another worker's incarnation may have begun it.
+        const now = counters[IO_RXQ_OVFL];
+        const lost = overflowed < 0 ? now : (now - overflowed) >>> 0;
+        overflowed = now;
+        return lost;
+      },
+    };
+  };
+}

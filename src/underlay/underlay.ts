@@ -1,0 +1,47 @@
+/**
+ * What the walk needs of an underlay, bound inside one worker.
+ *
+ * Socket underlays take tunnel header and frame, the kernel writes the outer headers. Frame underlays take whole outer frames.
+ */
+interface UnderlayBase {
+  readonly id: number;
+  readonly name: string;
+  /** One receive call. Returns how many packets came, 0 for none, or a negative errno. */
+  rx(): number;
+  /** More is waiting: the receive was full. */
+  readonly hasMore: () => boolean;
+  /**
+   * Fills lanes from the packets of the last rx, standing at the tunnel header (slot, at, len, from, outerTos, drop), and returns their number;
+   * 0 when all have been handed out.
+   */
+  nextLanes(): number;
+  /** Sends messages 0..n of the outbox, as Port.tx does. */
+  tx(n: number): number;
+  /** Brings the slots of lanes 0..n home. */
+  release(n: number): void;
+  close(): void;
+  /** DSCP bits of outer packets as a TOS value, or -1 to copy the inner ones. */
+  readonly tos: number;
+  readonly deliverOffloadLeak: boolean;
+}
+
+export interface SocketUnderlay extends UnderlayBase {
+  readonly kind: 'udp';
+  /** Sending sockets, one per source port. */
+  readonly sockets: number;
+  /** Datagrams that one UDP_SEGMENT message may carry; 1 where the kernel or the socket cannot. */
+  readonly segmentsMax: number;
+  /** Packets lost before rx since the last call (SO_RXQ_OVFL). */
+  missed(): number;
+}
+
+export interface FrameUnderlay extends UnderlayBase {
+  readonly kind: 'frame';
+  /** Outer header templates by peer: 16 words each, see underlay/template.ts. */
+  readonly template: Int32Array;
+  readonly checksum: boolean;
+  /** Whether the next hop of a peer is known. */
+  hasNeighbour(peer: number): boolean;
+}
+
+export type Underlay = SocketUnderlay | FrameUnderlay;

@@ -1,0 +1,40 @@
+import type { MessagePort } from 'node:worker_threads';
+import type { PipelineMemory } from '../pipeline/pipeline.js';
+import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import type { Steps } from '../pipeline/walk.js';
+
+/**
+ * How the control thread and a worker talk. Words in shared memory say that something is to be done (a busy worker never runs its event loop);
+ * a message port, read with receiveMessageOnPort, says what.
+ */
+export const STOP = 0;
+/** Grows with every message to the worker. */
+export const MAIL = 1;
+export const SLEEPING = 2;
+/** Turns since the thread started: shows life. */
+export const TURNS = 3;
+export const CONTROL_WORDS = 16;
+
+/** The argument of a worker's one long task. */
+export interface WorkerTask {
+  index: number;
+  workers: number;
+  memory: PipelineMemory;
+  control: SharedArrayBuffer;
+  doorbell: number;
+  port: MessagePort;
+  plan: Plan;
+  devices: WorkerDevices;
+  /** Tests: the step that throws at its first burst of real frames. */
+  faultyStep: keyof Steps | null;
+}
+
+export type ToWorker =
+  | { type: 'plan'; plan: Plan; devices: WorkerDevices }
+  | { type: 'capture'; key: number; snapLen: number };
+
+export type FromWorker =
+  | { type: 'ready'; threadId: number }
+  | { type: 'applied'; generation: number; error?: string }
+  | { type: 'failed'; message: string; stack: string }
+  | { type: 'unknown-peer'; underlay: number; network: number; address: Int32Array };

@@ -1,0 +1,115 @@
+import { receiveMessageOnPort, threadId } from 'node:worker_threads';
+import { tun } from '../native/tun.js';
+import { createClock } from '../packet/clock.js';
+import { IO_LAYOUT } from '../packet/outbox.js';
+import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
+import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
+import { warmUp } from '../pipeline/warmup.js';
+import type { Steps } from '../pipeline/walk.js';
+import { CONTROL_WORDS, type FromWorker, MAIL, SLEEPING, STOP, type ToWorker, TURNS, type WorkerTask } from './protocol.js';
+
+/**
+ * The one long task of a worker thread: warm up, open for traffic, turn until told to stop. It ends its own thread when it throws: another
+ * task in the same isolate would make second instances of every hot closure.
+ */
+
+/** Turns that a clean stop still makes for frames that are already waiting. */
+const DRAIN_TURNS = 64;
+
+const UNKNOWN_PEER_INTERVAL_MS = 1000;
+
+/** Tests ask for a step that throws; it does so once traffic flows, not in the warm-up. */
+function withFault(steps: Steps, faultyStep: keyof Steps, isArmed: () => boolean): Steps {
+  const healthy = steps[faultyStep] as (...args: never[]) => void;
+  const faulty = (...args: never[]) => {
+    if (isArmed()) throw new Error(`fault injected into ${faultyStep}`);
+    healthy(...args);
+  };
+  return { ...steps, [faultyStep]: faulty };
+}
+
+function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
+  const post = (message: FromWorker) => task.port.postMessage(message);
+  for (;;) {
+    const received = receiveMessageOnPort(task.port);
+    if (received === undefined) return;
+    const mail = received.message as ToWorker;
+    if (mail.type === 'capture') {
+      pipeline.capture.key = mail.key;
+      pipeline.capture.snapLen = mail.snapLen;
+      continue;
+    }
+    const { generation } = mail.plan;
+    try {
+      pipeline.apply(mail.plan, mail.devices);
+      loop.watch(mail.devices);
+      loop.busyPollUs = mail.plan.busyPollUs;
+      post({ type: 'applied', generation });
+    } catch (error) {
+      post({ type: 'applied', generation, error: (error as Error).message });
+    }
+  }
+}
+
+function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
+  const addon = tun();
+  const clock = createClock();
+  const precise = new Float64Array(task.memory.io, (IO_LAYOUT.clock + 2) * 4, 1);
+  let isArmed = false;
+  let toldAtMs = 0;
+  const { faultyStep } = task;
+  const pipeline = createPipeline({
+    worker: task.index,
+    workers: task.workers,
+    memory: task.memory,
+    clock,
+    tun: addon,
+    preciseSeconds: () => precise[0],
+    onUnknownPeer(underlay, network, sourceAt) {
+      // The control thread needs to hear of a stranger once, not of each of its packets.
+      if (((clock.millis - toldAtMs) & 0x7fffffff) < UNKNOWN_PEER_INTERVAL_MS) return;
+      toldAtMs = clock.millis;
+      const address = pipeline.outbox.rxSrc.slice(sourceAt, sourceAt + 4);
+      task.port.postMessage({ type: 'unknown-peer', underlay, network, address } satisfies FromWorker);
+    },
+    wrapSteps: faultyStep === null ? undefined : (steps) => withFault(steps, faultyStep, () => isArmed),
+  });
+  warmUp(pipeline, clock);
+  isArmed = true;
+  const control = new Int32Array(task.control, 0, CONTROL_WORDS);
+  const loop = createTurnLoop(pipeline, addon, clock, task.doorbell, control, SLEEPING);
+  loop.readClock();
+  pipeline.apply(task.plan, task.devices);
+  loop.watch(task.devices);
+  loop.busyPollUs = task.plan.busyPollUs;
+  return { pipeline, loop };
+}
+
+function run(task: WorkerTask): void {
+  const control = new Int32Array(task.control, 0, CONTROL_WORDS);
+  const { pipeline, loop } = open(task);
+  task.port.postMessage({ type: 'ready', threadId } satisfies FromWorker);
+  let mail = 0;
+  while (Atomics.load(control, STOP) === 0) {
+    const posted = Atomics.load(control, MAIL);
+    if (posted !== mail) {
+      mail = posted;
+      readMail(task, pipeline, loop);
+    }
+    loop.turn();
+    control[TURNS]++;
+  }
+  loop.drain(DRAIN_TURNS);
+  loop.close();
+  task.port.close();
+}
+
+export default function workerTask(task: WorkerTask): void {
+  try {
+    run(task);
+  } catch (error) {
+    const { message, stack } = error as Error;
+    task.port.postMessage({ type: 'failed', message, stack: stack ?? message } satisfies FromWorker);
+    process.exit(1);
+  }
+}

@@ -12,7 +12,7 @@
  *
  * Words of 32 bits are added in lanes of 64, which cannot overflow, and the sum is folded at the end: 38 ns for 1400 bytes, 1.26 us
  * for 64,000. Adding 16-bit pairs (extadd_pairwise) is as fast but has to stop before its lanes overflow; more accumulators gain
- * nothing; without the four steps a turn it takes STEPS.
+ * nothing; one step a turn instead of four takes 44 ns and 1.66 us.
  */
 export function sum(at: i32, len: i32): i32 {
   let lanes = i64x2.splat(0);

@@ -1,0 +1,49 @@
+/**
+ * What the verbs that ask a running node have in common: which node, and text or JSON.
+ */
+import type { Command } from 'commander';
+import type { NodeClient } from '../control/client.js';
+import { fail, print, printJson } from './output.js';
+
+export interface NodeOptions {
+  node?: string;
+  socket?: string;
+}
+
+export interface ReadOptions extends NodeOptions {
+  json?: boolean;
+}
+
+/** Adds the options that choose a node. */
+export function withNode(command: Command): Command {
+  return command
+    .option('--node <name>', 'name of the node (default: the only one that runs on this host)')
+    .option('--socket <path>', 'path of its control socket');
+}
+
+/** Connects to the chosen node and runs a step with it; a failure ends the command with its exit code. */
+export async function atNode(options: NodeOptions, step: (client: NodeClient) => Promise<void>): Promise<void> {
+  try {
+    const { connectNode } = await import('../control/client.js');
+    await step(await connectNode(options));
+  } catch (error) {
+    fail(error);
+  }
+}
+
+/** Defines a verb that shows one document of the API. */
+export function defineRead<T>(
+  program: Command,
+  verb: { name: string; path: string; summary: string; help: string; text: (document: T) => string },
+): void {
+  withNode(program.command(verb.name).summary(verb.summary).description(verb.summary))
+    .option('--json', 'print the document as JSON')
+    .addHelpText('after', `\n${verb.help}`)
+    .action((options: ReadOptions) =>
+      atNode(options, async (client) => {
+        const document = await client.get<T>(verb.path);
+        if (options.json) printJson(document);
+        else print(verb.text(document));
+      }),
+    );
+}

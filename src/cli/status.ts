@@ -1,0 +1,117 @@
+import type { Command } from 'commander';
+import type { PathDocument, StatusDocument } from '../observe/documents.js';
+import { age, count, duration, plural, table } from './output.js';
+import { defineRead } from './readVerb.js';
+import { accountText } from './stats.js';
+
+export function defineStatus(program: Command): void {
+  defineRead<StatusDocument>(program, {
+    name: 'status',
+    path: '/v1/status',
+    summary: 'show a running node: packet path in use and why, ports, peers, what wants attention',
+    help: 'Examples:\n  weft status\n  weft status --node left\n  weft status --json | jq .hints',
+    text: statusText,
+  });
+}
+
+export function statusText(status: StatusDocument): string {
+  const parts = [
+    nodeLines(status),
+    status.underlays.map(underlayLines).join('\n'),
+    networkTable(status),
+    portTable(status),
+    peerTable(status),
+    accountText(status.account),
+    hintLines(status),
+  ];
+  return parts.filter((part) => part !== '').join('\n\n');
+}
+
+function nodeLines({ node, workers, slots }: StatusDocument): string {
+  const asleep = workers.filter((worker) => worker.isSleeping).length;
+  const restarts = workers.reduce((sum, worker) => sum + worker.restarts, 0);
+  return [
+    `node ${node.name}  ${node.state} for ${duration(node.uptimeSec)}  (weft ${node.version}, pid ${node.pid})`,
+    `  workers  ${workers.length}, ${asleep} asleep, ${plural(restarts, 'restart')}`,
+    `  arena    ${count(slots.total)} slots, ${count(slots.held)} held`,
+    ...(node.socket ? [`  control  ${node.socket}`] : []),
+  ].join('\n');
+}
+
+function underlayLines(underlay: StatusDocument['underlays'][number]): string {
+  const device = underlay.device
+    ? ` on ${underlay.device}${underlay.deviceMtu ? ` (MTU ${underlay.deviceMtu})` : ''}`
+    : '';
+  const checksum = underlay.checksum ? 'checksums on' : 'checksums off';
+  return [
+    `underlay ${underlay.name}  ${underlay.kind}, ${underlay.address}:${underlay.udpPort}${device}, ${checksum}`,
+    ...pathLines(underlay.path, { send: 'UDP_SEGMENT', receive: 'UDP_GRO' }),
+  ].join('\n');
+}
+
+/** `send  superframes (UDP_SEGMENT)`, and under it why it is not faster. */
+export function pathLines(path: PathDocument, by: { send: string; receive: string }): string[] {
+  const use = (what: PathDocument['send'], name: string) => (what === 'superframes' ? `superframes (${name})` : what);
+  return [
+    `  send     ${use(path.send, by.send)}`,
+    `  receive  ${use(path.receive, by.receive)}`,
+    ...path.reasons.map(({ reason, remedy }) => `  because  ${reason}${remedy ? `; ${remedy}` : ''}`),
+  ];
+}
+
+function networkTable({ networks }: StatusDocument): string {
+  const rows = networks.map((n) => [
+    n.name,
+    n.vni,
+    n.underlay,
+    n.mtu,
+    n.ports,
+    n.peers,
+    `${count(n.macs)} of ${count(n.macLimit)}`,
+  ]);
+  return table(['NETWORK', 'VNI', 'UNDERLAY', 'MTU', 'PORTS', 'PEERS', 'MACS'], rows);
+}
+
+function portTable({ ports }: StatusDocument): string {
+  if (ports.length === 0) return '';
+  const rows = ports.map((port) => [
+    port.name,
+    port.network,
+    port.type,
+    port.device === null
+      ? null
+      : port.netns === null
+        ? port.device
+        : `${port.device} in ${port.netns.replace('/run/netns/', '')}`,
+    port.mac,
+    port.mtu,
+    port.path.receive,
+    port.rxPackets,
+    port.txPackets,
+    port.dropped,
+  ]);
+  const header = ['PORT', 'NETWORK', 'TYPE', 'DEVICE', 'MAC', 'MTU', 'PATH', 'RECEIVED', 'SENT', 'DROPPED'];
+  const reasons = ports.flatMap((port) =>
+    port.path.reasons.map(({ reason, remedy }) => `  port ${port.name}: ${reason}${remedy ? `; ${remedy}` : ''}`),
+  );
+  return [table(header, rows), ...reasons].join('\n');
+}
+
+function peerTable({ peers }: StatusDocument): string {
+  if (peers.length === 0) return '';
+  const rows = peers.map((peer) => [
+    `${peer.address}:${peer.udpPort}`,
+    peer.network,
+    age(peer.lastHeardSec),
+    peer.rxPackets,
+    peer.txPackets,
+    peer.failedSends,
+    peer.lastError,
+  ]);
+  return table(['PEER', 'NETWORK', 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'LAST ERROR'], rows);
+}
+
+function hintLines({ hints }: StatusDocument): string {
+  if (hints.length === 0) return '';
+  return ['attention:', ...hints.map((hint) => `  ${hint.object}: ${hint.message}\n      ${hint.remedy}`)].join('\n');
+}

@@ -1,0 +1,103 @@
+/**
+ * The open devices of a node. Descriptors belong to the process: workers are handed their numbers, come and go, and the set is closed
+ * here, in one place, whether a start failed half way or a node stops.
+ */
+import type { DeviceReports } from '../observe/view.js';
+import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import type { DeviceKernel } from './deviceKernel.js';
+import { openTapDevice, type TapDevice } from './tapDevice.js';
+import { openUnderlay, type UnderlaySockets } from './udpSockets.js';
+
+export interface Devices {
+  /** Opens what the plan has and is not open yet. On failure everything that this call opened is closed again. */
+  open(plan: Plan): void;
+  /** Closes what the plan does not have any more; returns what could not be undone. */
+  closeOthers(plan: Plan): string[];
+  closeAll(): string[];
+  /** What each worker reads and writes. */
+  forWorkers(plan: Plan): WorkerDevices[];
+  reports(plan: Plan): DeviceReports;
+}
+
+export function createDevices(kernel: DeviceKernel): Devices {
+  const taps = new Map<number, TapDevice>();
+  const underlays = new Map<number, UnderlaySockets>();
+
+  function open(plan: Plan): void {
+    const fresh: (() => unknown)[] = [];
+    try {
+      for (const underlay of plan.underlays) {
+        if (underlay.kind !== 'udp' || underlays.has(underlay.id)) continue;
+        const sockets = openUnderlay(kernel, underlay, plan.workers);
+        underlays.set(underlay.id, sockets);
+        fresh.push(() => underlays.delete(underlay.id) && sockets.close());
+      }
+      for (const port of plan.ports) {
+        if (port.kind !== 'tap' || taps.has(port.id)) continue;
+        const tap = openTapDevice(kernel, port);
+        taps.set(port.id, tap);
+        fresh.push(() => taps.delete(port.id) && tap.close());
+      }
+    } catch (error) {
+      for (const undo of fresh.reverse()) undo();
+      throw error;
+    }
+  }
+
+  function closeWhere(isGone: (kind: 'ports' | 'underlays', id: number) => boolean): string[] {
+    const failures: string[] = [];
+    for (const [id, tap] of taps) {
+      if (!isGone('ports', id)) continue;
+      taps.delete(id);
+      failures.push(...tap.close());
+    }
+    for (const [id, sockets] of underlays) {
+      if (!isGone('underlays', id)) continue;
+      underlays.delete(id);
+      failures.push(...sockets.close());
+    }
+    return failures;
+  }
+
+  return {
+    open,
+    closeOthers: (plan) => closeWhere((kind, id) => !plan[kind].some((entity) => entity.id === id)),
+    closeAll: () => closeWhere(() => true),
+    forWorkers: (plan) =>
+      Array.from({ length: plan.workers }, (_, worker) => ({
+        ports: present(plan.ports, taps).map((tap) => queueOf(tap, worker, plan.workers)),
+        underlays: present(plan.underlays, underlays).map((sockets) => sockets.workers[worker]),
+      })),
+    reports: (plan) => ({
+      ports: new Map(plan.ports.map((port) => [port.id, portReport(taps.get(port.id), port.kind)])),
+      underlays: new Map(
+        plan.underlays.map((underlay) => [
+          underlay.id,
+          underlays.get(underlay.id) ?? frameReport(underlay.frame?.kind),
+        ]),
+      ),
+    }),
+  };
+}
+
+function present<T>(entities: { id: number }[], open: ReadonlyMap<number, T>): T[] {
+  return entities.flatMap(({ id }) => open.get(id) ?? []);
+}
+
+/** A queue is read by one worker only; a device with fewer queues than workers is spread by its id. */
+function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices['ports'][number] {
+  const { port, fds, vnetHdrLen, offloads } = tap;
+  const queue = fds.length === workers ? worker : (worker - (port % workers) + workers) % workers;
+  return { port, rxFd: queue < fds.length ? fds[queue] : -1, txFd: fds[queue % fds.length], vnetHdrLen, offloads };
+}
+
+function portReport(tap: TapDevice | undefined, kind: 'tap' | 'memory' | 'pcap') {
+  if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length };
+  const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
+  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1 };
+}
+
+function frameReport(kind: 'memory' | 'pcap' | undefined) {
+  const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
+  return { path: { send: use, receive: use, reasons: [] }, device: null, deviceMtu: null, sourcePorts: [] };
+}

@@ -1,0 +1,64 @@
+/**
+ * A configuration with one port or peer more or less. The result is judged as a whole, so that what is added at run time obeys the same
+ * rules as what stands in the file.
+ */
+import { WeftError } from '../packet/error.js';
+import { checkValue, requireConfig } from './check.js';
+import type { Config, NetworkConfig, PeerInput, PortInput } from './config.js';
+import { suggest } from './written.js';
+
+export function withPort(config: Config, network: string, port: PortInput): Config {
+  return judged(config, network, `port ${port.name}`, (n) => ({ ...n, ports: [...n.ports, port] }) as NetworkConfig);
+}
+
+export function withoutPort(config: Config, name: string): Config {
+  const network = config.networks.find((n) => n.ports.some((port) => port.name === name));
+  const names = config.networks.flatMap((n) => n.ports.map((port) => port.name));
+  if (!network) throw unknown('port', name, names);
+  return judged(config, network.name, `port ${name}`, (n) => ({
+    ...n,
+    ports: n.ports.filter((port) => port.name !== name),
+    staticMacs: n.staticMacs.filter((entry) => entry.port !== name),
+  }));
+}
+
+export function withPeer(config: Config, network: string, peer: PeerInput): Config {
+  const address = typeof peer === 'string' ? peer : peer.address;
+  return judged(config, network, `peer ${address}`, (n) => ({ ...n, peers: [...n.peers, peer] }));
+}
+
+export function withoutPeer(config: Config, network: string, address: string): Config {
+  const addressOf = (peer: NetworkConfig['peers'][number]) => (typeof peer === 'string' ? peer : peer.address);
+  const known = networkOf(config, network).peers.map(addressOf);
+  if (!known.includes(address)) throw unknown('peer', address, known);
+  return judged(config, network, `peer ${address}`, (n) => ({
+    ...n,
+    peers: n.peers.filter((peer) => addressOf(peer) !== address),
+    staticMacs: n.staticMacs.filter((entry) => entry.peer !== address),
+  }));
+}
+
+function judged(
+  config: Config,
+  network: string,
+  object: string,
+  change: (network: NetworkConfig) => NetworkConfig,
+): Config {
+  networkOf(config, network);
+  const networks = config.networks.map((n) => (n.name === network ? change(n) : n));
+  return requireConfig(checkValue({ ...config, networks }), object);
+}
+
+function networkOf(config: Config, name: string): NetworkConfig {
+  const network = config.networks.find((n) => n.name === name);
+  if (network) return network;
+  const names = config.networks.map((n) => n.name);
+  throw unknown('network', name, names);
+}
+
+function unknown(kind: string, name: string, known: string[]): WeftError {
+  return new WeftError('USAGE', `there is no ${kind} ${JSON.stringify(name)}`, {
+    object: `${kind} ${name}`,
+    remedy: suggest(name, known, `${kind}s`),
+  });
+}

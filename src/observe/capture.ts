@@ -1,0 +1,111 @@
+/**
+ * Frames of one port as a pcapng stream. The dataplane hands over each frame as it passes; what the reader does not take in time is
+ * counted and left out, so that a slow disk never slows the switch down.
+ */
+import { Readable } from 'node:stream';
+import * as Pcapng from '../wire/pcapng.js';
+import type { Dataplane } from './dataplane.js';
+import { packageVersion } from './version.js';
+
+const LINKTYPE_ETHERNET = 1;
+const NO_COMMENT = new Uint8Array(0);
+type Handle = ReturnType<Dataplane['capture']>;
+type Seen = Parameters<Parameters<Dataplane['capture']>[2]>[0];
+
+/** Bytes that may wait for the reader. */
+const WAITING_MAX = 8 * 1024 * 1024;
+
+export interface CaptureOptions {
+  /** Ends the stream after so many frames. */
+  count?: number;
+  /** Bytes kept of each frame; default all. */
+  snapLength?: number;
+}
+
+/** A pcapng file as it grows. Destroying or ending it stops the capture. */
+export interface CaptureStream extends Readable {
+  /** Frames in the stream so far. */
+  readonly frames: number;
+  /** Frames that passed and are not in the stream. */
+  missed(): number;
+  /** Ends the stream well: what is in it stays a whole file. */
+  finish(): void;
+}
+
+export function captureStream(
+  name: string,
+  dataplane: Pick<Dataplane, 'capture'>,
+  port: number,
+  options: CaptureOptions = {},
+): CaptureStream {
+  const { count = Number.POSITIVE_INFINITY, snapLength = 65535 } = options;
+  /** Wall clock at monotonic zero: records carry monotonic time. */
+  const bootedAt = Date.now() / 1000 - Number(process.hrtime.bigint()) / 1e9;
+  let frames = 0;
+  let overrun = 0;
+  let unreported = 0;
+  let handle: Handle | null = null;
+  let isDone = false;
+  const missed = () => overrun + (handle?.missed() ?? 0);
+
+  function record(seen: Seen): void {
+    if (isDone) return;
+    if (stream.readableLength > WAITING_MAX) {
+      overrun++;
+      unreported++;
+      return;
+    }
+    stream.push(packetBlock(seen, bootedAt, unreported));
+    unreported = 0;
+    if (++frames >= count) finish();
+  }
+
+  function finish(): void {
+    if (isDone) return;
+    isDone = true;
+    const lost = missed();
+    handle?.stop();
+    stream.push(statisticsBlock(frames + lost, lost));
+    stream.push(null);
+  }
+
+  const stream = Object.defineProperties(
+    new Readable({
+      highWaterMark: WAITING_MAX,
+      read() {},
+      destroy(error, callback) {
+        isDone = true;
+        handle?.stop();
+        callback(error);
+      },
+    }),
+    { frames: { get: () => frames }, missed: { value: missed }, finish: { value: finish } },
+  ) as CaptureStream;
+  stream.push(headerBlocks(name, snapLength));
+  handle = dataplane.capture(port, snapLength, record);
+  return stream;
+}
+
+function headerBlocks(name: string, snapLength: number): Buffer {
+  const bytes = Buffer.alloc(512 + Buffer.byteLength(name));
+  const at = Pcapng.write(bytes, 0, `weft ${packageVersion()}`);
+  return bytes.subarray(0, Pcapng.writeInterface(bytes, at, LINKTYPE_ETHERNET, snapLength, name));
+}
+
+function packetBlock(seen: Seen, bootedAt: number, drops: number): Buffer {
+  const captured = seen.bytes.length;
+  const direction = seen.direction === 'in' ? Pcapng.DIRECTION_IN : Pcapng.DIRECTION_OUT;
+  const bytes = Buffer.allocUnsafe(Pcapng.packetBytes(captured, direction, drops, NO_COMMENT));
+  bytes.set(seen.bytes, Pcapng.PACKET_DATA_OFF);
+  const seconds = Math.floor(bootedAt + seen.seconds);
+  const nanoseconds = Math.floor((bootedAt + seen.seconds - seconds) * 1e9);
+  Pcapng.writePacket(bytes, 0, 0, seconds, nanoseconds, captured, seen.originalLength, direction, drops, NO_COMMENT);
+  return bytes;
+}
+
+function statisticsBlock(received: number, dropped: number): Buffer {
+  const bytes = Buffer.alloc(128);
+  const now = Date.now();
+  const end = Pcapng.writeStatistics(bytes, 0, 0, Math.floor(now / 1000), (now % 1000) * 1_000_000, received, dropped);
+  return bytes.subarray(0, end);
+}

@@ -1,0 +1,12 @@
+/**
+ * What control and observation need of the workers. Tests put a fake in its place.
+ */
+import type { Supervisor } from '../worker/supervisor.js';
+
+export type { MacRow, WorkerState } from '../worker/supervisor.js';
+
+/** The part that only looks. */
+export type DataplaneView = Pick<Supervisor, 'counters' | 'macs' | 'workers' | 'slots' | 'gsoFallbacks'>;
+
+export type Dataplane = DataplaneView &
+  Pick<Supervisor, 'start' | 'apply' | 'stop' | 'flushMacs' | 'capture' | 'events'>;

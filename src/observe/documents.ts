@@ -1,0 +1,182 @@
+/**
+ * The documents that a node gives about itself: plain JSON values, the same from the library, the control API and `--json`.
+ *
+ * Times are ages or durations in seconds. Packets are wire packets: a superframe counts its segments. Names are those of the
+ * configuration.
+ */
+import type { Account } from '../packet/counters.js';
+import type { WorkerState } from './dataplane.js';
+
+/** Why a faster way is not in use, and what would bring it back. */
+export interface PathReason {
+  /** What is missing: `tso`, `vnet-header`, `udp-segment`, `udp-gro`, `gso-max-size`, `buffers`, `device`. */
+  feature: string;
+  reason: string;
+  /** What the user can do; null when nothing. */
+  remedy: string | null;
+}
+
+/**
+ * The way that packets take through a port or an underlay.
+ * - `superframes`: frames of up to 64 KB cross uncut, the kernel segments and coalesces
+ * - `frames`: one packet a frame, with unfinished checksums left to the other side where it takes them
+ * - `plain`: one packet a frame, checksums finished in weft
+ * - `files`, `memory`: no kernel device
+ */
+export type PathUse = 'superframes' | 'frames' | 'plain' | 'files' | 'memory';
+
+export interface PathDocument {
+  send: PathUse;
+  receive: PathUse;
+  /** Empty when the fastest way is in use. */
+  reasons: PathReason[];
+}
+
+export interface StatusDocument {
+  node: {
+    name: string;
+    version: string;
+    pid: number;
+    state: 'starting' | 'running' | 'stopping' | 'stopped';
+    uptimeSec: number;
+    /** Path of the control socket, null without one. */
+    socket: string | null;
+    /** Grows by one with every change of ports or peers. */
+    generation: number;
+  };
+  workers: WorkerState[];
+  /** Slots of the arena over all workers. */
+  slots: { total: number; free: number; held: number };
+  underlays: UnderlayDocument[];
+  networks: NetworkDocument[];
+  ports: PortDocument[];
+  peers: PeerDocument[];
+  account: Account;
+  /** What wants attention, as sentences. */
+  hints: Hint[];
+}
+
+export interface Hint {
+  object: string;
+  message: string;
+  remedy: string;
+}
+
+export interface UnderlayDocument {
+  name: string;
+  kind: 'udp' | 'frame';
+  address: string;
+  udpPort: number;
+  /** Interface that carries the address; null when unknown or for frame underlays. */
+  device: string | null;
+  deviceMtu: number | null;
+  checksum: boolean;
+  sourcePorts: number[];
+  path: PathDocument;
+  dropped: number;
+  missed: number;
+}
+
+export interface NetworkDocument {
+  name: string;
+  vni: number;
+  underlay: string | null;
+  mtu: number;
+  ports: number;
+  peers: number;
+  macs: number;
+  macLimit: number;
+}
+
+export interface PortDocument {
+  name: string;
+  network: string;
+  type: 'tap' | 'memory' | 'pcap';
+  mtu: number;
+  device: string | null;
+  netns: string | null;
+  mac: string | null;
+  /** weft made the device and removes it. */
+  created: boolean;
+  queues: number;
+  path: PathDocument;
+  rxPackets: number;
+  txPackets: number;
+  dropped: number;
+}
+
+export interface PeerDocument {
+  network: string;
+  underlay: string;
+  address: string;
+  udpPort: number;
+  /** Learned from traffic (`unknownPeers: accept`). */
+  dynamic: boolean;
+  /** Seconds since its last packet, null when none came yet. */
+  lastHeardSec: number | null;
+  rxPackets: number;
+  txPackets: number;
+  /** Packets to it that the kernel did not take. */
+  failedSends: number;
+  /** Name of the last error of a send, such as EHOSTUNREACH; null when none failed. */
+  lastError: string | null;
+  dropped: number;
+}
+
+export interface MacDocument {
+  network: string;
+  mac: string;
+  /** Name of the port, null when the station is behind a peer. */
+  port: string | null;
+  /** Address of the peer, null when the station is behind a port. */
+  peer: string | null;
+  static: boolean;
+  /** Seconds until it is forgotten; null for static entries. */
+  expiresInSec: number | null;
+  /** It moved too often and is held where it is for a while. */
+  held: boolean;
+}
+
+export interface DropsDocument {
+  /** Dropped packets of the node. */
+  total: number;
+  /** Most packets first. */
+  reasons: DropDocument[];
+  /** Losses before weft saw the packet (full socket buffers); not part of the account. */
+  missed: number;
+}
+
+export interface DropDocument {
+  reason: string;
+  text: string;
+  packets: number;
+  /** What the packets are charged to; `removed` stands for ports and peers that are gone. */
+  where: { kind: 'port' | 'peer' | 'underlay' | 'removed'; name: string; packets: number }[];
+}
+
+/** Counters of one entity since it was added. */
+export interface CountersDocument {
+  rxPackets: number;
+  rxBytes: number;
+  txPackets: number;
+  txBytes: number;
+  rxSuperframes: number;
+  txSuperframes: number;
+  copied: number;
+  made: number;
+  consumed: number;
+  missed: number;
+  learnRefused: number;
+  macMoves: number;
+  dropped: number;
+  /** By reason, only those that occurred. */
+  drops: Record<string, number>;
+}
+
+export interface StatsDocument {
+  account: Account;
+  ports: ({ name: string; network: string } & CountersDocument)[];
+  peers: ({ network: string; address: string } & CountersDocument)[];
+  networks: ({ name: string } & CountersDocument)[];
+  underlays: ({ name: string } & CountersDocument)[];
+}

@@ -1,0 +1,59 @@
+/**
+ * What in a node's figures wants attention, as sentences with a remedy: the things that otherwise take an evening with tcpdump.
+ */
+import type { DropsDocument, Hint, StatusDocument } from './documents.js';
+
+export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocument): Hint[] {
+  return [...workerHints(status), ...slotHints(status), ...drops.reasons.flatMap(dropHint), ...missedHints(status)];
+}
+
+function workerHints({ workers }: Pick<StatusDocument, 'workers'>): Hint[] {
+  return workers
+    .filter((worker) => worker.restarts > 0)
+    .map((worker) => ({
+      object: `worker ${worker.index}`,
+      message: `died and was replaced ${worker.restarts === 1 ? 'once' : `${worker.restarts} times`}${worker.lastError ? `: ${worker.lastError}` : ''}`,
+      remedy: 'report the error; frames that it held are counted as worker-lost',
+    }));
+}
+
+function slotHints({ slots }: Pick<StatusDocument, 'slots'>): Hint[] {
+  if (slots.total === 0 || slots.free > 0) return [];
+  return [{ object: 'arena', message: 'no free slot is left', remedy: 'raise node.arena.largeSlots and smallSlots' }];
+}
+
+function missedHints({ underlays }: Pick<StatusDocument, 'underlays'>): Hint[] {
+  return underlays
+    .filter((underlay) => underlay.missed > 0)
+    .map((underlay) => ({
+      object: `underlay ${underlay.name}`,
+      message: `the kernel lost ${underlay.missed} packets before weft could read them (full socket buffer)`,
+      remedy: 'give the node more workers, or a less busy CPU',
+    }));
+}
+
+const REMEDIES: Partial<Record<string, string>> = {
+  'offload-leak':
+    'the sender relies on checksum offload: run `ethtool -K DEV tx off` there, DEV being its underlay device (inside its namespace); between namespaces of one machine, `offloadLeak: deliver` on this underlay is right too',
+  'unknown-peer': 'add the sender to `peers` of the network, or set `unknownPeers: accept`',
+  'unknown-vni': 'give both sides the same `vni`; `weft status` shows the ones of this node',
+  'too-big': 'give the stations behind the ports an MTU of at most that of the network',
+  'tx-too-big': 'lower `mtu` of the network: the path to the peer takes less than its device',
+  'mac-flap': 'look for a loop, or for two stations with one MAC',
+  'static-mac': 'a station uses a MAC that `staticMacs` puts elsewhere',
+  'broadcast-limit': 'look for a loop or a scanning station; `broadcastLimit` of the network raises the limit',
+  'no-slot': 'raise node.arena.largeSlots and smallSlots',
+  'tx-full': 'the egress is slower than what is sent to it; a larger txqueuelen or fewer packets',
+  'device-gone': 'set the device up, or remove the port',
+  'outer-checksum':
+    'packets are damaged on the way, or the sender leaves checksums to a device that does not finish them',
+};
+
+function dropHint(drop: DropsDocument['reasons'][number]): Hint[] {
+  const remedy = REMEDIES[drop.reason];
+  if (!remedy) return [];
+  const where = drop.where[0];
+  const place = where && where.kind !== 'removed' ? `${where.kind} ${where.name}` : 'node';
+  const packets = drop.packets === 1 ? '1 packet' : `${drop.packets} packets`;
+  return [{ object: place, message: `${packets} dropped, ${drop.reason}: ${drop.text}`, remedy }];
+}

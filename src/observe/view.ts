@@ -1,0 +1,266 @@
+/**
+ * Documents from counters, plan and what is known about the devices. Reads shared memory and nothing else: it never waits for a worker.
+ */
+import { getSystemErrorName } from 'node:util';
+import {
+  account,
+  type CounterRow,
+  DROP_BASE,
+  NETWORK_ROW,
+  PEER_ROW,
+  PORT_ROW,
+  ROW_WIDTH,
+  ROWS,
+  readRow,
+  UNDERLAY_ROW,
+} from '../packet/counters.js';
+import { DROP_REASONS } from '../packet/drop.js';
+import type { PeerPlan, Plan } from '../pipeline/plan.js';
+import type { DataplaneView } from './dataplane.js';
+import type {
+  CountersDocument,
+  DropDocument,
+  DropsDocument,
+  MacDocument,
+  PathDocument,
+  PeerDocument,
+  StatsDocument,
+  StatusDocument,
+} from './documents.js';
+import { hintsOf } from './hints.js';
+
+/** What the opened devices say about themselves. */
+export interface DeviceReports {
+  ports: ReadonlyMap<number, { path: PathDocument; mac: string | null; queues: number }>;
+  underlays: ReadonlyMap<
+    number,
+    { path: PathDocument; device: string | null; deviceMtu: number | null; sourcePorts: number[] }
+  >;
+}
+
+/** Everything that documents are made of. */
+export interface NodeView {
+  plan: Plan;
+  dataplane: DataplaneView;
+  devices: DeviceReports;
+  /** Figures of removed entities whose ids were given again. */
+  retired: Float64Array;
+  node: Omit<StatusDocument['node'], 'generation' | 'uptimeSec'>;
+  /** Monotonic seconds. */
+  startedAt: number;
+  now: number;
+}
+
+const NO_PATH: PathDocument = { send: 'memory', receive: 'memory', reasons: [] };
+const FAILED_SENDS = ['tx-full', 'tx-too-big', 'tx-error', 'no-neighbour'];
+
+export function buildStatus(view: NodeView): StatusDocument {
+  const { plan, dataplane } = view;
+  const macs = dataplane.macs();
+  const slots = dataplane
+    .slots()
+    .reduce((sum, s) => ({ total: sum.total + s.total, free: sum.free + s.free, held: sum.held + s.held }), {
+      total: 0,
+      free: 0,
+      held: 0,
+    });
+  const status: StatusDocument = {
+    node: { ...view.node, uptimeSec: Math.max(0, view.now - view.startedAt), generation: plan.generation },
+    workers: dataplane.workers(),
+    slots,
+    underlays: underlayDocuments(view),
+    networks: plan.networks.map((network) => ({
+      name: network.name,
+      vni: network.vni,
+      underlay: plan.underlays.find((u) => u.id === network.underlay)?.name ?? null,
+      mtu: network.mtu,
+      ports: plan.ports.filter((port) => port.network === network.id).length,
+      peers: plan.peers.filter((peer) => peer.network === network.id).length,
+      macs: macs.filter((mac) => mac.network === network.id).length,
+      macLimit: network.macLimit,
+    })),
+    ports: portDocuments(view),
+    peers: buildPeers(view),
+    account: account([...dataplane.counters, view.retired]),
+    hints: [],
+  };
+  status.hints = hintsOf(status, buildDrops(view));
+  return status;
+}
+
+function underlayDocuments(view: NodeView): StatusDocument['underlays'] {
+  const { plan, dataplane, devices } = view;
+  const fallbacks = dataplane.gsoFallbacks().reduce((sum, n) => sum + n, 0);
+  return plan.underlays.map((underlay) => {
+    const report = devices.underlays.get(underlay.id);
+    const row = readRow(dataplane.counters, UNDERLAY_ROW + underlay.id);
+    return {
+      name: underlay.name,
+      kind: underlay.kind,
+      address: underlay.address,
+      udpPort: underlay.udpPort,
+      device: report?.device ?? underlay.device,
+      deviceMtu: report?.deviceMtu ?? null,
+      checksum: underlay.checksum,
+      sourcePorts: report?.sourcePorts ?? [],
+      path: withFallbacks(report?.path ?? NO_PATH, fallbacks),
+      dropped: sumOf(row.drops),
+      missed: row.missed,
+    };
+  });
+}
+
+/** A device may refuse UDP_SEGMENT only when it is used; from then on datagrams go one by one. */
+function withFallbacks(path: PathDocument, gsoFallbacks: number): PathDocument {
+  if (gsoFallbacks === 0 || path.send !== 'superframes') return path;
+  const reason = `the device refused ${gsoFallbacks} segmented send${gsoFallbacks === 1 ? '' : 's'}; datagrams now go one by one`;
+  const remedy = 'look at `ethtool -k DEV` for tx-udp-segmentation and tx-checksumming of the underlay device';
+  return { ...path, send: 'frames', reasons: [...path.reasons, { feature: 'udp-segment', reason, remedy }] };
+}
+
+function portDocuments(view: NodeView): StatusDocument['ports'] {
+  const { plan, dataplane, devices } = view;
+  return plan.ports.map((port) => {
+    const report = devices.ports.get(port.id);
+    const row = readRow(dataplane.counters, PORT_ROW + port.id);
+    return {
+      name: port.name,
+      network: networkName(plan, port.network),
+      type: port.kind,
+      mtu: port.mtu,
+      device: port.tap?.device ?? null,
+      netns: port.tap?.netns ?? null,
+      mac: report?.mac ?? port.tap?.mac ?? null,
+      created: port.tap?.create ?? false,
+      queues: report?.queues ?? 1,
+      path: report?.path ?? NO_PATH,
+      rxPackets: row.rxPackets,
+      txPackets: row.txPackets,
+      dropped: sumOf(row.drops),
+    };
+  });
+}
+
+export function buildPeers(view: NodeView): PeerDocument[] {
+  const { plan, dataplane } = view;
+  return plan.peers.map((peer) => {
+    const row = readRow(dataplane.counters, PEER_ROW + peer.id);
+    const failedSends = FAILED_SENDS.reduce((sum, reason) => sum + (row.drops[reason] ?? 0), 0);
+    return {
+      network: networkName(plan, peer.network),
+      underlay: plan.underlays.find((u) => u.id === peer.underlay)?.name ?? '',
+      address: peer.address,
+      udpPort: peer.udpPort,
+      dynamic: peer.dynamic,
+      lastHeardSec: row.lastHeard === 0 ? null : Math.max(0, view.now - row.lastHeard),
+      rxPackets: row.rxPackets,
+      txPackets: row.txPackets,
+      failedSends,
+      lastError: row.lastErrno === 0 ? null : errnoName(row.lastErrno),
+      dropped: sumOf(row.drops),
+    };
+  });
+}
+
+export function buildMacs(view: NodeView): MacDocument[] {
+  const { plan } = view;
+  return view.dataplane
+    .macs()
+    .map((entry) => ({
+      network: networkName(plan, entry.network),
+      mac: entry.mac,
+      port: entry.port === 0 ? null : (plan.ports.find((port) => port.id === entry.port)?.name ?? null),
+      peer: entry.peer === 0 ? null : (plan.peers.find((peer) => peer.id === entry.peer)?.address ?? null),
+      static: entry.isStatic,
+      expiresInSec: entry.isStatic ? null : Math.max(0, entry.expiresInSec),
+      held: entry.isHeld,
+    }))
+    .sort((a, b) => a.network.localeCompare(b.network) || a.mac.localeCompare(b.mac));
+}
+
+/** Rows of an entity kind that drops are charged to, with the name that people know. Networks repeat the drops of the others. */
+function chargedRows(plan: Plan): { kind: 'port' | 'peer' | 'underlay'; name: string; row: number }[] {
+  return [
+    ...plan.ports.map((port) => ({ kind: 'port' as const, name: port.name, row: PORT_ROW + port.id })),
+    ...plan.peers.map((peer) => ({ kind: 'peer' as const, name: peerName(plan, peer), row: PEER_ROW + peer.id })),
+    ...plan.underlays.map((u) => ({ kind: 'underlay' as const, name: u.name, row: UNDERLAY_ROW + u.id })),
+  ];
+}
+
+export function buildDrops(view: NodeView): DropsDocument {
+  const { plan, dataplane } = view;
+  const blocks = [...dataplane.counters, view.retired];
+  const rows = chargedRows(plan).map((entity) => ({ ...entity, counters: readRow(dataplane.counters, entity.row) }));
+  const reasons = DROP_REASONS.flatMap(({ name: reason, text }, number): DropDocument[] => {
+    const packets = number === 0 ? 0 : dropsOf(blocks, number);
+    if (packets === 0) return [];
+    const where: DropDocument['where'] = rows
+      .map(({ kind, name, counters }) => ({ kind, name, packets: counters.drops[reason] ?? 0 }))
+      .filter((place) => place.packets > 0);
+    const removed = packets - where.reduce((sum, place) => sum + place.packets, 0);
+    if (removed > 0) where.push({ kind: 'removed', name: '', packets: removed });
+    return [{ reason, text, packets, where: where.sort((a, b) => b.packets - a.packets) }];
+  });
+  const total = reasons.reduce((sum, reason) => sum + reason.packets, 0);
+  const missed = rows.reduce((sum, { counters }) => sum + counters.missed, 0);
+  return { total, reasons: reasons.sort((a, b) => b.packets - a.packets), missed };
+}
+
+/** Packets dropped under one reason. Rows of networks repeat those of ports, peers and underlays. */
+function dropsOf(blocks: readonly Float64Array[], reason: number): number {
+  let packets = 0;
+  for (const block of blocks)
+    for (let row = 0; row < ROWS; row++) {
+      if (row >= NETWORK_ROW && row < UNDERLAY_ROW) continue;
+      packets += block[row * ROW_WIDTH + DROP_BASE + reason];
+    }
+  return packets;
+}
+
+export function buildStats(view: NodeView): StatsDocument {
+  const { plan, dataplane } = view;
+  const { counters } = dataplane;
+  return {
+    account: account([...counters, view.retired]),
+    ports: plan.ports.map((port) => ({
+      name: port.name,
+      network: networkName(plan, port.network),
+      ...countersDocument(readRow(counters, PORT_ROW + port.id)),
+    })),
+    peers: plan.peers.map((peer) => ({
+      network: networkName(plan, peer.network),
+      address: peer.address,
+      ...countersDocument(readRow(counters, PEER_ROW + peer.id)),
+    })),
+    networks: plan.networks.map(({ id, name }) => ({ name, ...countersDocument(readRow(counters, NETWORK_ROW + id)) })),
+    underlays: plan.underlays.map(({ id, name }) => ({
+      name,
+      ...countersDocument(readRow(counters, UNDERLAY_ROW + id)),
+    })),
+  };
+}
+
+function countersDocument(row: CounterRow): CountersDocument {
+  const { lastHeard: _heard, lastErrno: _errno, drops, ...rest } = row;
+  return { ...rest, dropped: sumOf(drops), drops };
+}
+
+function sumOf(drops: Record<string, number>): number {
+  return Object.values(drops).reduce((sum, n) => sum + n, 0);
+}
+
+function networkName(plan: Plan, id: number): string {
+  return plan.networks.find((network) => network.id === id)?.name ?? '';
+}
+
+function peerName(plan: Plan, peer: PeerPlan): string {
+  return `${networkName(plan, peer.network)} ${peer.address}`;
+}
+
+function errnoName(errno: number): string {
+  try {
+    return getSystemErrorName(-errno);
+  } catch {
+    return `errno ${errno}`;
+  }
+}

@@ -8,18 +8,25 @@
  *
  * Each worker owns its partition: only it takes and gives its slots, so the free stacks need no lock. Everybody may read every slot.
  *
- *   slot:  | headroom 256 | data 2048 or 65568 | tailroom 32 |
- *                         ^ frame start of L2 ports, 0 mod 64: outer header templates are then whole words
+ *   slot:  | preamble 192 | headroom 256 | data and tailroom 2048 or 65408 |
+ *                                         ^ frame start of L2 ports, 0 mod 64: outer header templates are then whole words
  *
- * Strides are odd multiples of a cache line (37 and 1029 lines), so that equal offsets of neighbouring slots do not meet in one cache set.
- * A large slot holds the longest frame a TAP can hand over: 65,535 bytes of IP, 14 of Ethernet, two VLAN tags.
+ * The preamble has room for DPDK's object header (64) and mbuf (128), so that a mempool can be laid over the same slots; DPDK takes the second
+ * half of the headroom as its own (128) and the first as the mbuf's private area. Measured: see ARCHITECTURE.md.
+ * Strides are odd multiples of a cache line (39 and 1029 lines), so that equal offsets of neighbouring slots do not meet in one cache set.
+ * The longest TCP superframe that Linux makes is 65,333 bytes (gso_max_size 65,536, VLAN tag, full options). A UDP_GRO super-datagram may be
+ * longer, 65,507, and is received from the start of the headroom: it needs none, since decap only moves forward.
  */
+export const PREAMBLE = 192;
 export const HEADROOM = 256;
 export const TAILROOM = 32;
-export const SMALL_STRIDE = 2368;
+export const SMALL_STRIDE = 2496;
 export const LARGE_STRIDE = 65856;
-export const SMALL_DATA = 2048;
-export const LARGE_DATA = LARGE_STRIDE - HEADROOM - TAILROOM;
+export const SMALL_DATA = SMALL_STRIDE - PREAMBLE - HEADROOM - TAILROOM;
+/** DPDK's 16-bit buffer length leaves 65,407 bytes behind its headroom. */
+export const LARGE_DATA = 65407 - TAILROOM;
+/** Room for a super-datagram, from the start of the headroom. */
+export const DATAGRAM_DATA = 65407 + HEADROOM;
 
 /** Bytes between two virtio-net headers of the rx scratch; the header itself is 10 or 12 bytes. */
 export const VNET_STRIDE = 16;
@@ -109,13 +116,13 @@ export function slotsPerWorker(shape: ArenaShape): number {
   return shape.smallSlots + shape.largeSlots;
 }
 
-/** Byte position of a slot's frame start (behind the headroom). */
+/** Byte position of a slot's frame start: behind preamble and headroom. */
 export function slotStart(arena: Arena, slot: number): number {
   const { shape } = arena;
   const perWorker = slotsPerWorker(shape);
   const part = arena.partitions[Math.floor(slot / perWorker)]!;
   const local = slot % perWorker;
   return local < shape.smallSlots
-    ? part.smallAt + local * SMALL_STRIDE + HEADROOM
-    : part.largeAt + (local - shape.smallSlots) * LARGE_STRIDE + HEADROOM;
+    ? part.smallAt + local * SMALL_STRIDE + PREAMBLE + HEADROOM
+    : part.largeAt + (local - shape.smallSlots) * LARGE_STRIDE + PREAMBLE + HEADROOM;
 }

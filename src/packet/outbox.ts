@@ -17,6 +17,9 @@ export interface IoLayout {
   extents: number;
   rxAt: number;
   rxCap: number;
+  /** The same for datagrams, which start in the headroom: socket bindings get these in place of rxAt and rxCap. */
+  rxDatagramAt: number;
+  rxDatagramCap: number;
   rxLen: number;
   rxGso: number;
   rxSrc: number;
@@ -58,6 +61,8 @@ function layOut(): { layout: IoLayout; words: number } {
     extents: EXTENTS,
     rxAt: column(LANES),
     rxCap: column(LANES),
+    rxDatagramAt: column(LANES),
+    rxDatagramCap: column(LANES),
     rxLen: column(LANES),
     rxGso: column(LANES),
     rxSrc: column(LANES * 4),
@@ -91,6 +96,8 @@ export interface Outbox {
   readonly io: Int32Array;
   readonly rxAt: Int32Array;
   readonly rxCap: Int32Array;
+  readonly rxDatagramAt: Int32Array;
+  readonly rxDatagramCap: Int32Array;
   readonly rxLen: Int32Array;
   readonly rxGso: Int32Array;
   readonly rxSrc: Int32Array;
@@ -132,6 +139,8 @@ export function bindOutbox(ioBlock: SharedArrayBuffer, headersAt: number, header
     io: new Int32Array(ioBlock),
     rxAt: column(l.rxAt, LANES),
     rxCap: column(l.rxCap, LANES),
+    rxDatagramAt: column(l.rxDatagramAt, LANES),
+    rxDatagramCap: column(l.rxDatagramCap, LANES),
     rxLen: column(l.rxLen, LANES),
     rxGso: column(l.rxGso, LANES),
     rxSrc: column(l.rxSrc, LANES * 4),

@@ -24,8 +24,9 @@ export interface Arrival {
 const ETHERNET_WITH_TAGS = 22;
 
 export function bindArrival(arena: Arena, burst: Burst, transport: Transport): Arrival {
-  const { bytes, view } = arena;
-  const { at, len, drop, flags, network, packets, tos, outerTos, l3, l4, gsoType, gsoSize, csumStart, csumOffset } = burst;
+  const { bytes } = arena;
+  const { at, len, drop, flags, network, packets, tos, outerTos, l3, l4, gsoType, gsoSize, csumStart, csumOffset } =
+    burst;
 
   function mark(i: number): void {
     const inner = tos[i];
@@ -47,7 +48,7 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
     csumStart[i] = l4[i] - at[i];
     csumOffset[i] = isTcp ? 16 : 6;
     if (len[i] <= mtu + ETHERNET_WITH_TAGS || !isTcp) return;
-    const headers = l4[i] - l3[i] + ((view.getUint8(l4[i] + 12) >>> 4) << 2);
+    const headers = transport.tcpHeadersLen(i) - (l3[i] - at[i]);
     gsoType[i] = (flags[i] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
     gsoSize[i] = mtu - headers;
     packets[i] = Math.ceil((len[i] - (l3[i] - at[i]) - headers) / gsoSize[i]);

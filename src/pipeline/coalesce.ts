@@ -1,15 +1,6 @@
 import type { Arena } from '../packet/arena.js';
-import {
-  type Burst,
-  CSUM_VALID,
-  HAS_OPTIONS,
-  IS_TCP,
-  IS_V4,
-  LANES,
-  NEEDS_CSUM,
-  sharedInts,
-} from '../packet/burst.js';
-import { fold, bswap16, CSUM_GOOD, type Transport } from './transport.js';
+import { type Burst, CSUM_VALID, HAS_OPTIONS, IS_TCP, IS_V4, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
+import { bswap16, CSUM_GOOD, fold, type Transport } from './transport.js';
 
 /**
  * Joins received TCP segments of one flow into superframes, without moving payload: the head lane keeps its headers, the other lanes

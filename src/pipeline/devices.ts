@@ -43,7 +43,10 @@ export interface Devices {
   /** What a memory device does with message m; set before the plan is applied. */
   onMessage: ((name: string, m: number) => number) | undefined;
   /** Settings of memory devices, by name. */
-  readonly memoryOptions: Map<string, { isLoop?: boolean; queueMax?: number; vnetHdrLen?: number; takesOffloads?: boolean }>;
+  readonly memoryOptions: Map<
+    string,
+    { isLoop?: boolean; queueMax?: number; vnetHdrLen?: number; takesOffloads?: boolean }
+  >;
 }
 
 export function createDevices(context: Context): Devices {
@@ -96,7 +99,16 @@ export function createDevices(context: Context): Devices {
       const address = Address.ipv4WordFromText(plan.address);
       if (address === null) throw new WeftError('WORKER', `underlay ${name} needs an IPv4 address`);
       const device = openFrameDevice(id, plan.frame);
-      return openFrame({ id, name, device, address, udpPort: plan.udpPort, tos, checksum: plan.checksum, deliverOffloadLeak });
+      return openFrame({
+        id,
+        name,
+        device,
+        address,
+        udpPort: plan.udpPort,
+        tos,
+        checksum: plan.checksum,
+        deliverOffloadLeak,
+      });
     }
     const sockets = opened.underlays.find((u) => u.underlay === id);
     if (sockets === undefined || openUdp === null) {

@@ -1,9 +1,9 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, HAS_VLAN, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { EXTENTS, MESSAGES, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import { NEXT_EXTENT, NEXT_HEADER, type Outbox } from '../packet/outbox.js';
 import {
   OUTER_LEN,
   TEMPLATE_WORDS,
@@ -14,7 +14,8 @@ import {
   WORD_UDP_SUM,
 } from '../underlay/template.js';
 import type { FrameUnderlay } from '../underlay/underlay.js';
-import { BLOCK_BYTES_MAX, type Segmenter } from './segment.js';
+import type { Messages } from './messages.js';
+import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
 import { bswap16, fold, type Transport } from './transport.js';
@@ -43,28 +44,15 @@ export function bindFrameEgress(
   segmenter: Segmenter,
   transport: Transport,
   settlement: Settlement,
+  messages: Messages,
 ): SendToFrame {
   const { words: m, view } = arena;
-  const { at, len, packets, gsoType, gsoSize, flags, network, dst, tos, flow, l3, l4 } = burst;
+  const { at, len, packets, gsoType, flags, network, dst, tos, flow } = burst;
   const { networkMtu } = tables;
-  const { cursor, msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow, extAt, extLen, headersEnd } = outbox;
+  const { cursor, extAt, extLen } = outbox;
+  const { reserve, extent, close } = messages;
   let out: FrameUnderlay;
   let template: Int32Array;
-
-  function flush(): void {
-    const n = cursor[NEXT_MESSAGE];
-    if (n === 0) return;
-    out.tx(n);
-    settlement.settle(n, UNDERLAY_ROW + out.id);
-  }
-
-  function reserve(messages: number, extents: number): void {
-    const fits =
-      cursor[NEXT_MESSAGE] + messages <= MESSAGES &&
-      cursor[NEXT_EXTENT] + extents <= EXTENTS &&
-      cursor[NEXT_HEADER] + messages * BLOCK_BYTES_MAX <= headersEnd;
-    if (!fits) flush();
-  }
 
   /** Word form: the outer header of a frame of `bytes` that would lie at `o` (0 mod 4), from row word t of the template. */
   function writeWords(o: number, t: number, bytes: number, hash: number, mark: number): void {
@@ -111,25 +99,9 @@ export function bindFrameEgress(
     view.setUint16(udp + 6, checksum === 0 ? 0xffff : checksum, true);
   }
 
-  function innerPacket(i: number): number {
-    if (gsoType[i] !== 0) return l4[i] - l3[i] + ((view.getUint8(l4[i] + 12) >>> 4) << 2) + gsoSize[i];
-    if (l3[i] !== 0) return len[i] - (l3[i] - at[i]);
-    return len[i] - 14 - ((flags[i] & HAS_VLAN) !== 0 ? 4 : 0);
-  }
-
   /** ECN follows RFC 6040; the template has the underlay's DSCP, or none when the inner one is copied. */
   function outerMark(i: number): number {
     return out.tos < 0 ? tos[i] : tos[i] & 3;
-  }
-
-  function close(first: number, peer: number, count: number, bytes: number): void {
-    const n = cursor[NEXT_MESSAGE];
-    msgFirst[n] = first;
-    msgCount[n] = cursor[NEXT_EXTENT] - first;
-    msgPackets[n] = count;
-    msgBytes[n] = bytes;
-    msgPeerRow[n] = PEER_ROW + peer;
-    cursor[NEXT_MESSAGE] = n + 1;
   }
 
   function sendSegments(i: number, peer: number): void {
@@ -146,7 +118,7 @@ export function bindFrameEgress(
         const headEnd = extAt[first] + extLen[first];
         writeChecksum(headEnd, frame - UDP_TO_FRAME, t, extAt[first + 1], extLen[first + 1]);
       }
-      close(first, peer, 1, inner);
+      close(first, 1, inner, PEER_ROW + peer);
     }
   }
 
@@ -158,13 +130,10 @@ export function bindFrameEgress(
     writeWords(frame, t, len[i], flow[i], outerMark(i));
     if (out.checksum) writeChecksum(frame, frame - UDP_TO_FRAME, t, at[i], len[i]);
     cursor[NEXT_HEADER] += 64;
-    const e = cursor[NEXT_EXTENT];
-    extAt[e] = frame - OUTER_LEN;
-    extLen[e] = OUTER_LEN;
-    extAt[e + 1] = at[i];
-    extLen[e + 1] = len[i];
-    cursor[NEXT_EXTENT] = e + 2;
-    close(e, peer, 1, len[i]);
+    const first = cursor[NEXT_EXTENT];
+    extent(frame - OUTER_LEN, OUTER_LEN);
+    extent(at[i], len[i]);
+    close(first, 1, len[i], PEER_ROW + peer);
   }
 
   function sendLane(i: number, peer: number): void {
@@ -175,21 +144,24 @@ export function bindFrameEgress(
     if ((o & 3) === 0) writeWords(o, t, bytes, flow[i], outerMark(i));
     else writeBytes(o, t, bytes, flow[i], outerMark(i));
     if (out.checksum) writeChecksum(o + bytes, o - UDP_TO_FRAME, t, 0, 0);
-    const e = cursor[NEXT_EXTENT];
-    extAt[e] = o - OUTER_LEN;
-    extLen[e] = bytes + OUTER_LEN;
-    cursor[NEXT_EXTENT] = e + 1;
-    close(e, peer, 1, bytes);
+    const first = cursor[NEXT_EXTENT];
+    extent(o - OUTER_LEN, bytes + OUTER_LEN);
+    close(first, 1, bytes, PEER_ROW + peer);
   }
 
   return function sendToFrame(underlay, list, count, onlyPeer) {
     out = underlay;
     template = underlay.template;
+    messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
     for (let k = 0; k < count; k++) {
       const i = list[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
       const reason =
-        innerPacket(i) > networkMtu[network[i]] ? DROP['too-big'] : underlay.hasNeighbour(peer) ? 0 : DROP['no-neighbour'];
+        transport.packetLen(i) > networkMtu[network[i]]
+          ? DROP['too-big']
+          : underlay.hasNeighbour(peer)
+            ? 0
+            : DROP['no-neighbour'];
       if (reason !== 0) {
         settlement.refuse(PEER_ROW + peer, reason, packets[i]);
         continue;
@@ -199,6 +171,6 @@ export function bindFrameEgress(
       else if (onlyPeer > 0) sendReplica(i, peer);
       else sendLane(i, peer);
     }
-    flush();
+    messages.flush();
   };
 }

@@ -1,14 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import {
-  type Burst,
-  HAS_OPTIONS,
-  HAS_VLAN,
-  IS_FRAGMENT,
-  IS_TCP,
-  IS_UDP,
-  IS_V4,
-  IS_V6,
-} from '../packet/burst.js';
+import { type Burst, HAS_OPTIONS, HAS_VLAN, IS_FRAGMENT, IS_TCP, IS_UDP, IS_V4, IS_V6 } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 
 /**
@@ -172,7 +163,12 @@ export function bindParse(arena: Arena, burst: Burst): (n: number) => void {
       l3[i] = o + 14;
       l4[i] = o + 34;
       flags[i] |= kind;
-      flow[i] = flowHash((m[w + 6] >>> 16) | (w7 << 16), (w7 >>> 16) | (w8 << 16), (w8 >>> 16) | (m[w + 9] << 16), proto);
+      flow[i] = flowHash(
+        (m[w + 6] >>> 16) | (w7 << 16),
+        (w7 >>> 16) | (w8 << 16),
+        (w8 >>> 16) | (m[w + 9] << 16),
+        proto,
+      );
     }
   };
 }

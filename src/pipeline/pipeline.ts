@@ -3,7 +3,7 @@ import { bindLookup } from '../forward/lookup.js';
 import { attachMacTable, sweep } from '../forward/macTable.js';
 import { createStormLimit } from '../forward/storm.js';
 import type { Tun } from '../native/tun.js';
-import { type ArenaShape, attachArena } from '../packet/arena.js';
+import { type ArenaShape, attachArena, DATAGRAM_DATA, HEADROOM } from '../packet/arena.js';
 import { createBurst, LANES } from '../packet/burst.js';
 import { instantiateChecksum } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
@@ -16,6 +16,7 @@ import { bindCapture } from './capture.js';
 import { bindCoalesce } from './coalesce.js';
 import { createDevices } from './devices.js';
 import { bindFrameEgress } from './frameEgress.js';
+import { bindMessages } from './messages.js';
 import { bindOffloads } from './offloads.js';
 import { bindParse } from './parse.js';
 import type { Plan, WorkerDevices } from './plan.js';
@@ -78,6 +79,8 @@ export function createPipeline(options: PipelineOptions) {
   const window = fillWindow(arena, pools.large, LANES);
   outbox.rxAt.set(window.starts);
   outbox.rxCap.fill(pools.large.capacity);
+  outbox.rxDatagramAt.set(window.starts.map((start) => start - HEADROOM));
+  outbox.rxDatagramCap.fill(DATAGRAM_DATA);
   const tables = createTables();
   const macTable = attachMacTable(memory.macTable, MAC_HOLDER + worker);
   const storm = createStormLimit(NETWORKS_MAX, clock);
@@ -87,6 +90,7 @@ export function createPipeline(options: PipelineOptions) {
   const coalescer = bindCoalesce(arena, burst, transport);
   const settlement = bindSettlement(outbox, counters);
   const capture = bindCapture(arena, partition, burst, outbox, kernel, options.preciseSeconds);
+  const messages = bindMessages(outbox, settlement, capture);
   const arrival = bindArrival(arena, burst, transport);
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
 
@@ -101,13 +105,24 @@ export function createPipeline(options: PipelineOptions) {
     },
     learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters),
     lookup: bindLookup(burst, macTable, clock),
-    sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, settlement, capture),
-    sendToSocket: bindSocketEgress(arena, burst, outbox, tables, segmenter, transport, settlement),
-    sendToFrame: bindFrameEgress(arena, burst, outbox, tables, kernel, segmenter, transport, settlement),
+    sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages),
+    sendToSocket: bindSocketEgress(arena, burst, outbox, tables, segmenter, transport, settlement, messages),
+    sendToFrame: bindFrameEgress(arena, burst, outbox, tables, kernel, segmenter, transport, settlement, messages),
     completeChecksum: transport.complete,
   };
   const walk: Walk = bindWalk(burst, tables, counters, storm, capture, options.wrapSteps?.(steps) ?? steps);
-  const devices = createDevices({ arena, burst, outbox, kernel, window, partition, pools, tables, walk, tun: options.tun });
+  const devices = createDevices({
+    arena,
+    burst,
+    outbox,
+    kernel,
+    window,
+    partition,
+    pools,
+    tables,
+    walk,
+    tun: options.tun,
+  });
 
   let sweepFrom = 0;
   return {

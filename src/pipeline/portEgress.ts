@@ -2,12 +2,11 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, FROM_PEER, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { PORT_ROW } from '../packet/counters.js';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, writeVnet } from '../packet/offload.js';
-import { EXTENTS, MESSAGES, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import { NEXT_EXTENT, NEXT_HEADER, type Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
-import type { CaptureTap } from './capture.js';
 import type { Coalescer } from './coalesce.js';
-import { BLOCK_BYTES_MAX, type Segmenter } from './segment.js';
-import type { Settlement } from './settle.js';
+import type { Messages } from './messages.js';
+import type { Segmenter } from './segment.js';
 import type { Transport } from './transport.js';
 
 /**
@@ -31,36 +30,13 @@ export function bindPortEgress(
   segmenter: Segmenter,
   coalescer: Coalescer,
   transport: Transport,
-  settlement: Settlement,
-  capture: CaptureTap,
+  messages: Messages,
 ): SendToPort {
   const { view } = arena;
   const { at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, l4 } = burst;
-  const { cursor, msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow, extAt, extLen, headersEnd } = outbox;
+  const { cursor } = outbox;
+  const { reserve, extent, close } = messages;
   let out: Port;
-
-  function flush(): void {
-    const n = cursor[NEXT_MESSAGE];
-    if (n === 0) return;
-    if (capture.key === out.id) capture.messages(n, out.vnetHdrLen > 0);
-    out.tx(n);
-    settlement.settle(n, PORT_ROW + out.id);
-  }
-
-  function reserve(messages: number, extents: number): void {
-    const fits =
-      cursor[NEXT_MESSAGE] + messages <= MESSAGES &&
-      cursor[NEXT_EXTENT] + extents <= EXTENTS &&
-      cursor[NEXT_HEADER] + messages * BLOCK_BYTES_MAX <= headersEnd;
-    if (!fits) flush();
-  }
-
-  function extent(from: number, bytes: number): void {
-    const e = cursor[NEXT_EXTENT];
-    extAt[e] = from;
-    extLen[e] = bytes;
-    cursor[NEXT_EXTENT] = e + 1;
-  }
 
   function vnetExtent(gso: number, headerLen: number, size: number, start: number, offset: number): void {
     const head = cursor[NEXT_HEADER];
@@ -69,23 +45,13 @@ export function bindPortEgress(
     extent(head, out.vnetHdrLen);
   }
 
-  function close(first: number, count: number, bytes: number): void {
-    const m = cursor[NEXT_MESSAGE];
-    msgFirst[m] = first;
-    msgCount[m] = cursor[NEXT_EXTENT] - first;
-    msgPackets[m] = count;
-    msgBytes[m] = bytes;
-    msgPeerRow[m] = 0;
-    cursor[NEXT_MESSAGE] = m + 1;
-  }
-
   function sendSegments(i: number): void {
     const segments = segmenter.begin(i, 0);
     for (let k = 0; k < segments; k++) {
       reserve(1, 3);
       const first = cursor[NEXT_EXTENT];
       if (out.vnetHdrLen > 0) extent(zeroVnetAt, out.vnetHdrLen);
-      close(first, 1, segmenter.add(k));
+      close(first, 1, segmenter.add(k), 0);
     }
   }
 
@@ -100,13 +66,12 @@ export function bindPortEgress(
     const first = cursor[NEXT_EXTENT];
     if (out.vnetHdrLen > 0) {
       if (type !== 0) {
-        const headerLen = l4[i] - at[i] + ((view.getUint8(l4[i] + 12) >>> 4) << 2);
-        vnetExtent(gsoType[i], headerLen, gsoSize[i], csumStart[i], csumOffset[i]);
+        vnetExtent(gsoType[i], transport.tcpHeadersLen(i), gsoSize[i], csumStart[i], csumOffset[i]);
       } else if ((flags[i] & NEEDS_CSUM) !== 0) vnetExtent(0, 0, 0, csumStart[i], csumOffset[i]);
       else extent(zeroVnetAt, out.vnetHdrLen);
     }
     extent(at[i], len[i]);
-    close(first, packets[i], len[i]);
+    close(first, packets[i], len[i], 0);
   }
 
   function sendChain(c: number): void {
@@ -119,7 +84,7 @@ export function bindPortEgress(
     vnetExtent(type, headers, coalescer.chainSize[c], l4[h] - at[h], 16);
     extent(at[h], len[h]);
     for (let i = coalescer.next[h]; i >= 0; i = coalescer.next[i]) extent(at[i] + headers, len[i] - headers);
-    close(first, coalescer.chainLanes[c], frameLen);
+    close(first, coalescer.chainLanes[c], frameLen, 0);
   }
 
   function sendCoalesced(list: Int32Array, count: number): void {
@@ -132,10 +97,11 @@ export function bindPortEgress(
 
   return function sendToPort(port, list, count, mayCoalesce) {
     out = port;
+    messages.begin(port, PORT_ROW + port.id, port.id, port.vnetHdrLen > 0);
     // Frames of local devices come as superframes already; only what a tunnel brought is worth joining.
     const joins = mayCoalesce && count > 1 && port.takesTso4 && port.takesTso6 && (flags[list[0]] & FROM_PEER) !== 0;
     if (joins) sendCoalesced(list, count);
     else for (let k = 0; k < count; k++) sendLane(list[k]);
-    flush();
+    messages.flush();
   };
 }

@@ -114,7 +114,12 @@ export function bindSegment(
     v.setUint32(tcp + 4, seq + k * mss);
     v.setUint8(tcp + 13, f);
     const sum =
-      tcpSum + (f << 8) + v.getUint16(tcp + 4, true) + v.getUint16(tcp + 6, true) + bswap16(tcpBytes) + kernel.sum(sliceAt, bytes);
+      tcpSum +
+      (f << 8) +
+      v.getUint16(tcp + 4, true) +
+      v.getUint16(tcp + 6, true) +
+      bswap16(tcpBytes) +
+      kernel.sum(sliceAt, bytes);
     v.setUint16(tcp + 16, ~fold(sum), true);
   }
 

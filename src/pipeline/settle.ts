@@ -65,4 +65,3 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
 
   return { settle, refuse };
 }
-

@@ -1,11 +1,12 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, HAS_VLAN, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { EXTENTS, MESSAGES, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import { NEXT_EXTENT, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
 import * as Vxlan from '../tunnel/vxlan.js';
 import type { SocketUnderlay } from '../underlay/underlay.js';
-import { BLOCK_BYTES_MAX, type Segmenter } from './segment.js';
+import type { Messages } from './messages.js';
+import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
 import type { Transport } from './transport.js';
@@ -24,9 +25,6 @@ export type SendToSocket = (underlay: SocketUnderlay, list: Int32Array, count: n
 /** A UDP_SEGMENT message stays below the 65,507 bytes of a datagram: the kernel adds a UDP header for each segment. */
 const MESSAGE_BYTES_MAX = 65000;
 
-/** RFC 7348 says nothing of fragmenting inner packets: what is larger than the network's MTU is refused here. */
-const VLAN_BYTES = 4;
-
 export function bindSocketEgress(
   arena: Arena,
   burst: Burst,
@@ -35,12 +33,12 @@ export function bindSocketEgress(
   segmenter: Segmenter,
   transport: Transport,
   settlement: Settlement,
+  messages: Messages,
 ): SendToSocket {
-  const { view } = arena;
-  const { at, len, packets, gsoType, gsoSize, flags, network, dst, tos, flow, l3, l4 } = burst;
+  const { at, len, packets, gsoType, flags, network, dst, tos, flow } = burst;
   const { networkMtu, peerVniWord } = tables;
   const { cursor, msgFirst, msgCount, msgDest, msgSocket, msgGso, msgTos, msgPackets, msgBytes, msgPeerRow } = outbox;
-  const { extAt, extLen, headersEnd } = outbox;
+  const { extent } = messages;
   const encap = Vxlan.bindEncap(arena);
   let out: SocketUnderlay;
 
@@ -48,20 +46,8 @@ export function bindSocketEgress(
   let open = -1;
   let openSize = 0;
 
-  function flush(): void {
-    const n = cursor[NEXT_MESSAGE];
-    open = -1;
-    if (n === 0) return;
-    out.tx(n);
-    settlement.settle(n, UNDERLAY_ROW + out.id);
-  }
-
-  function reserve(messages: number, extents: number): void {
-    const fits =
-      cursor[NEXT_MESSAGE] + messages <= MESSAGES &&
-      cursor[NEXT_EXTENT] + extents <= EXTENTS &&
-      cursor[NEXT_HEADER] + messages * BLOCK_BYTES_MAX <= headersEnd;
-    if (!fits) flush();
+  function reserve(count: number, extents: number): void {
+    if (messages.reserve(count, extents)) open = -1;
   }
 
   /** ECN is the inner one (RFC 6040 section 4.1); DSCP the underlay's, or the inner one. -1: what the socket has anyway. */
@@ -97,7 +83,9 @@ export function bindSocketEgress(
   }
 
   function canJoin(bytes: number, peer: number, socket: number, mark: number): boolean {
-    return open >= 0 && bytes <= openSize && msgDest[open] === peer && msgSocket[open] === socket && msgTos[open] === mark;
+    return (
+      open >= 0 && bytes <= openSize && msgDest[open] === peer && msgSocket[open] === socket && msgTos[open] === mark
+    );
   }
 
   function sendSegments(i: number, peer: number, socket: number, mark: number): void {
@@ -124,28 +112,19 @@ export function bindSocketEgress(
     reserve(1, 1);
     const bytes = len[i] + Vxlan.HEADER_LEN;
     const m = canJoin(bytes, peer, socket, mark) ? open : openMessage(i, peer, socket, mark);
-    const e = cursor[NEXT_EXTENT];
-    extAt[e] = at[i] - Vxlan.HEADER_LEN;
-    extLen[e] = bytes;
-    cursor[NEXT_EXTENT] = e + 1;
+    extent(at[i] - Vxlan.HEADER_LEN, bytes);
     addDatagram(m, bytes, len[i]);
-  }
-
-  /** Inner packet of a lane, or of one segment of a superframe, in bytes behind the Ethernet header. */
-  function innerPacket(i: number): number {
-    if (gsoType[i] !== 0) return l4[i] - l3[i] + ((view.getUint8(l4[i] + 12) >>> 4) << 2) + gsoSize[i];
-    if (l3[i] !== 0) return len[i] - (l3[i] - at[i]);
-    return len[i] - 14 - ((flags[i] & HAS_VLAN) !== 0 ? VLAN_BYTES : 0);
   }
 
   return function sendToSocket(underlay, list, count, onlyPeer) {
     out = underlay;
     open = -1;
+    messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
     const sockets = underlay.sockets;
     for (let k = 0; k < count; k++) {
       const i = list[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
-      if (innerPacket(i) > networkMtu[network[i]]) {
+      if (transport.packetLen(i) > networkMtu[network[i]]) {
         settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
         continue;
       }
@@ -154,6 +133,6 @@ export function bindSocketEgress(
       if (gsoType[i] !== 0) sendSegments(i, peer, socket, mark);
       else sendLane(i, peer, socket, mark);
     }
-    flush();
+    messages.flush();
   };
 }

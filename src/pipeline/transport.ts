@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, CSUM_VALID, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, CSUM_VALID, HAS_VLAN, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 
 /**
@@ -8,6 +8,9 @@ import type { ChecksumKernel } from '../packet/checksum.js';
  * Sums are kept in memory byte order (little-endian 16-bit words): a ones' complement sum does not care, and nothing is swapped but the lengths
  * that are added as numbers.
  */
+const ETHERNET = 14;
+const VLAN_TAG = 4;
+
 export const bswap16 = (x: number) => ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
 
 export function fold(sum: number): number {
@@ -28,6 +31,10 @@ export interface Transport {
   pseudoSum(i: number): number;
   /** Bytes from the transport header to the end of the IP packet (not of the frame: padding is not summed). */
   transportLen(i: number): number;
+  /** Bytes from the frame's first to the end of the TCP header. */
+  tcpHeadersLen(i: number): number;
+  /** The packet that goes on the wire, in bytes behind the Ethernet header: the lane's, or one segment's of a superframe. */
+  packetLen(i: number): number;
   /** Verifies a lane's TCP or UDP checksum; sets CSUM_VALID. CSUM_NONE: nothing to verify. */
   verify(i: number): number;
   /** Finishes a NEEDS_CSUM lane in place and clears the flag. */
@@ -36,7 +43,7 @@ export interface Transport {
 
 export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel): Transport {
   const { view: v } = arena;
-  const { at, len, flags, l3, l4, csumStart, csumOffset } = burst;
+  const { at, len, flags, gsoType, gsoSize, l3, l4, csumStart, csumOffset } = burst;
 
   function halves(from: number, to: number): number {
     let sum = 0;
@@ -53,6 +60,16 @@ export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel
   function transportLen(i: number): number {
     const ip = l3[i];
     return (flags[i] & IS_V4) !== 0 ? ip + v.getUint16(ip + 2) - l4[i] : ip + 40 + v.getUint16(ip + 4) - l4[i];
+  }
+
+  function tcpHeadersLen(i: number): number {
+    return l4[i] - at[i] + ((v.getUint8(l4[i] + 12) >>> 4) << 2);
+  }
+
+  function packetLen(i: number): number {
+    if (gsoType[i] !== 0) return tcpHeadersLen(i) - (l3[i] - at[i]) + gsoSize[i];
+    if (l3[i] !== 0) return len[i] - (l3[i] - at[i]);
+    return len[i] - ETHERNET - ((flags[i] & HAS_VLAN) !== 0 ? VLAN_TAG : 0);
   }
 
   function verify(i: number): number {
@@ -79,5 +96,5 @@ export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel
     flags[i] &= ~NEEDS_CSUM;
   }
 
-  return { pseudoSum, transportLen, verify, complete };
+  return { pseudoSum, transportLen, tcpHeadersLen, packetLen, verify, complete };
 }

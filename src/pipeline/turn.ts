@@ -29,7 +29,14 @@ const SLEEP_MAX_US = 1_000_000;
 const UNDERLAY_IDS = 1 << 16;
 const TICK_MS = 1000;
 
-export function createTurnLoop(pipeline: Pipeline, tun: Tun, clock: Clock, doorbell: number, sleeping: Int32Array, sleepingAt: number): TurnLoop {
+export function createTurnLoop(
+  pipeline: Pipeline,
+  tun: Tun,
+  clock: Clock,
+  doorbell: number,
+  sleeping: Int32Array,
+  sleepingAt: number,
+): TurnLoop {
   const { walk, outbox } = pipeline;
   const { ready, io, clock: clockWords } = outbox;
   const poll = tun.bindPoll(io, IO_LAYOUT, IO_LAYOUT.ready, READY_MAX);

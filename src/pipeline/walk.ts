@@ -1,3 +1,4 @@
+import type { StormLimit } from '../forward/storm.js';
 import { type Burst, ID_MASK, LANES, NEEDS_CSUM, sharedInts, TO_PEER, TO_PORT } from '../packet/burst.js';
 import {
   COPIED,
@@ -14,7 +15,6 @@ import {
   UNDERLAY_ROW,
 } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import type { StormLimit } from '../forward/storm.js';
 import type { Port } from '../port/port.js';
 import type { Underlay } from '../underlay/underlay.js';
 import type { CaptureTap } from './capture.js';

@@ -77,7 +77,14 @@ const frameUnderlay: UnderlayPlan = {
   dscp: 0,
   ttl: 64,
   deliverOffloadLeak: false,
-  frame: { kind: 'memory', name: WIRE, input: null, output: null, mac: '02:00:00:00:00:01', neighbours: { [VTEP]: '02:00:00:00:00:03' } },
+  frame: {
+    kind: 'memory',
+    name: WIRE,
+    input: null,
+    output: null,
+    mac: '02:00:00:00:00:01',
+    neighbours: { [VTEP]: '02:00:00:00:00:03' },
+  },
 };
 
 const PLAN: Plan = {
@@ -120,7 +127,7 @@ function fakeSocket(pipeline: Pipeline, datagrams: Datagram[]): SocketUnderlay {
     nextLanes() {
       if (given === datagrams.length) return 0;
       const { bytes, segment, isStranger } = datagrams[given];
-      const start = outbox.rxAt[given];
+      const start = outbox.rxDatagramAt[given];
       arena.bytes.set(bytes, start);
       outbox.rxSrc.set(address, given * 4);
       if (isStranger) outbox.rxSrc[given * 4 + 3] = 1;
@@ -207,7 +214,13 @@ function injectOuter(wire: MemoryPort): void {
   wire.inject(outer(vxlan(VNI, arpRequest(9)), vtep, vtep, 0));
 }
 
-function runRounds(pipeline: Pipeline, clock: Clock, ports: MemoryPort[], wire: MemoryPort, underlays: Underlay[]): void {
+function runRounds(
+  pipeline: Pipeline,
+  clock: Clock,
+  ports: MemoryPort[],
+  wire: MemoryPort,
+  underlays: Underlay[],
+): void {
   const { walk } = pipeline;
   for (let round = 0; round < ROUNDS; round++) {
     const k = round % ports.length;

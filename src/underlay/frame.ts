@@ -51,11 +51,13 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
     const o = at[i];
     const end = o + len[i];
     const ip = o + ETHERNET;
-    if (end - ip < 20 || view.getUint16(o + 12) !== 0x0800) return DROP[end - o < ETHERNET ? 'malformed-outer' : 'not-for-us'];
+    if (end - ip < 20 || view.getUint16(o + 12) !== 0x0800)
+      return DROP[end - o < ETHERNET ? 'malformed-outer' : 'not-for-us'];
     const versionIhl = view.getUint8(ip);
     const headerLen = (versionIhl & 15) << 2;
     const totalLen = view.getUint16(ip + 2);
-    if (versionIhl >>> 4 !== 4 || headerLen < 20 || totalLen < headerLen || totalLen > end - ip) return DROP['malformed-outer'];
+    if (versionIhl >>> 4 !== 4 || headerLen < 20 || totalLen < headerLen || totalLen > end - ip)
+      return DROP['malformed-outer'];
     if (kernel.sum(ip, headerLen) !== 0xffff) return DROP['outer-checksum'];
     if (view.getUint8(ip + 9) !== 17 || view.getInt32(ip + 16) !== address) return DROP['not-for-us'];
     if ((view.getUint16(ip + 6) & 0x3fff) !== 0) return DROP['outer-fragment'];
@@ -88,7 +90,8 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
       deliverOffloadLeak: options.deliverOffloadLeak,
       template,
       checksum: options.checksum,
-      hasNeighbour: (peer) => ((template[peer * TEMPLATE_WORDS + 1] >>> 16) | template[peer * TEMPLATE_WORDS + 2]) !== 0,
+      hasNeighbour: (peer) =>
+        ((template[peer * TEMPLATE_WORDS + 1] >>> 16) | template[peer * TEMPLATE_WORDS + 2]) !== 0,
       rx() {
         received = device.rx();
         return received;

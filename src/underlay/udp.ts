@@ -37,8 +37,9 @@ export function bindUdpUnderlays(
   tun: Tun,
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos } = burst;
-  const { rxLen, rxGso, rxTos, rxFlags, io, counters } = outbox;
-  const { slots, starts } = window;
+  const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, io, counters } = outbox;
+  const { slots } = window;
+  const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   // Progress through the datagrams of the last rx. One set for all underlays of the worker: a receive is always handed out whole.
   let received = 0;
   let datagram = 0;
@@ -54,7 +55,7 @@ export function bindUdpUnderlays(
       // An empty datagram is a lane of its own, so that it is counted; a super-datagram's tail may be shorter than its segments.
       const bytes = size < total - offset ? size : total - offset;
       slot[n] = slots[datagram];
-      at[n] = starts[datagram] + offset;
+      at[n] = rxDatagramAt[datagram] + offset;
       len[n] = bytes;
       from[n] = datagram;
       outerTos[n] = rxTos[datagram];
@@ -73,7 +74,7 @@ export function bindUdpUnderlays(
   }
 
   return function openUdpUnderlay(options: UdpOptions): SocketUnderlay {
-    const nativeRx = tun.bindUdpRx(arena.bytes, io, IO_LAYOUT, options.rxFd);
+    const nativeRx = tun.bindUdpRx(arena.bytes, io, layout, options.rxFd);
     const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
     let max = 0;
     let last = 0;

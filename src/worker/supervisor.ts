@@ -1,9 +1,24 @@
 import { EventEmitter } from 'node:events';
 import { MessageChannel, type MessagePort } from 'node:worker_threads';
 import { Piscina } from 'piscina';
-import { attachMacTable, breakLock, createMacTableBuffer, flushMacs, forEachMac, type MacTable, setStatic } from '../forward/macTable.js';
+import {
+  attachMacTable,
+  breakLock,
+  createMacTableBuffer,
+  flushMacs,
+  forEachMac,
+  type MacTable,
+  setStatic,
+} from '../forward/macTable.js';
 import { tun } from '../native/tun.js';
-import { type Arena, type ArenaShape, attachArena, createArenaMemory, DEFAULT_SHAPE, slotsPerWorker } from '../packet/arena.js';
+import {
+  type Arena,
+  type ArenaShape,
+  attachArena,
+  createArenaMemory,
+  DEFAULT_SHAPE,
+  slotsPerWorker,
+} from '../packet/arena.js';
 import { ID_MASK, LANES, TO_PEER, TO_PORT } from '../packet/burst.js';
 import { account, COPIED, DROP_BASE, makeCounterBlock } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
@@ -15,7 +30,16 @@ import { MAC_HOLDER } from '../pipeline/pipeline.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import type { Steps } from '../pipeline/walk.js';
 import * as Ethernet from '../wire/ethernet.js';
-import { CONTROL_WORDS, type FromWorker, MAIL, SLEEPING, STOP, type ToWorker, TURNS, type WorkerTask } from './protocol.js';
+import {
+  CONTROL_WORDS,
+  type FromWorker,
+  MAIL,
+  SLEEPING,
+  STOP,
+  type ToWorker,
+  TURNS,
+  type WorkerTask,
+} from './protocol.js';
 
 export interface MacRow {
   network: number;
@@ -62,6 +86,9 @@ interface WorkerRecord {
   state: WorkerState['state'];
   threadId: number;
   restarts: number;
+  launchedAt: number;
+  /** Deaths in a row that came soon after the start. */
+  quickDeaths: number;
   lastError: string | null;
   port: MessagePort | null;
   abort: AbortController;
@@ -72,8 +99,8 @@ interface WorkerRecord {
 const READY_TIMEOUT_MS = 10_000;
 const STOP_TIMEOUT_MS = 2_000;
 const CAPTURE_POLL_MS = 10;
-/** A worker that dies again at once is started more and more slowly. */
 const RESTART_DELAY_MAX_MS = 5_000;
+const QUICK_DEATH_MS = 5_000;
 
 export type Supervisor = ReturnType<typeof createSupervisor>;
 
@@ -107,6 +134,8 @@ export function createSupervisor(options: SupervisorOptions) {
       state: 'starting',
       threadId: 0,
       restarts: 0,
+      launchedAt: 0,
+      quickDeaths: 0,
       lastError: null,
       port: null,
       abort: new AbortController(),
@@ -133,12 +162,20 @@ export function createSupervisor(options: SupervisorOptions) {
     const { port1, port2 } = new MessageChannel();
     const { index } = record;
     record.control.fill(0);
+    record.launchedAt = performance.now();
     record.port = port1;
     record.abort = new AbortController();
     const task: WorkerTask = {
       index,
       workers: shape.workers,
-      memory: { arena: memory, shape, slots, macTable: macBuffer, counters: record.counters.buffer as SharedArrayBuffer, io: record.io },
+      memory: {
+        arena: memory,
+        shape,
+        slots,
+        macTable: macBuffer,
+        counters: record.counters.buffer as SharedArrayBuffer,
+        io: record.io,
+      },
       control: record.control.buffer as SharedArrayBuffer,
       doorbell: record.doorbell,
       port: port2,
@@ -184,8 +221,7 @@ export function createSupervisor(options: SupervisorOptions) {
     breakLock(macTable, MAC_HOLDER + record.index);
     const packetsLost = writeOff(record.counters);
     events.emit('worker-lost', { index: record.index, message: record.lastError ?? 'ended', packetsLost, slotsHeld });
-    record.state = 'replacing';
-    void replace(record);
+    replace(record);
   }
 
   /** Packets that the dead worker had received and not accounted for become `worker-lost`, on the row of no port. */
@@ -197,22 +233,26 @@ export function createSupervisor(options: SupervisorOptions) {
     return held;
   }
 
-  async function replace(record: WorkerRecord): Promise<void> {
+  /** A worker that dies soon after its start is started again more and more slowly. */
+  function replace(record: WorkerRecord): void {
     const lostAt = performance.now();
-    for (let attempt = 0; !isStopping; attempt++) {
-      record.restarts++;
-      const delay = attempt === 0 ? 0 : Math.min(RESTART_DELAY_MAX_MS, 100 * 2 ** attempt);
-      if (delay > 0) await new Promise((resolve) => setTimeout(resolve, delay));
-      try {
-        await launch(record);
-        if (capture !== null) post(record, { type: 'capture', key: capture.key, snapLen: capture.snapLen });
-        events.emit('worker-replaced', { index: record.index, afterMs: performance.now() - lostAt });
-        return;
-      } catch {
-        // launch's task has ended and brings us here again through onEnded
-        return;
-      }
-    }
+    record.state = 'replacing';
+    record.restarts++;
+    record.quickDeaths = lostAt - record.launchedAt < QUICK_DEATH_MS ? record.quickDeaths + 1 : 0;
+    const delay = record.quickDeaths < 2 ? 0 : Math.min(RESTART_DELAY_MAX_MS, 50 * 2 ** record.quickDeaths);
+    const relaunch = () => {
+      if (isStopping) return;
+      launch(record).then(
+        () => {
+          if (capture !== null) post(record, { type: 'capture', key: capture.key, snapLen: capture.snapLen });
+          events.emit('worker-replaced', { index: record.index, afterMs: performance.now() - lostAt });
+        },
+        // A task that failed has ended and comes back through onEnded; one that hangs is made to.
+        () => record.abort.abort(),
+      );
+    };
+    if (delay === 0) relaunch();
+    else setTimeout(relaunch, delay).unref();
   }
 
   function rememberPlan(next: Plan, nextDevices: WorkerDevices[]): void {
@@ -319,7 +359,9 @@ export function createSupervisor(options: SupervisorOptions) {
 
   function startCapture(portId: number, snapLen: number, onRecord: (record: CaptureRecord) => void) {
     if (capture !== null) {
-      throw new WeftError('LIMIT', 'another capture is running on this node', { remedy: 'stop it first: one port is captured at a time' });
+      throw new WeftError('LIMIT', 'another capture is running on this node', {
+        remedy: 'stop it first: one port is captured at a time',
+      });
     }
     const drain = () => {
       for (const record of records) drainCapture(arena, arena.partitions[record.index], onRecord);

@@ -4,9 +4,18 @@ import { createClock } from '../packet/clock.js';
 import { IO_LAYOUT } from '../packet/outbox.js';
 import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
 import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
-import { warmUp } from '../pipeline/warmup.js';
 import type { Steps } from '../pipeline/walk.js';
-import { CONTROL_WORDS, type FromWorker, MAIL, SLEEPING, STOP, type ToWorker, TURNS, type WorkerTask } from './protocol.js';
+import { warmUp } from '../pipeline/warmup.js';
+import {
+  CONTROL_WORDS,
+  type FromWorker,
+  MAIL,
+  SLEEPING,
+  STOP,
+  type ToWorker,
+  TURNS,
+  type WorkerTask,
+} from './protocol.js';
 
 /**
  * The one long task of a worker thread: warm up, open for traffic, turn until told to stop. It ends its own thread when it throws: another

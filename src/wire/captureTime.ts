@@ -19,10 +19,10 @@ const DECIMAL_EXPONENT_MAX = 18;
 const BINARY_EXPONENT_MAX = 62;
 // Divisors for one step: the finer resolutions take two.
 const DECIMAL_STEP_MAX = 9;
-const BINARY_STEP_MAX = 30;
+const BINARY_STEP_MAX = 32;
 
 const NANOSECONDS = 1_000_000_000;
-// 10^9 is 2^9 * 5^9: a remainder of 30 bits times 5^9 is exact, times 10^9 it would not be.
+// 10^9 is 2^9 * 5^9: a remainder of 32 bits times 5^9 is exact, times 10^9 it would not be.
 const FIVE_TO_9 = 1_953_125;
 
 const POWERS_OF_10 = powersOf(10, DECIMAL_STEP_MAX);
@@ -42,7 +42,10 @@ export function checkResolution(resolution: number): boolean {
   return (resolution & ~BINARY) <= exponentMax;
 }
 
-/** Leaves a count of ticks in `time`, rounded down to nanoseconds. `resolution` is a checked if_tsresol. */
+/**
+ * Leaves a count of ticks in `time`, rounded down to nanoseconds; in binary resolutions finer than 2^-32, one less where the bits
+ * below those decide. `resolution` is a checked if_tsresol.
+ */
 export function fromTicks(high: number, low: number, resolution: number): void {
   const binary = (resolution & BINARY) !== 0;
   const powers = binary ? POWERS_OF_2 : POWERS_OF_10;

@@ -28,7 +28,10 @@ export class ChunkStream {
     this.#chunkAt = 0;
   }
 
-  /** Makes a piece of `n` bytes lie whole at `bytes[at]`; false when it has not come yet. Without `take`, `n` may only grow. */
+  /**
+   * Makes a piece of `n` bytes lie whole at `bytes[at]`; false when it has not come yet. A reader that learns the length of a piece
+   * from its start needs the start first, then all of it, and takes all; when more has come, it begins again with the start.
+   */
   need(n: number): boolean {
     const there = this.#chunk.length - this.#chunkAt;
     if (this.#carried === 0 && there >= n) {
@@ -36,16 +39,16 @@ export class ChunkStream {
       this.at = this.#chunkAt;
       return true;
     }
-    const more = Math.min(n - this.#carried, there);
+    const more = Math.max(0, Math.min(n - this.#carried, there));
     this.#carry.set(this.#chunk.subarray(this.#chunkAt, this.#chunkAt + more), this.#carried);
     this.#carried += more;
     this.#chunkAt += more;
     this.bytes = this.#carry;
     this.at = 0;
-    return this.#carried === n;
+    return this.#carried >= n;
   }
 
-  /** Uses up the piece of `n` bytes that was needed. It stays readable until the next `need`. */
+  /** Uses up the piece of `n` bytes that was needed, the most since the last `take`. It stays readable until the next `need`. */
   take(n: number): void {
     if (this.#carried === 0) this.#chunkAt += n;
     this.#carried = 0;

@@ -1,0 +1,178 @@
+/**
+ * The lab: builds, measures, reports, removes. Progress goes to standard error, the report to standard output.
+ */
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { createClient } from '../../control/client.js';
+import { loadKernel, requireRights } from '../../control/deviceKernel.js';
+import type { DropsDocument, StatusDocument } from '../../observe/documents.js';
+import { WeftError } from '../../packet/error.js';
+import { EXIT_FAILED, print, printJson } from '../output.js';
+import { background, missingPrograms, sleep } from './commands.js';
+import { addKernelVxlan, buildHosts, describeHosts, type Host, inside, labFolder, MAIN } from './hosts.js';
+import { connects, median, pingAcross, startReceiver, type Transfer, transferAcross } from './measure.js';
+import { type LabReport, reportText } from './report.js';
+import { createUndo, type Undo } from './undo.js';
+
+export interface LabOptions {
+  duration: number;
+  rounds: number;
+  keep?: boolean;
+  json?: boolean;
+}
+
+const PINGS = 40;
+
+export async function runLab(options: LabOptions): Promise<void> {
+  requireLab();
+  const undo = createUndo();
+  const stop = new AbortController();
+  const onSignal = (signal: NodeJS.Signals) => {
+    if (stop.signal.aborted) return;
+    say(`${signal}: removing everything`);
+    stop.abort();
+  };
+  for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  try {
+    const report = await measure(options, undo, stop.signal);
+    if (options.keep) {
+      writeFileSync(join(labFolder(process.pid), 'kept'), '');
+      undo.keep();
+    }
+    if (options.json) printJson(report);
+    else print(reportText(report));
+  } catch (error) {
+    if (!stop.signal.aborted) throw error;
+    process.stderr.write('weft: interrupted\n');
+    process.exitCode = EXIT_FAILED;
+  } finally {
+    for (const failure of await undo.run()) say(`not removed: ${failure}`);
+    for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeListener(signal, onSignal);
+  }
+}
+
+/** Says in one sentence what is missing. */
+function requireLab(): void {
+  requireRights(true);
+  loadKernel();
+  const missing = missingPrograms(['ip', 'ss', 'ping', 'iperf3']);
+  if (missing.length === 0) return;
+  throw new WeftError('UNAVAILABLE', `the lab needs ${missing.join(', ')}, which this machine does not have`, {
+    object: missing[0],
+    remedy: 'apt-get install iproute2 iputils-ping iperf3',
+  });
+}
+
+async function measure(options: LabOptions, undo: Undo, signal: AbortSignal): Promise<LabReport> {
+  const id = process.pid;
+  const hosts = describeHosts(id);
+  const [a, b] = hosts;
+  const startedAt = performance.now();
+  say(`building hosts ${a.netns} and ${b.netns}`);
+  await buildHosts(hosts, id, undo, signal);
+  const readyMs = await Promise.all(hosts.map((host) => startNode(host, undo, signal)));
+  const builtMs = performance.now() - startedAt;
+  if (!(await connects(a, b.address, signal))) throw await noAnswer(hosts);
+  say(`ping ${a.address} -> ${b.address}`);
+  const weftRtt = await pingAcross(a, b.address, PINGS, signal);
+  const skipped = await addKernelVxlan(hosts, signal);
+  if (skipped !== null) say(`no comparison with the kernel: ${skipped}`);
+  const kernelRtt = skipped === null ? await kernelPing(hosts, signal) : null;
+  await startReceiver(b, join(labFolder(id), 'iperf3.log'), undo, signal);
+  const transfers = await transferInTurn(hosts, options, skipped === null, signal);
+  const weft = summary(transfers.weft);
+  const kernel = transfers.kernel.length > 0 ? summary(transfers.kernel) : null;
+  const nodes = await Promise.all(hosts.map(documentsOf));
+  return {
+    builtMs: Math.round(builtMs),
+    readyMs: Math.max(...readyMs.map(Math.round)),
+    hosts,
+    kept: options.keep === true,
+    durationSec: options.duration,
+    roundTrip: { weft: weftRtt, kernel: kernelRtt },
+    throughput: { weft, kernel },
+    ratioToKernel: kernel === null ? null : weft.gbitPerSec / kernel.gbitPerSec,
+    comparisonSkipped: skipped,
+    rig: 'uncut',
+    nodes: { a: nodes[0], b: nodes[1] },
+  };
+}
+
+/** Starts the node of a host; resolves with the milliseconds until it answered. */
+async function startNode(host: Host, undo: Undo, signal: AbortSignal): Promise<number> {
+  const startedAt = performance.now();
+  const node = background(inside(host, process.execPath, MAIN, 'up', host.configFile), host.logFile);
+  undo.add(() => node.end());
+  const client = createClient(host.socket);
+  while (performance.now() - startedAt < 15_000) {
+    signal.throwIfAborted();
+    if (node.hasEnded) break;
+    const state = await client.get<StatusDocument>('/v1/status').then(
+      (status) => status.node.state,
+      () => 'starting',
+    );
+    if (state === 'running') return performance.now() - startedAt;
+    await sleep(20);
+  }
+  const why = node.hasEnded ? 'ended' : 'is not ready after 15 s';
+  throw new WeftError('WORKER', `node ${host.node} ${why}:\n${tail(host.logFile)}`, { object: `node ${host.node}` });
+}
+
+async function kernelPing([a, b]: [Host, Host], signal: AbortSignal) {
+  if (!(await connects(a, b.kernelAddress, signal))) return null;
+  return pingAcross(a, b.kernelAddress, PINGS, signal);
+}
+
+/** weft and the kernel in turn, so that a machine that changes its speed changes both. */
+async function transferInTurn([a, b]: [Host, Host], options: LabOptions, withKernel: boolean, signal: AbortSignal) {
+  const weft: Transfer[] = [];
+  const kernel: Transfer[] = [];
+  for (let round = 1; round <= options.rounds; round++) {
+    say(`TCP transfer, round ${round} of ${options.rounds}`);
+    weft.push(await transferAcross(a, b.address, options.duration, signal));
+    if (withKernel) kernel.push(await transferAcross(a, b.kernelAddress, options.duration, signal));
+  }
+  return { weft, kernel };
+}
+
+function summary(rounds: Transfer[]) {
+  const retransmits = rounds.reduce((sum, round) => sum + round.retransmits, 0);
+  return { gbitPerSec: median(rounds.map((round) => round.gbitPerSec)), retransmits, rounds };
+}
+
+async function documentsOf(host: Host): Promise<{ status: StatusDocument; drops: DropsDocument }> {
+  const client = createClient(host.socket);
+  const [status, drops] = await Promise.all([
+    client.get<StatusDocument>('/v1/status'),
+    client.get<DropsDocument>('/v1/drops'),
+  ]);
+  return { status, drops };
+}
+
+async function noAnswer(hosts: [Host, Host]): Promise<WeftError> {
+  const nodes = await Promise.all(hosts.map(documentsOf));
+  const hints = nodes.flatMap(({ status }) =>
+    status.hints.map((hint) => `${status.node.name}, ${hint.object}: ${hint.message}`),
+  );
+  const logs = hosts.map((host) => `${host.node}:\n${tail(host.logFile)}`);
+  return new WeftError('DEVICE', `no ping went across within 5 s\n${[...hints, ...logs].join('\n')}`, {
+    object: 'lab',
+  });
+}
+
+function tail(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .slice(-12)
+      .map((line) => `    ${line}`)
+      .join('\n');
+  } catch {
+    return '    (no log)';
+  }
+}
+
+function say(text: string): void {
+  process.stderr.write(`${text}\n`);
+}

@@ -1,0 +1,28 @@
+/**
+ * The public API of weft: make a node of a configuration, start it, look at it, change it, stop it.
+ *
+ * ```ts
+ * const node = createNode({ underlays: [...], networks: [...] });
+ * await node.start();
+ * console.log(node.status());
+ * await node.stop();
+ * ```
+ */
+export { type CheckResult, ConfigError, checkText, checkValue, type Problem } from './control/check.js';
+export {
+  type Config,
+  type ConfigInput,
+  configJsonSchema,
+  type NetworkConfig,
+  type PeerInput,
+  type PortConfig,
+  type PortInput,
+  type UnderlayConfig,
+} from './control/config.js';
+export { createNode, type Node, type NodeEvents, type NodeOptions } from './control/node.js';
+export type { CaptureOptions, CaptureStream } from './observe/capture.js';
+export type { WorkerState } from './observe/dataplane.js';
+export type * from './observe/documents.js';
+export type { Account } from './packet/counters.js';
+export { DROP_REASONS, type DropName } from './packet/drop.js';
+export { WeftError, type WeftErrorCode, type WeftErrorDetails } from './packet/error.js';

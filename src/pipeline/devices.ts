@@ -59,7 +59,7 @@ export function createDevices(context: Context): Devices {
   /** What stands at an id, as text: an id is reopened only when its plan or its descriptors changed. */
   const standing = new Map<string, string>();
 
-  function openMemory(id: number, name: string): MemoryPort {
+  function openMemory(id: number, name: string): Port {
     const port = openMemoryPort({
       id,
       name,
@@ -71,13 +71,13 @@ export function createDevices(context: Context): Devices {
       ...memoryOptions.get(name),
     });
     memory.set(name, port);
-    return port;
+    return port.port;
   }
 
   function openPort(plan: PortPlan, opened: WorkerDevices): Port {
     if (plan.kind === 'memory') return openMemory(plan.id, plan.name);
     if (plan.kind === 'pcap') {
-      return openPcapPort({ id: plan.id, name: plan.name, arena, burst, outbox, pool: pools.large, ...plan.pcap });
+      return openPcapPort({ id: plan.id, name: plan.name, arena, burst, outbox, pool: pools.large, ...plan.pcap }).port;
     }
     const queue = opened.ports.find((q) => q.port === plan.id);
     if (queue === undefined || openTap === null) {
@@ -89,7 +89,7 @@ export function createDevices(context: Context): Devices {
   function openFrameDevice(id: number, plan: FrameDevicePlan): Port {
     if (plan.kind === 'memory') return openMemory(id, plan.name);
     const { name, input, output } = plan;
-    return openPcapPort({ id, name, arena, burst, outbox, pool: pools.large, input, output });
+    return openPcapPort({ id, name, arena, burst, outbox, pool: pools.large, input, output }).port;
   }
 
   function openUnderlay(plan: UnderlayPlan, opened: WorkerDevices): Underlay {

@@ -71,7 +71,7 @@ export function bindSegment(
     payloadLen = len[i] - headerLen;
     mss = gsoSize[i];
     segments = Math.ceil(payloadLen / mss);
-    seq = v.getUint32(l4[i] + 4);
+    seq = v.getInt32(l4[i] + 4);
     tcpFlags = v.getUint8(l4[i] + 13);
     ipSum = 0;
     if (isV4) {
@@ -111,7 +111,7 @@ export function bindSegment(
     } else v.setUint16(ip + 4, tcp - ip - 40 + tcpBytes);
     const isLast = k === segments - 1;
     const f = tcpFlags & ~(isLast ? 0 : FIN_PSH) & ~(k === 0 ? 0 : CWR);
-    v.setUint32(tcp + 4, seq + k * mss);
+    v.setInt32(tcp + 4, (seq + k * mss) | 0);
     v.setUint8(tcp + 13, f);
     const sum =
       tcpSum +

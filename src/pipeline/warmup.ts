@@ -1,11 +1,15 @@
-import { flushMacs } from '../forward/macTable.js';
+import { flushMacs, setStatic } from '../forward/macTable.js';
+import type { Tun } from '../native/tun.js';
+import { TO_PORT } from '../packet/burst.js';
 import { advance, type Clock } from '../packet/clock.js';
 import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
-import type { MemoryPort } from '../port/memory.js';
-import type { SocketUnderlay, Underlay } from '../underlay/underlay.js';
+import type { InjectedOffload, MemoryPort } from '../port/memory.js';
+import { definePort, type Port } from '../port/port.js';
+import { defineSocketUnderlay, type SocketUnderlay, type Underlay } from '../underlay/underlay.js';
 import * as Address from '../wire/address.js';
 import type { Pipeline } from './pipeline.js';
 import type { NetworkPlan, PeerPlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from './plan.js';
+import type { TurnLoop } from './turn.js';
 import { arpRequest, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './warmupFrames.js';
 
 /**
@@ -15,8 +19,8 @@ import { arpRequest, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './
  * It runs in networks of its own with memory devices, and leaves nothing behind: counters are restored, its MACs flushed, its slots home.
  */
 
-/** Rounds over all frames: after about half of them V8 compiles nothing more (--trace-opt). */
-const ROUNDS = 400;
+/** Rounds over all frames: V8 has compiled every step after about 100 of them (--trace-opt). */
+const ROUNDS = 150;
 
 // Ids from the upper end, which the control thread gives out last.
 const OVER_SOCKETS = 509;
@@ -28,6 +32,9 @@ const PEER_FRAMES = 2047;
 const PORTS = [1020, 1021, 1022, 1023];
 const WIRE = 'warm-up-wire';
 const VNI = 0xfffffe;
+/** 02:00:00:00:00:03 in table words. */
+const STATION_3_LO = 2;
+const STATION_3_HI = 0x0300;
 const MTU = 1450;
 const SELF = '198.18.0.1';
 const VTEP = '198.18.0.2';
@@ -41,7 +48,7 @@ const network = (id: number, underlay: number): NetworkPlan => ({
   mtu: MTU,
   ageingSec: 300,
   macLimit: 64,
-  broadcastPps: 0,
+  broadcastPps: 16,
   acceptUnknownPeers: false,
 });
 
@@ -111,7 +118,7 @@ function fakeSocket(pipeline: Pipeline, datagrams: Datagram[]): SocketUnderlay {
   const { burst, outbox, arena } = pipeline;
   const address = new Int32Array(Address.toMapped(Address.fromText(VTEP) as Uint8Array).slice().buffer);
   let given = 0;
-  return {
+  return defineSocketUnderlay({
     kind: 'udp',
     id: SOCKETS,
     name: 'warm-up-socket',
@@ -153,7 +160,7 @@ function fakeSocket(pipeline: Pipeline, datagrams: Datagram[]): SocketUnderlay {
     release() {},
     close() {},
     missed: () => 0,
-  };
+  });
 }
 
 /** What peers send: super-datagrams of both families, single frames, strangers, rubbish. Station 9 is behind the peer. */
@@ -162,11 +169,16 @@ function datagramsFromPeer(): Datagram[] {
   const joined = (frames: Uint8Array[]): Datagram => ({ bytes: vxlan(VNI, ...frames), segment: frames[0].length + 8 });
   const segments = [0, 1000, 2000].map((seq) => ipv4Tcp({ src: 9, dst: 1, payload: 1000, seq }));
   const segments6 = [0, 1000, 2000].map((seq) => ipv6Tcp({ src: 9, dst: 1, payload: 1000, seq }));
+  const other = ipv4Tcp({ src: 9, dst: 1, payload: 1000, seq: 5000, tos: 8 });
   const unflagged = whole(ipv4Udp({ src: 9, dst: 1, payload: 64 }));
   unflagged.bytes[0] = 0;
   return [
     joined(segments),
     joined(segments6),
+    joined(
+      [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].map((n) => ipv4Tcp({ src: 9, dst: 1, payload: 1000, seq: n, tos: n * 4 })),
+    ),
+    joined([segments[0], other, segments[1], segments6[0].subarray(0, segments[0].length), segments[2]]),
     whole(ipv4Udp({ src: 9, dst: 2, payload: 333, tos: 2 })),
     { ...whole(ipv4Udp({ src: 9, dst: 1, payload: 64 })), isStranger: true },
     whole(arpRequest(9)),
@@ -180,54 +192,132 @@ function datagramsFromPeer(): Datagram[] {
   ];
 }
 
+type Inject = (port: MemoryPort) => void;
+
+function damaged(frame: Uint8Array, at: number, value: number): Uint8Array {
+  frame[at] = value;
+  return frame;
+}
+
 /** What local stations send, with and without offloads, to ports, to the peer, to nobody; and frames that are not to be forwarded. */
-function injectLocal(from: MemoryPort, src: number): void {
+function framesOfStation(src: number): Inject[] {
   const tcp4 = { csumStart: 34, csumOffset: 16 };
-  for (const dst of [1, 2, 3, 9]) {
-    from.inject(ipv4Udp({ src, dst, payload: 18 }));
-    from.inject(ipv4Udp({ src, dst, payload: 1300, tos: 3 }), undefined, dst & 2);
-    from.inject(ipv4Tcp({ src, dst, payload: 60, seq: 5 }));
-    from.inject(ipv6Tcp({ src, dst, payload: 100, seq: 5 }));
-    from.inject(withTag(ipv4Udp({ src, dst, payload: 40 })));
-    from.inject(ipv4Tcp({ src, dst, payload: 200, unfinished: true }), tcp4);
-    from.inject(ipv4Tcp({ src, dst, payload: 1200, unfinished: true }), { gsoType: GSO_TCPV4, gsoSize: 500, ...tcp4 });
-    const gso6 = { gsoType: GSO_TCPV6, gsoSize: 500, csumStart: 54, csumOffset: 16 };
-    from.inject(ipv6Tcp({ src, dst, payload: 1200, unfinished: true }), gso6);
-  }
-  from.inject(arpRequest(src));
-  from.inject(ipv4Udp({ src, dst: 99, payload: 30 }));
-  from.inject(ipv4Udp({ src, dst: 9, payload: 1500 }));
-  from.inject(ipv4Udp({ src, dst: 9, payload: 30, fragment: true }));
-  from.inject(Uint8Array.of(0x01, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, src, 0x88, 0xcc, 0, 0));
-  from.inject(Uint8Array.of(1, 2, 3));
+  const gso4 = { gsoType: GSO_TCPV4, gsoSize: 500, ...tcp4 };
+  const gso6 = { gsoType: GSO_TCPV6, gsoSize: 500, csumStart: 54, csumOffset: 16 };
+  const plain = (frame: Uint8Array, offset = 0): Inject => {
+    return (port) => port.inject(frame, undefined, offset);
+  };
+  const offloaded = (frame: Uint8Array, offload: InjectedOffload): Inject => {
+    return (port) => port.inject(frame, offload);
+  };
+  const toStations = [1, 2, 3, 9].flatMap((dst) => [
+    plain(ipv4Udp({ src, dst, payload: 18 })),
+    plain(ipv4Udp({ src, dst, payload: 1300, tos: 3 }), dst & 2),
+    plain(ipv4Tcp({ src, dst, payload: 60, seq: 5 })),
+    plain(ipv6Tcp({ src, dst, payload: 100, seq: 5 })),
+    plain(withTag(ipv4Udp({ src, dst, payload: 40 }))),
+    offloaded(ipv4Tcp({ src, dst, payload: 200, unfinished: true }), tcp4),
+    offloaded(ipv4Tcp({ src, dst, payload: 1200, unfinished: true }), gso4),
+    offloaded(ipv6Tcp({ src, dst, payload: 1200, unfinished: true }), gso6),
+  ]);
+  return [
+    ...toStations,
+    plain(arpRequest(src)),
+    plain(ipv4Udp({ src, dst: 99, payload: 30 })),
+    plain(ipv4Udp({ src, dst: 9, payload: 1500 })),
+    plain(ipv4Udp({ src, dst: 9, payload: 30, fragment: true })),
+    plain(damaged(ipv4Udp({ src, dst: 9, payload: 60 }), 16, 0x7f)), // total length beyond the frame
+    plain(damaged(ipv4Tcp({ src, dst: 9, payload: 60 }), 46, 0x10)), // data offset below 5
+    plain(damaged(ipv4Udp({ src, dst: 9, payload: 60 }), 14, 0x46)), // with an option word
+    plain(damaged(ipv4Udp({ src, dst: 9, payload: 60 }), 23, 1)), // ICMP
+    plain(damaged(ipv6Tcp({ src, dst: 9, payload: 60 }), 20, 0)), // hop-by-hop options
+    plain(damaged(ipv6Tcp({ src, dst: 9, payload: 60 }), 20, 44)), // fragment header
+    plain(damaged(arpRequest(src), 6, 3)), // group address as source
+    plain(Uint8Array.of(0x01, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, src, 0x88, 0xcc, 0, 0)),
+    plain(Uint8Array.of(1, 2, 3)),
+  ];
 }
 
 /** Whole outer frames. */
-function injectOuter(wire: MemoryPort): void {
+function framesOfWire(): Inject[] {
   const self = Address.ipv4WordFromText(SELF) as number;
   const vtep = Address.ipv4WordFromText(VTEP) as number;
-  for (let n = 0; n < 4; n++) {
-    wire.inject(outer(vxlan(VNI, ipv4Udp({ src: 9, dst: 1, payload: 64 })), vtep, self, n));
-    wire.inject(outer(vxlan(VNI, ipv4Tcp({ src: 9, dst: 1, payload: 400, seq: n * 400 })), vtep, self, 0));
-  }
-  wire.inject(outer(vxlan(VNI, arpRequest(9)), vtep, self, 0));
-  wire.inject(outer(vxlan(VNI, arpRequest(9)), vtep, vtep, 0));
+  const frames = [0, 1, 2, 3].flatMap((n) => [
+    outer(vxlan(VNI, ipv4Udp({ src: 9, dst: 1, payload: 64 })), vtep, self, n),
+    outer(vxlan(VNI, ipv4Tcp({ src: 9, dst: 1, payload: 400, seq: n * 400 })), vtep, self, 0),
+  ]);
+  frames.push(outer(vxlan(VNI, arpRequest(9)), vtep, self, 0), outer(vxlan(VNI, arpRequest(9)), vtep, vtep, 0));
+  return frames.map((frame) => (port) => port.inject(frame));
 }
 
-function runRounds(
-  pipeline: Pipeline,
-  clock: Clock,
-  ports: MemoryPort[],
-  wire: MemoryPort,
-  underlays: Underlay[],
-): void {
-  const { walk } = pipeline;
+/**
+ * The same port behind functions of its own. A call site that has met one function is compiled for that one, and thrown away when a live device
+ * brings another; one that has met two is compiled for any.
+ */
+const disguisePort = (p: Port): Port =>
+  definePort({
+    ...p,
+    rx: () => p.rx(),
+    tx: (n) => p.tx(n),
+    hasMore: () => p.hasMore(),
+    release: (n) => p.release(n),
+  });
+
+const disguiseSocket = (u: SocketUnderlay): SocketUnderlay =>
+  defineSocketUnderlay({
+    ...u,
+    rx: () => u.rx(),
+    nextLanes: () => u.nextLanes(),
+    tx: (n) => u.tx(n),
+    hasMore: () => u.hasMore(),
+    release: (n) => u.release(n),
+    missed: () => u.missed(),
+  });
+
+/** Turns of the worker's own loop, so that it is warm too: eventfds that stay readable stand for the devices. */
+interface WarmLoop {
+  turn(): void;
+  close(): void;
+}
+
+function openLoop(loop: TurnLoop, tun: Tun): WarmLoop {
+  const readable = () => {
+    const fd = tun.eventfd();
+    tun.wake(fd);
+    return fd;
+  };
+  const devices: WorkerDevices = {
+    ports: PORTS.map((id) => ({ port: id, rxFd: readable(), txFd: -1, vnetHdrLen: 12, offloads: 0 })),
+    underlays: [SOCKETS, FRAMES].map((id) => ({ underlay: id, rxFd: readable(), txFds: [], gro: true, segment: true })),
+  };
+  loop.watch(devices);
+  return {
+    turn: () => loop.turn(),
+    close() {
+      loop.watch(NOTHING);
+      for (const { rxFd } of [...devices.ports, ...devices.underlays]) tun.close(rxFd);
+    },
+  };
+}
+
+function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Underlay): void {
+  let spare = twin;
+  const { memory } = pipeline.devices;
+  const ports = PORTS.map((id) => memory.get(`warm-up-${id}`) as MemoryPort);
+  const wire = memory.get(WIRE) as MemoryPort;
+  const local = [1, 2, 3, 1].map(framesOfStation);
+  const outside = framesOfWire();
   for (let round = 0; round < ROUNDS; round++) {
     const k = round % ports.length;
-    injectLocal(ports[k], k === 3 ? 1 : k + 1);
-    while (ports[k].waiting > 0) walk.fromPort(ports[k]);
-    injectOuter(wire);
-    for (const underlay of underlays) walk.fromUnderlay(underlay);
+    for (const inject of local[k]) inject(ports[k]);
+    // Every other time more than one burst holds.
+    if (round & 4) for (const inject of local[k]) inject(ports[k]);
+    for (const inject of outside) inject(wire);
+    loop.turn();
+    if (round % 4 === 3) {
+      const { walk } = pipeline;
+      [walk.underlays[SOCKETS], spare] = [spare, walk.underlays[SOCKETS] as Underlay];
+    }
     if (round % 8 === 7) {
       advance(clock, 1000);
       pipeline.tick();
@@ -235,19 +325,30 @@ function runRounds(
   }
 }
 
-export function warmUp(pipeline: Pipeline, clock: Clock): void {
+/** `loop` is absent where there is no native addon: the walk alone is warmed up then. */
+export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: Tun): void {
   const { walk, devices, counters, macTable } = pipeline;
   const saved = counters.slice();
   const { seconds, millis } = clock;
   for (const n of [0, 1]) devices.memoryOptions.set(`warm-up-${PORTS[n]}`, { vnetHdrLen: 12, takesOffloads: true });
   pipeline.apply(PLAN, NOTHING);
+  // Station 3 is configured, the others are learned.
+  setStatic(macTable, STATION_3_LO, STATION_3_HI, OVER_SOCKETS, TO_PORT | PORTS[2]);
   const socket = fakeSocket(pipeline, datagramsFromPeer());
   walk.underlays[SOCKETS] = socket;
-  const ports = PORTS.map((id) => walk.ports[id] as MemoryPort);
-  const wire = devices.memory.get(WIRE) as MemoryPort;
+  walk.ports[PORTS[1]] = disguisePort(walk.ports[PORTS[1]] as Port);
+  const bare: WarmLoop = {
+    turn() {
+      for (const id of PORTS) walk.fromPort(walk.ports[id] as Port);
+      for (const id of [SOCKETS, FRAMES]) walk.fromUnderlay(walk.underlays[id] as Underlay);
+    },
+    close() {},
+  };
+  const warm = loop && tun ? openLoop(loop, tun) : bare;
 
-  runRounds(pipeline, clock, ports, wire, [socket, walk.underlays[FRAMES] as Underlay]);
+  runRounds(pipeline, clock, warm, disguiseSocket(socket));
 
+  warm.close();
   walk.underlays[SOCKETS] = undefined;
   pipeline.apply({ ...PLAN, underlays: [], networks: [], ports: [], peers: [] }, NOTHING);
   devices.memory.clear();

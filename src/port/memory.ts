@@ -3,7 +3,7 @@ import { slotStart } from '../packet/arena.js';
 import { type Burst, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { SlotPool } from '../packet/slots.js';
-import type { Port } from './port.js';
+import { definePort, type Port } from './port.js';
 
 /** Offload metadata of a frame that is injected, as virtio_net_hdr has it. */
 export interface InjectedOffload {
@@ -32,7 +32,8 @@ export interface MemoryPortOptions {
   onMessage?: (m: number) => number;
 }
 
-export interface MemoryPort extends Port {
+export interface MemoryPort {
+  readonly port: Port;
   /** Queues one frame at byte `offset` from the frame start (0 mod 64). False: queue or arena full. */
   inject(frame: Uint8Array, offload?: InjectedOffload, offset?: number): boolean;
   readonly waiting: number;
@@ -46,7 +47,15 @@ export function openMemoryPort(options: MemoryPortOptions): MemoryPort {
   const { slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop } = burst;
   const { msgFirst, msgCount, msgResult, extLen } = outbox;
   const column = () => sharedInts(queueMax);
-  const q = { slot: column(), at: column(), len: column(), type: column(), size: column(), start: column(), offset: column() };
+  const q = {
+    slot: column(),
+    at: column(),
+    len: column(),
+    type: column(),
+    size: column(),
+    start: column(),
+    offset: column(),
+  };
   let first = 0;
   let waiting = 0;
 
@@ -88,7 +97,7 @@ export function openMemoryPort(options: MemoryPortOptions): MemoryPort {
     return sent;
   }
 
-  return {
+  const port = definePort({
     id: options.id,
     name: options.name,
     rx,
@@ -109,6 +118,9 @@ export function openMemoryPort(options: MemoryPortOptions): MemoryPort {
         waiting--;
       }
     },
+  });
+  return {
+    port,
     inject(frame, offload, offset = 0) {
       if (waiting === queueMax || frame.length > pool.capacity) return false;
       const s = pool.take();

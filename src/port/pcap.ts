@@ -8,7 +8,7 @@ import type { SlotPool } from '../packet/slots.js';
 import { CaptureReader } from '../wire/capture.js';
 import * as Pcap from '../wire/pcap.js';
 import * as Pcapng from '../wire/pcapng.js';
-import type { Port } from './port.js';
+import { definePort, type Port } from './port.js';
 
 /**
  * A port over capture files: frames of `input` come in as fast as they are taken, what goes out is appended to `output` (pcapng, Ethernet).
@@ -33,11 +33,17 @@ function open(path: string, flags: 'r' | 'w', name: string): number {
     return openSync(path, flags);
   } catch (cause) {
     const { message, errno } = cause as NodeJS.ErrnoException;
-    throw new WeftError('CAPTURE', `port ${name}: ${message}`, { object: `port ${name}`, syscall: 'open', errno, cause });
+    throw new WeftError('CAPTURE', `port ${name}: ${message}`, {
+      object: `port ${name}`,
+      syscall: 'open',
+      errno,
+      cause,
+    });
   }
 }
 
-export interface PcapPort extends Port {
+export interface PcapPort {
+  readonly port: Port;
   /** Time of the last frame that came in: seconds and nanoseconds since 1970. Written to what goes out. */
   readonly seconds: number;
   readonly nanoseconds: number;
@@ -103,12 +109,23 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
       record.set(arena.bytes.subarray(extAt[e], extAt[e] + extLen[e]), Pcapng.PACKET_DATA_OFF + bytes);
       bytes += extLen[e];
     }
-    const end = Pcapng.writePacket(record, 0, 0, seconds, nanoseconds, bytes, bytes, Pcapng.DIRECTION_OUT, 0, NO_COMMENT);
+    const end = Pcapng.writePacket(
+      record,
+      0,
+      0,
+      seconds,
+      nanoseconds,
+      bytes,
+      bytes,
+      Pcapng.DIRECTION_OUT,
+      0,
+      NO_COMMENT,
+    );
     writeSync(outputFd, record, 0, end);
     return bytes;
   }
 
-  return {
+  const port = definePort({
     id: options.id,
     name,
     rx,
@@ -128,6 +145,9 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
       if (inputFd >= 0) closeSync(inputFd);
       if (outputFd >= 0) closeSync(outputFd);
     },
+  });
+  return {
+    port,
     get seconds() {
       return seconds;
     },

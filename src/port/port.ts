@@ -25,3 +25,23 @@ export interface Port {
   readonly takesTso6: boolean;
   close(): void;
 }
+
+/**
+ * Makes every kind's port an object of one shape. The walk's call sites see live ports, pcap ports and the warm-up's memory ports; if they
+ * were built in different literals, the first live frame would find code that was compiled for another shape.
+ */
+export function definePort(p: Port): Port {
+  return {
+    id: p.id,
+    name: p.name,
+    rx: p.rx,
+    hasMore: p.hasMore,
+    tx: p.tx,
+    release: p.release,
+    vnetHdrLen: p.vnetHdrLen,
+    takesPartialChecksum: p.takesPartialChecksum,
+    takesTso4: p.takesTso4,
+    takesTso6: p.takesTso6,
+    close: p.close,
+  };
+}

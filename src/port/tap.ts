@@ -1,10 +1,10 @@
+import type { Tun } from '../native/tun.js';
 import { type Arena, VNET_STRIDE } from '../packet/arena.js';
 import { type Burst, LANES, NEEDS_CSUM } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
 import { IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
-import type { Tun } from '../native/tun.js';
-import type { Port } from './port.js';
+import { definePort, type Port } from './port.js';
 
 /** Bytes that one rx call may bring: bounds the turn when every frame is a superframe. */
 const RX_BYTES_MAX = 512 * 1024;
@@ -56,7 +56,7 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
     const nativeTx = tun.bindTapTx(arena.bytes, io, IO_LAYOUT, txFd);
     let last = 0;
     const takesPartialChecksum = vnetHdrLen > 0;
-    return {
+    return definePort({
       id: options.id,
       name: options.name,
       rx() {
@@ -74,6 +74,6 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       takesTso4: takesPartialChecksum && (offloads & TUN_F_TSO4) !== 0,
       takesTso6: takesPartialChecksum && (offloads & TUN_F_TSO6) !== 0,
       close() {},
-    };
+    });
   };
 }

@@ -4,7 +4,7 @@ import { type Burst, LANES } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { IO_LAYOUT, IO_RXQ_OVFL, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
-import type { SocketUnderlay } from './underlay.js';
+import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
 /**
  * Kernel UDP sockets as underlay: one receiving socket per worker (SO_REUSEPORT), one sending socket per source port.
@@ -79,7 +79,7 @@ export function bindUdpUnderlays(
     let max = 0;
     let last = 0;
     let overflowed = -1;
-    return {
+    return defineSocketUnderlay({
       kind: 'udp',
       id: options.id,
       name: options.name,
@@ -109,6 +109,6 @@ export function bindUdpUnderlays(
         overflowed = now;
         return lost;
       },
-    };
+    });
   };
 }

@@ -45,3 +45,23 @@ export interface FrameUnderlay extends UnderlayBase {
 }
 
 export type Underlay = SocketUnderlay | FrameUnderlay;
+
+/** One shape for live sockets and the warm-up's, for the reason that ports have one (port/port.ts). */
+export function defineSocketUnderlay(u: SocketUnderlay): SocketUnderlay {
+  return {
+    kind: u.kind,
+    id: u.id,
+    name: u.name,
+    rx: u.rx,
+    hasMore: u.hasMore,
+    nextLanes: u.nextLanes,
+    tx: u.tx,
+    release: u.release,
+    close: u.close,
+    tos: u.tos,
+    deliverOffloadLeak: u.deliverOffloadLeak,
+    sockets: u.sockets,
+    segmentsMax: u.segmentsMax,
+    missed: u.missed,
+  };
+}

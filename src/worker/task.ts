@@ -83,10 +83,10 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
     },
     wrapSteps: faultyStep === null ? undefined : (steps) => withFault(steps, faultyStep, () => isArmed),
   });
-  warmUp(pipeline, clock);
-  isArmed = true;
   const control = new Int32Array(task.control, 0, CONTROL_WORDS);
   const loop = createTurnLoop(pipeline, addon, clock, task.doorbell, control, SLEEPING);
+  warmUp(pipeline, clock, loop, addon);
+  isArmed = true;
   loop.readClock();
   pipeline.apply(task.plan, task.devices);
   loop.watch(task.devices);

@@ -73,7 +73,7 @@ impl TapRx {
     }
 }
 
-fn bind_tap_rx<'a>(_: &(), arguments: &'a Arguments) -> Result<Unknown<'static>> {
+fn bind_tap_rx(_: &(), arguments: &Arguments) -> Result<Unknown<'static>> {
     let env = arguments.env;
     let arena = Arena::new(env, arguments.raw(0))?;
     let io = Io::new(arguments, 1)?;

@@ -70,6 +70,7 @@ describe('options', () => {
     for (const end of range(optionsAt, solicitation.length - 1)) {
       expect(Icmpv6.optionAt(solicitation.slice(0, end), optionsAt, end, 1)).toBe(-1);
     }
+    expect(Icmpv6.optionAt(hex('0100000000000000'), 0, 8, 1)).toBe(-1);
     expect(Icmpv6.optionAt(hex('0e00000000000000 0101000000000000'), 0, 16, 1)).toBe(-1);
     expect(Icmpv6.optionAt(hex('0e03000000000000 0101000000000000'), 0, 16, 1)).toBe(-1);
     const many = new Uint8Array(9 * 8);

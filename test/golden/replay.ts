@@ -1,0 +1,157 @@
+// One pipeline in the calling thread, between files and memory: what the golden tests run captures through.
+
+import { createMacTableBuffer } from '../../src/forward/macTable.js';
+import { createArenaMemory, DEFAULT_SHAPE } from '../../src/packet/arena.js';
+import { LANES } from '../../src/packet/burst.js';
+import { createClock } from '../../src/packet/clock.js';
+import {
+  type Account,
+  account,
+  makeCounterBlock,
+  PEER_ROW,
+  PORT_ROW,
+  readRow,
+  UNDERLAY_ROW,
+} from '../../src/packet/counters.js';
+import { createIoBlock } from '../../src/packet/outbox.js';
+import { countHeld, createSlotState } from '../../src/packet/slots.js';
+import { createPipeline } from '../../src/pipeline/pipeline.js';
+import type { FrameDevicePlan, NetworkPlan, PeerPlan, Plan, PortPlan, UnderlayPlan } from '../../src/pipeline/plan.js';
+
+export const OWN_MAC = '02:00:00:00:00:01';
+export const NEXT_HOP_MAC = '02:00:00:00:00:02';
+
+export interface ReplayOptions {
+  /** Own VTEP address, and those of the peers. */
+  address: string;
+  peers: string[];
+  vni?: number;
+  /** Outer frames in, outer frames out. */
+  underlay?: { input?: string; output?: string };
+  /** Inner frames in, inner frames out. */
+  port?: { input?: string; output?: string };
+  settings?: Partial<Pick<UnderlayPlan, 'checksum' | 'dscp' | 'ttl' | 'udpPort'>>;
+  mtu?: number;
+  /** Outer frames are read before inner ones. */
+  underlayFirst?: boolean;
+  acceptUnknownPeers?: boolean;
+}
+
+export interface ReplayResult {
+  account: Account;
+  /** Drops of the whole node by reason, only those that occurred. */
+  drops: Record<string, number>;
+  /** Slots that are neither home nor in the rx window. */
+  slotsHeld: number;
+}
+
+const UNDERLAY = 1;
+const NETWORK = 1;
+const PORT = 1;
+
+function frameDevice(options: ReplayOptions): FrameDevicePlan {
+  const { input = null, output = null } = options.underlay ?? {};
+  const neighbours = Object.fromEntries(options.peers.map((peer) => [peer, NEXT_HOP_MAC]));
+  return { kind: 'pcap', name: 'wire', input, output, mac: OWN_MAC, neighbours };
+}
+
+function planOf(options: ReplayOptions): Plan {
+  const underlay: UnderlayPlan = {
+    id: UNDERLAY,
+    name: 'wire',
+    kind: 'frame',
+    address: options.address,
+    device: null,
+    udpPort: 4789,
+    checksum: true,
+    sourcePortFirst: 0,
+    sourcePortCount: 1,
+    dscp: 0,
+    ttl: 64,
+    deliverOffloadLeak: false,
+    frame: frameDevice(options),
+    ...options.settings,
+  };
+  const network: NetworkPlan = {
+    id: NETWORK,
+    name: 'net',
+    vni: options.vni ?? 42,
+    underlay: UNDERLAY,
+    mtu: options.mtu ?? 1450,
+    ageingSec: 300,
+    macLimit: 1024,
+    broadcastPps: 0,
+    acceptUnknownPeers: options.acceptUnknownPeers ?? false,
+  };
+  const { input = null, output = null } = options.port ?? {};
+  const port: PortPlan = {
+    id: PORT,
+    name: 'local',
+    network: NETWORK,
+    kind: 'pcap',
+    mtu: network.mtu,
+    tap: null,
+    pcap: { input, output },
+  };
+  const peers: PeerPlan[] = options.peers.map((address, i) => ({
+    id: i + 1,
+    network: NETWORK,
+    underlay: UNDERLAY,
+    address,
+    udpPort: underlay.udpPort,
+    dynamic: false,
+  }));
+  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [] };
+  return { ...base, underlays: [underlay], networks: [network], ports: [port], peers };
+}
+
+/** Drops by reason. Rows of networks repeat those of ports, peers and underlays. */
+function dropsOf(counters: Float64Array): Record<string, number> {
+  const total: Record<string, number> = {};
+  const rows = [PORT_ROW + PORT, UNDERLAY_ROW + UNDERLAY, ...Array.from({ length: 64 }, (_, peer) => PEER_ROW + peer)];
+  for (const row of rows) {
+    for (const [reason, packets] of Object.entries(readRow([counters], row).drops)) {
+      total[reason] = (total[reason] ?? 0) + packets;
+    }
+  }
+  return total;
+}
+
+/** Runs both inputs to their ends: first that of the port, then that of the underlay, unless told otherwise. */
+export function replay(options: ReplayOptions): ReplayResult {
+  const shape = { ...DEFAULT_SHAPE, workers: 1 };
+  const counters = makeCounterBlock();
+  const slots = createSlotState(shape);
+  const memory = {
+    arena: createArenaMemory(shape),
+    shape,
+    slots,
+    macTable: createMacTableBuffer(4096),
+    counters,
+    io: createIoBlock(),
+  };
+  const pipeline = createPipeline({
+    worker: 0,
+    workers: 1,
+    memory,
+    clock: createClock(),
+    tun: null,
+    preciseSeconds: () => 1,
+  });
+  pipeline.apply(planOf(options), { ports: [], underlays: [] });
+  const port = pipeline.walk.ports[PORT]!;
+  const underlay = pipeline.walk.underlays[UNDERLAY]!;
+  const readUnderlay = () => {
+    while (underlay.hasMore()) pipeline.walk.fromUnderlay(underlay);
+  };
+  if (options.underlayFirst) readUnderlay();
+  while (port.hasMore()) pipeline.walk.fromPort(port);
+  readUnderlay();
+  const blocks = [new Float64Array(counters)];
+  const slotsHeld = countHeld(shape, slots, 0) - LANES;
+  pipeline.apply(
+    { ...planOf(options), underlays: [], networks: [], ports: [], peers: [] },
+    { ports: [], underlays: [] },
+  );
+  return { account: account(blocks), drops: dropsOf(blocks[0]), slotsHeld };
+}

@@ -51,8 +51,9 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
     const o = at[i];
     const end = o + len[i];
     const ip = o + ETHERNET;
-    if (end - ip < 20 || view.getUint16(o + 12) !== 0x0800)
-      return DROP[end - o < ETHERNET ? 'malformed-outer' : 'not-for-us'];
+    if (len[i] < ETHERNET) return DROP['malformed-outer'];
+    if (view.getUint16(o + 12) !== 0x0800) return DROP['not-for-us'];
+    if (end - ip < 20) return DROP['malformed-outer'];
     const versionIhl = view.getUint8(ip);
     const headerLen = (versionIhl & 15) << 2;
     const totalLen = view.getUint16(ip + 2);

@@ -30,6 +30,8 @@ export const LAST_HEARD = 11;
 export const LAST_ERRNO = 12;
 /** MAC entries that moved from one port or peer to another. */
 export const MAC_MOVES = 13;
+/** ICMP errors that came back about packets sent to a peer; the errno of the latest is LAST_ERRNO. */
+export const ICMP_ERRORS = 14;
 /** First drop reason; reason r is at DROP_BASE + r. */
 export const DROP_BASE = 16;
 
@@ -65,6 +67,7 @@ export interface CounterRow {
   txSuperframes: number;
   learnRefused: number;
   macMoves: number;
+  icmpErrors: number;
   /** Monotonic seconds of the last packet heard, 0 for never. */
   lastHeard: number;
   lastErrno: number;
@@ -95,6 +98,7 @@ export function readRow(blocks: readonly Float64Array[], row: number): CounterRo
     txSuperframes: total(TX_SUPERFRAMES),
     learnRefused: total(LEARN_REFUSED),
     macMoves: total(MAC_MOVES),
+    icmpErrors: total(ICMP_ERRORS),
     lastHeard: latest(LAST_HEARD),
     lastErrno: latest(LAST_ERRNO),
     drops,

@@ -7,7 +7,7 @@ import { type ArenaShape, attachArena, DATAGRAM_DATA, HEADROOM } from '../packet
 import { createBurst, LANES } from '../packet/burst.js';
 import { instantiateChecksum } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
-import { NETWORKS_MAX } from '../packet/counters.js';
+import { ICMP_ERRORS, LAST_ERRNO, NETWORKS_MAX, PEER_ROW, PEERS_MAX, ROW_WIDTH } from '../packet/counters.js';
 import { bindOutbox } from '../packet/outbox.js';
 import { bindSlots, fillWindow, type SlotPool, type SlotState } from '../packet/slots.js';
 import * as Vxlan from '../tunnel/vxlan.js';
@@ -24,7 +24,7 @@ import { bindPortEgress } from './portEgress.js';
 import { bindSegment } from './segment.js';
 import { bindSettlement } from './settle.js';
 import { bindSocketEgress } from './socketEgress.js';
-import { compilePlan, createTables } from './tables.js';
+import { compilePlan, createTables, isPeerAddress } from './tables.js';
 import { bindTransport } from './transport.js';
 import { bindWalk, type Steps, type Walk } from './walk.js';
 
@@ -124,6 +124,18 @@ export function createPipeline(options: PipelineOptions) {
     tun: options.tun,
   });
 
+  let errorUnderlay = 0;
+  /** Charges an ICMP error to every peer behind the address: each network has its own row for it. */
+  function onSendError(addressAt: number, errno: number): void {
+    for (let peer = 1; peer < PEERS_MAX; peer++) {
+      if (tables.peerUnderlay[peer] !== errorUnderlay || !isPeerAddress(tables, peer, outbox.rxSrc, addressAt))
+        continue;
+      const base = (PEER_ROW + peer) * ROW_WIDTH;
+      counters[base + ICMP_ERRORS]++;
+      counters[base + LAST_ERRNO] = errno;
+    }
+  }
+
   let sweepFrom = 0;
   return {
     arena,
@@ -148,6 +160,11 @@ export function createPipeline(options: PipelineOptions) {
     },
     /** Housekeeping, once a second or so. Worker 0 sweeps for all. */
     tick(): void {
+      for (const underlay of walk.underlays) {
+        if (underlay?.kind !== 'udp') continue;
+        errorUnderlay = underlay.id;
+        underlay.readErrors(onSendError);
+      }
       if (worker === 0) sweepFrom = sweep(macTable, sweepFrom, SWEEP_SLICE, clock.seconds);
     },
   };

@@ -110,3 +110,12 @@ export function compilePlan(tables: Tables, plan: Plan): void {
     compilePeer(tables, peer, network);
   }
 }
+
+/** Whether a peer's address is the four (IPv4-mapped) words of `words` from `at`. */
+export function isPeerAddress(tables: Tables, peer: number, words: Int32Array, at: number): boolean {
+  const { destinations } = tables;
+  const row = peer * DESTINATION_WORDS;
+  if (destinations[row] === 4) return words[at + 3] === destinations[row + 2] && words[at] === 0;
+  for (let w = 0; w < 4; w++) if (words[at + w] !== destinations[row + 2 + w]) return false;
+  return true;
+}

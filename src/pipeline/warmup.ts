@@ -160,6 +160,7 @@ function fakeSocket(pipeline: Pipeline, datagrams: Datagram[]): SocketUnderlay {
     release() {},
     close() {},
     missed: () => 0,
+    readErrors() {},
   });
 }
 

@@ -18,6 +18,8 @@ const RX_SUPER = 8;
 /** UDP_SEGMENT takes 64 segments before Linux 6.9; the kernel counts the UDP header against the limit, so one is left free. */
 const SEGMENTS_MAX = 63;
 
+const ERROR_BATCHES_MAX = 16;
+
 export interface UdpOptions {
   id: number;
   name: string;
@@ -76,6 +78,7 @@ export function bindUdpUnderlays(
   return function openUdpUnderlay(options: UdpOptions): SocketUnderlay {
     const nativeRx = tun.bindUdpRx(arena.bytes, io, layout, options.rxFd);
     const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
+    const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
     let max = 0;
     let last = 0;
     let overflowed = -1;
@@ -108,6 +111,14 @@ export function bindUdpUnderlays(
         const lost = overflowed < 0 ? now : (now - overflowed) >>> 0;
         overflowed = now;
         return lost;
+      },
+      readErrors(onError) {
+        // A full batch means that more wait. Bounded, because a hostile path may send them without end.
+        for (let batch = 0; batch < ERROR_BATCHES_MAX; batch++) {
+          const n = nativeErrors();
+          for (let e = 0; e < n; e++) onError(e * 4, rxLen[e]);
+          if (n < LANES) return;
+        }
       },
     });
   };

@@ -33,6 +33,8 @@ export interface SocketUnderlay extends UnderlayBase {
   readonly segmentsMax: number;
   /** Packets lost before rx since the last call (SO_RXQ_OVFL). */
   missed(): number;
+  /** Reads the ICMP errors that came back: destination address (word index into rxSrc) and errno of each. */
+  readErrors(onError: (addressAt: number, errno: number) => void): void;
 }
 
 export interface FrameUnderlay extends UnderlayBase {
@@ -63,5 +65,6 @@ export function defineSocketUnderlay(u: SocketUnderlay): SocketUnderlay {
     sockets: u.sockets,
     segmentsMax: u.segmentsMax,
     missed: u.missed,
+    readErrors: u.readErrors,
   };
 }

@@ -6,6 +6,7 @@ use std::ptr;
 use std::rc::Rc;
 
 use napi::bindgen_prelude::{JsObjectValue, Object};
+use napi::sys;
 
 use crate::arguments::unknown;
 use crate::control::{self, Arguments, Module};
@@ -20,7 +21,11 @@ const DOORBELL: i64 = -1;
 /// No wait is longer, so that a thread whose doorbell was lost still comes back.
 const WAIT_MAX_US: f64 = 1e6;
 
+/// What a blocking wait returns once its environment is being stopped.
+const ENDING: i32 = -libc::ECANCELED;
+
 struct Poll {
+    env: sys::napi_env,
     /// None after close.
     epoll: RefCell<Option<OwnedFd>>,
     events: RefCell<Vec<libc::epoll_event>>,
@@ -68,13 +73,33 @@ impl Poll {
         if count < 0 { -last_errno() } else { count }
     }
 
+    /// The environment is being stopped: worker.terminate() or process.exit().
+    ///
+    /// V8 looks for a termination when a JavaScript function is entered and now and then in a loop, but never at the
+    /// end of a native call. A loop around one blocking wait went on for 99 rounds of a second after terminate().
+    fn is_ending(&self) -> bool {
+        let (mut number, mut coerced) = (ptr::null_mut(), ptr::null_mut());
+        // SAFETY: only called during a call from `env`. Every Node-API function that may run JavaScript refuses to, once
+        // the environment is ending; coercing a number is the cheapest of them.
+        unsafe {
+            sys::napi_create_int32(self.env, 0, &mut number) != sys::Status::napi_ok
+                || sys::napi_coerce_to_number(self.env, number, &mut coerced) != sys::Status::napi_ok
+        }
+    }
+
     fn wait(&self, timeout_us: f64) -> i32 {
         let timeout_us = if timeout_us > 0.0 { timeout_us.min(WAIT_MAX_US) } else { 0.0 };
+        if timeout_us > 0.0 && self.is_ending() {
+            return ENDING;
+        }
         let mut events = self.events.borrow_mut();
         let count = self.wait_for_events(&mut events, timeout_us);
         clock::write(&self.clock);
         if count < 0 {
             return if count == -libc::EINTR { 0 } else { count };
+        }
+        if timeout_us > 0.0 && self.is_ending() {
+            return ENDING;
         }
         let mut reported = 0;
         for event in &events[..count as usize] {
@@ -129,6 +154,7 @@ fn bind_poll(_: &(), arguments: &Arguments) -> Result<Object<'static>> {
     // SAFETY: takes an integer.
     let epoll = owned(unsafe { libc::epoll_create1(libc::EPOLL_CLOEXEC) }, "epoll_create1", "")?;
     let poll = Rc::new(Poll {
+        env: env.raw(),
         epoll: RefCell::new(Some(epoll)),
         // One more than can be reported: the doorbell's.
         events: RefCell::new(vec![libc::epoll_event { events: 0, u64: 0 }; ready_max + 1]),

@@ -27,7 +27,8 @@ const GOOD: OuterFields = {
   flags: 0x08,
   vni: 42,
 };
-const outer = (change: Partial<OuterFields> = {}, inner: Uint8Array = PLAIN) => outerFrame({ ...GOOD, ...change }, inner);
+const outer = (change: Partial<OuterFields> = {}, inner: Uint8Array = PLAIN) =>
+  outerFrame({ ...GOOD, ...change }, inner);
 
 /** A copy with one byte changed. */
 function poked(frame: Buffer, at: number, value: number): Buffer {

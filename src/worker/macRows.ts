@@ -1,0 +1,76 @@
+import { flushMacs, forEachMac, type MacTable, setStatic } from '../forward/macTable.js';
+import { ID_MASK, TO_PEER, TO_PORT } from '../packet/burst.js';
+import { WeftError } from '../packet/error.js';
+import type { StaticMacPlan } from '../pipeline/plan.js';
+import * as Ethernet from '../wire/ethernet.js';
+import { nowSec } from './nodeMemory.js';
+
+/** The MAC table as the control thread sees it. */
+export interface MacRow {
+  network: number;
+  mac: string;
+  /** Exactly one of the two is not 0. */
+  port: number;
+  peer: number;
+  isStatic: boolean;
+  /** Infinity for a static entry. */
+  expiresInSec: number;
+  /** The MAC flaps and is held where it is. */
+  isHeld: boolean;
+}
+
+const isStatic = (entry: { expiresInSec: number }) => entry.expiresInSec === Number.POSITIVE_INFINITY;
+
+export function readMacs(table: MacTable): MacRow[] {
+  const rows: MacRow[] = [];
+  const bytes = new Uint8Array(6);
+  forEachMac(table, nowSec(), false, (e) => {
+    for (let b = 0; b < 4; b++) bytes[b] = e.lo >>> (8 * b);
+    bytes[4] = e.hi;
+    bytes[5] = e.hi >>> 8;
+    const id = e.value & ID_MASK;
+    rows.push({
+      network: e.network,
+      mac: Ethernet.macToText(bytes, 0),
+      port: (e.value & TO_PORT) !== 0 ? id : 0,
+      peer: (e.value & TO_PEER) !== 0 ? id : 0,
+      isStatic: isStatic(e),
+      expiresInSec: e.expiresInSec,
+      isHeld: e.isHeld,
+    });
+  });
+  return rows;
+}
+
+export interface MacFilter {
+  network?: number;
+  port?: number;
+  peer?: number;
+}
+
+/** Forgets learned MACs behind a port or peer, or of a network; returns how many. */
+export function forgetMacs(table: MacTable, filter: MacFilter): number {
+  const value = filter.port ? TO_PORT | filter.port : filter.peer ? TO_PEER | filter.peer : 0;
+  return flushMacs(
+    table,
+    (e) =>
+      (value === 0 || e.value === value) &&
+      (filter.network === undefined || e.network === filter.network) &&
+      !isStatic(e),
+    nowSec(),
+  );
+}
+
+/** Makes the static entries those of a plan. */
+export function installStatics(table: MacTable, statics: readonly StaticMacPlan[]): void {
+  flushMacs(table, isStatic, nowSec());
+  for (const s of statics) {
+    const mac = Ethernet.macFromText(s.mac);
+    if (mac === null) throw new WeftError('CONFIG', `static MAC ${s.mac} is not a MAC address`);
+    const lo = mac[0] | (mac[1] << 8) | (mac[2] << 16) | (mac[3] << 24);
+    const hi = mac[4] | (mac[5] << 8);
+    if (!setStatic(table, lo, hi, s.network, s.port > 0 ? TO_PORT | s.port : TO_PEER | s.peer)) {
+      throw new WeftError('LIMIT', `static MAC ${s.mac}: the MAC table is full`, { remedy: 'lower the mac limits' });
+    }
+  }
+}

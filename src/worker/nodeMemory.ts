@@ -1,0 +1,38 @@
+import { attachMacTable, createMacTableBuffer, type MacTable } from '../forward/macTable.js';
+import { tun } from '../native/tun.js';
+import { type Arena, type ArenaShape, attachArena, createArenaMemory, DEFAULT_SHAPE } from '../packet/arena.js';
+import { createSlotState, type SlotState } from '../packet/slots.js';
+
+/** All shared memory of a node. The control thread owns it, so whatever a dead worker held is still here. */
+export interface NodeMemory {
+  readonly shape: ArenaShape;
+  readonly memory: WebAssembly.Memory;
+  readonly arena: Arena;
+  readonly slots: SlotState;
+  readonly macBuffer: SharedArrayBuffer;
+  /** The control thread's attachment. */
+  readonly macTable: MacTable;
+}
+
+/** Room for MACs when the node does not say otherwise. */
+const MACS_DEFAULT = 16384;
+const CONTROL_HOLDER = 1;
+
+export function createNodeMemory(workers: number, macs?: number, shape?: Partial<ArenaShape>): NodeMemory {
+  const whole: ArenaShape = { ...DEFAULT_SHAPE, ...shape, workers };
+  const memory = createArenaMemory(whole);
+  const macBuffer = createMacTableBuffer(macs ?? MACS_DEFAULT);
+  return {
+    shape: whole,
+    memory,
+    arena: attachArena(memory, whole),
+    slots: createSlotState(whole),
+    macBuffer,
+    macTable: attachMacTable(macBuffer, CONTROL_HOLDER),
+  };
+}
+
+/** Monotonic seconds, the clock of MAC entries and of the counters' gauges. */
+export function nowSec(): number {
+  return Math.floor(tun().monotonicNs() / 1e9);
+}

@@ -1,0 +1,185 @@
+import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import type { Piscina } from 'piscina';
+import { breakLock } from '../forward/macTable.js';
+import { tun } from '../native/tun.js';
+import { LANES } from '../packet/burst.js';
+import { account, COPIED, DROP_BASE, makeCounterBlock } from '../packet/counters.js';
+import { DROP } from '../packet/drop.js';
+import { WeftError } from '../packet/error.js';
+import { createIoBlock } from '../packet/outbox.js';
+import { bringHome, countHeld } from '../packet/slots.js';
+import { MAC_HOLDER } from '../pipeline/pipeline.js';
+import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import type { Steps } from '../pipeline/walk.js';
+import type { NodeMemory } from './nodeMemory.js';
+import { CONTROL_WORDS, type FromWorker, MAIL, STOP, type ToWorker, type WorkerTask } from './protocol.js';
+
+/** What a dead worker left: packets that it had received and not sent, and slots that were not on its stacks. */
+export interface Loss {
+  message: string;
+  packetsLost: number;
+  slotsHeld: number;
+}
+
+/** One worker across its incarnations: descriptors, counters and memory stay, the thread may change. */
+export interface WorkerThread {
+  readonly index: number;
+  readonly control: Int32Array;
+  readonly counters: Float64Array;
+  readonly io: SharedArrayBuffer;
+  state: 'starting' | 'running' | 'replacing' | 'stopped';
+  threadId: number;
+  restarts: number;
+  lastError: string | null;
+  launchedAt: number;
+  /** Runs the task in the pool; resolves when the worker is warm and polls, rejects when it ended before. */
+  launch(pool: Piscina, plan: Plan, devices: WorkerDevices, faultyStep: keyof Steps | null): Promise<void>;
+  /** Resolves when the thread's task has ended, whichever way. */
+  ended(): Promise<void>;
+  post(message: ToWorker): void;
+  /** Posts a plan; resolves when the worker has taken it over, or has ended: its successor starts with it. */
+  apply(plan: Plan, devices: WorkerDevices): Promise<void>;
+  askToStop(): void;
+  /** Ends the thread wherever it is. */
+  terminate(): void;
+  /** After the end of the thread: slots home, lock free, what was in flight counted as `worker-lost`. */
+  cleanUp(): Loss;
+  /** Gives the descriptors back, once. */
+  close(): void;
+}
+
+const READY_TIMEOUT_MS = 10_000;
+
+export function createWorkerThread(index: number, node: NodeMemory, onStranger: (m: FromWorker) => void): WorkerThread {
+  const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
+  const counterBlock = makeCounterBlock();
+  const counters = new Float64Array(counterBlock);
+  const io = createIoBlock();
+  const doorbell = tun().eventfd();
+  let port: MessagePort | null = null;
+  let abort = new AbortController();
+  let running: Promise<void> = Promise.resolve();
+  let isClosed = false;
+
+  /** Resolves with the first message that `wanted` picks; rejects after the time or when it throws. */
+  function expect(from: MessagePort, what: string, wanted: (m: FromWorker) => boolean): Promise<void> {
+    return new Promise((resolve, reject) => {
+      const settle = (error?: Error) => {
+        clearTimeout(timer);
+        from.off('message', onMessage);
+        if (error) reject(error);
+        else resolve();
+      };
+      const onMessage = (m: FromWorker) => {
+        try {
+          if (wanted(m)) settle();
+        } catch (error) {
+          settle(error as Error);
+        }
+      };
+      const timer = setTimeout(() => {
+        settle(new WeftError('WORKER', `worker ${index} ${what} in time`, { object: `worker ${index}` }));
+      }, READY_TIMEOUT_MS);
+      from.on('message', onMessage);
+    });
+  }
+
+  function onReady(m: FromWorker): boolean {
+    if (m.type === 'failed')
+      throw new WeftError('WORKER', `worker ${index}: ${m.message}`, { object: `worker ${index}` });
+    if (m.type === 'ready') worker.threadId = m.threadId;
+    return m.type === 'ready';
+  }
+
+  const worker: WorkerThread = {
+    index,
+    control,
+    counters,
+    io,
+    state: 'starting',
+    threadId: 0,
+    restarts: 0,
+    lastError: null,
+    launchedAt: 0,
+    async launch(pool, plan, devices, faultyStep) {
+      const channel = new MessageChannel();
+      port = channel.port1;
+      abort = new AbortController();
+      control.fill(0);
+      worker.launchedAt = performance.now();
+      port.on('message', (m: FromWorker) => {
+        if (m.type === 'failed') worker.lastError = m.message;
+        if (m.type === 'unknown-peer') onStranger(m);
+      });
+      const ready = expect(port, 'was not ready', onReady);
+      const { memory, shape, slots, macBuffer } = node;
+      const task: WorkerTask = {
+        index,
+        workers: shape.workers,
+        memory: { arena: memory, shape, slots, macTable: macBuffer, counters: counterBlock, io },
+        control: control.buffer as SharedArrayBuffer,
+        doorbell,
+        port: channel.port2,
+        plan,
+        devices,
+        faultyStep,
+      };
+      const { port1 } = channel;
+      running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
+        () => undefined,
+        (error: Error) => {
+          worker.lastError ??= error.message;
+        },
+      );
+      void running.then(() => {
+        port1.close();
+        if (port === port1) port = null;
+      });
+      await Promise.race([ready, running.then(() => Promise.reject(new Error(worker.lastError ?? 'ended at once')))]);
+      worker.state = 'running';
+    },
+    ended: () => running,
+    post(message) {
+      port?.postMessage(message);
+      Atomics.add(control, MAIL, 1);
+      tun().wake(doorbell);
+    },
+    async apply(plan, devices) {
+      if (port === null || worker.state !== 'running') return;
+      const taken = expect(port, 'did not take the change over', (m) => {
+        if (m.type !== 'applied' || m.generation !== plan.generation) return false;
+        if (m.error !== undefined) throw new WeftError('WORKER', `worker ${index} refused the change: ${m.error}`);
+        return true;
+      });
+      worker.post({ type: 'plan', plan, devices });
+      await Promise.race([taken, running]);
+    },
+    askToStop() {
+      Atomics.store(control, STOP, 1);
+      tun().wake(doorbell);
+    },
+    terminate() {
+      abort.abort();
+      // A thread inside the poll notices its end only when the poll returns.
+      tun().wake(doorbell);
+    },
+    cleanUp() {
+      const slotsHeld = Math.max(0, countHeld(node.shape, node.slots, index) - LANES);
+      bringHome(node.shape, node.slots, index);
+      breakLock(node.macTable, MAC_HOLDER + index);
+      const { held } = account([counters]);
+      // The row of no port takes it. Less than nothing is held when it died between sending copies and counting them.
+      if (held > 0) counters[DROP_BASE + DROP['worker-lost']] += held;
+      else counters[COPIED] -= held;
+      return { message: worker.lastError ?? 'ended', packetsLost: Math.max(0, held), slotsHeld };
+    },
+    close() {
+      if (isClosed) return;
+      isClosed = true;
+      bringHome(node.shape, node.slots, index);
+      tun().close(doorbell);
+      worker.state = 'stopped';
+    },
+  };
+  return worker;
+}

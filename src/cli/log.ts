@@ -5,10 +5,9 @@ export type LogFormat = 'text' | 'json';
 export type LogLevel = 'info' | 'warning' | 'error';
 export type Log = (level: LogLevel, message: string, fields?: Record<string, string | number | undefined>) => void;
 
-export function createLog(
-  format: LogFormat,
-  write: (line: string) => void = (line) => process.stdout.write(line),
-): Log {
+const toStdout = (line: string) => void process.stdout.write(line);
+
+export function createLog(format: LogFormat, write: (line: string) => void = toStdout): Log {
   return (level, message, fields = {}) => {
     const time = new Date().toISOString();
     if (format === 'json') return write(`${JSON.stringify({ time, level, message, ...fields })}\n`);

@@ -14,15 +14,18 @@ export type Cell = string | number | null;
 export function table(header: string[], rows: Cell[][]): string {
   const texts = rows.map((row) => row.map(cellText));
   const widths = header.map((title, c) => Math.max(title.length, ...texts.map((row) => row[c].length)));
-  const isNumber = header.map(
-    (_, c) => rows.length > 0 && rows.every((row) => row[c] === null || typeof row[c] === 'number'),
-  );
+  const isNumber = header.map((_, c) => rows.length > 0 && rows.every((row) => isNumeric(row[c])));
   const line = (cells: string[]) =>
     cells
       .map((text, c) => (isNumber[c] ? text.padStart(widths[c]) : text.padEnd(widths[c])))
       .join('  ')
       .trimEnd();
   return [header, ...texts].map(line).join('\n');
+}
+
+/** Numbers are printed with thousands separators; identifiers made of digits come as text and only move to the right. */
+function isNumeric(cell: Cell): boolean {
+  return cell === null || typeof cell === 'number' || /^\d+$/.test(cell);
 }
 
 function cellText(cell: Cell): string {
@@ -83,8 +86,8 @@ export function printJson(value: unknown): void {
 }
 
 /** Ends the command with an error: what happened, what to do, and the exit code of its kind. */
-export function fail(error: unknown): void {
-  process.exitCode = exitCodeOf(error);
+export function fail(error: unknown, exitCode = exitCodeOf(error)): void {
+  process.exitCode = exitCode;
   process.stderr.write(`weft: ${errorText(error)}\n`);
 }
 

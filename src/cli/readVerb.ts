@@ -3,7 +3,7 @@
  */
 import type { Command } from 'commander';
 import type { NodeClient } from '../control/client.js';
-import { fail, print, printJson } from './output.js';
+import { EXIT_USAGE, fail, print, printJson } from './output.js';
 
 export interface NodeOptions {
   node?: string;
@@ -23,9 +23,16 @@ export function withNode(command: Command): Command {
 
 /** Connects to the chosen node and runs a step with it; a failure ends the command with its exit code. */
 export async function atNode(options: NodeOptions, step: (client: NodeClient) => Promise<void>): Promise<void> {
+  const { connectNode } = await import('../control/client.js');
+  let client: NodeClient;
   try {
-    const { connectNode } = await import('../control/client.js');
-    await step(await connectNode(options));
+    client = await connectNode(options);
+  } catch (error) {
+    // Several nodes and no choice among them is wrong usage; what the node itself refuses is a failure.
+    return fail(error, (error as { code?: string }).code === 'USAGE' ? EXIT_USAGE : undefined);
+  }
+  try {
+    await step(client);
   } catch (error) {
     fail(error);
   }

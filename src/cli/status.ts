@@ -62,9 +62,9 @@ export function pathLines(path: PathDocument, by: { send: string; receive: strin
 function networkTable({ networks }: StatusDocument): string {
   const rows = networks.map((n) => [
     n.name,
-    n.vni,
+    String(n.vni),
     n.underlay,
-    n.mtu,
+    String(n.mtu),
     n.ports,
     n.peers,
     `${count(n.macs)} of ${count(n.macLimit)}`,
@@ -84,7 +84,7 @@ function portTable({ ports }: StatusDocument): string {
         ? port.device
         : `${port.device} in ${port.netns.replace('/run/netns/', '')}`,
     port.mac,
-    port.mtu,
+    String(port.mtu),
     port.path.receive,
     port.rxPackets,
     port.txPackets,

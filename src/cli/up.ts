@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Node } from '../control/node.js';
 import { checkFile, problemsText } from './check.js';
 import { createLog, type Log, type LogFormat } from './log.js';
-import { EXIT_FAILED, errorText, exitCodeOf, fail, plural } from './output.js';
+import { EXIT_FAILED, errorText, fail, plural } from './output.js';
 
 interface UpOptions {
   log: LogFormat;
@@ -23,14 +23,15 @@ export function defineUp(program: Command): void {
       if (options.log !== 'text' && options.log !== 'json')
         command.error(`error: --log is text or json, not '${options.log}'`);
       try {
-        await up(file, createLog(options.log));
+        await up(file, options.log);
       } catch (error) {
         fail(error);
       }
     });
 }
 
-async function up(file: string, log: Log): Promise<void> {
+async function up(file: string, format: LogFormat): Promise<void> {
+  const log = createLog(format);
   const startedAt = performance.now();
   const { config, problems } = await checkFile(file);
   if (config === null) {
@@ -45,10 +46,9 @@ async function up(file: string, log: Log): Promise<void> {
   try {
     await node.start();
   } catch (error) {
-    // A signal may have ended the start: then the stop says how it went.
-    log('error', 'not started', { error: errorText(error) });
+    if (format === 'json') log('error', `not started: ${errorText(error)}`);
     fail(error);
-    process.exit(exitCodeOf(error));
+    process.exit();
   }
   sayReady(node, log, performance.now() - startedAt);
   await ended;

@@ -40,10 +40,7 @@ export class ConfigError extends WeftError {
 
   constructor(problems: readonly Problem[], object = 'configuration') {
     const count = problems.length === 1 ? 'one problem' : `${problems.length} problems`;
-    super('CONFIG', `${object}: ${count}\n${problems.map((p) => `  ${problemText(p)}`).join('\n')}`, {
-      object,
-      remedy: 'correct what is listed; `weft check FILE` shows it again',
-    });
+    super('CONFIG', `${object}: ${count}\n${problems.map((p) => `  ${problemText(p)}`).join('\n')}`, { object });
     this.problems = problems;
   }
 }

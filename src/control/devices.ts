@@ -92,12 +92,18 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
 }
 
 function portReport(tap: TapDevice | undefined, kind: 'tap' | 'memory' | 'pcap') {
-  if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length };
+  if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length, state: tap.state };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1 };
+  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, state: () => null };
 }
 
 function frameReport(kind: 'memory' | 'pcap' | undefined) {
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return { path: { send: use, receive: use, reasons: [] }, device: null, deviceMtu: null, sourcePorts: [] };
+  return {
+    path: { send: use, receive: use, reasons: [] },
+    device: null,
+    deviceMtu: null,
+    sourcePorts: [],
+    state: () => null,
+  };
 }

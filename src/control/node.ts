@@ -13,8 +13,9 @@ import type {
   StatsDocument,
   StatusDocument,
 } from '../observe/documents.js';
+import { buildDrops, buildStats } from '../observe/figures.js';
 import { packageVersion } from '../observe/version.js';
-import { buildDrops, buildMacs, buildPeers, buildStats, buildStatus, type NodeView } from '../observe/view.js';
+import { buildMacs, buildPeers, buildStatus, type NodeView } from '../observe/view.js';
 import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { createSupervisor } from '../worker/supervisor.js';

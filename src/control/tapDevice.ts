@@ -3,7 +3,7 @@
  * even a killed node leaves none behind; one that it attaches to gets its MAC and MTU back.
  */
 import { type Link, type LinkChange, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../native/tun.js';
-import type { PathDocument, PathReason } from '../observe/documents.js';
+import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
 import type { PortPlan, TapPlan } from '../pipeline/plan.js';
 import { tapError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
@@ -17,6 +17,8 @@ export interface TapDevice {
   offloads: number;
   mac: string | null;
   path: PathDocument;
+  /** Asks the kernel how the device is now. */
+  state(): DeviceState;
   /** Undoes what was changed and closes the descriptors. Never throws; returns what could not be undone. */
   close(): string[];
 }
@@ -48,6 +50,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan): TapDevice {
       offloads: opened.offloads,
       mac: link?.mac ?? null,
       path: pathOf(opened, reasons),
+      state: stateOf(kernel, at, opened.ifindex),
       close: closer(kernel, opened.fds, before === null ? null : restoration(at, before, tap, port.mtu)),
     };
   } catch (error) {
@@ -113,6 +116,20 @@ function pathOf(opened: Tap, reasons: PathReason[]): PathDocument {
   const tso = TUN_F_TSO4 | TUN_F_TSO6;
   const use = opened.vnetHdrLen === 0 ? 'plain' : (opened.offloads & tso) === tso ? 'superframes' : 'frames';
   return { send: use, receive: use, reasons };
+}
+
+/** A question to the kernel: how is the device with this name and index now? */
+export function stateOf(kernel: DeviceKernel, at: { netns?: string; name: string }, index: number): () => DeviceState {
+  return () => {
+    try {
+      const link = kernel.linkGet(at);
+      if (link === null || link.index !== index) return 'gone';
+      return link.up ? 'up' : 'down';
+    } catch {
+      // Its namespace cannot be entered any more.
+      return 'gone';
+    }
+  };
 }
 
 function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): void {

@@ -3,11 +3,11 @@
  * source port, which drops whatever is sent to it.
  */
 import type { UdpRequest, UdpSocket } from '../native/tun.js';
-import type { PathDocument, PathReason } from '../observe/documents.js';
+import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
 import type { UdpSockets, UnderlayPlan } from '../pipeline/plan.js';
 import { underlayError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { tryClose } from './tapDevice.js';
+import { stateOf, tryClose } from './tapDevice.js';
 
 /** A burst of every peer fits: 7 MB is what the kernel's own tunnels are tuned to on fast links. */
 const BUFFER_BYTES = 7 * 1024 * 1024;
@@ -20,6 +20,8 @@ export interface UnderlaySockets {
   device: string | null;
   deviceMtu: number | null;
   path: PathDocument;
+  /** How the device is now; null when none carries the address by name. */
+  state(): DeviceState | null;
   close(): string[];
 }
 
@@ -150,10 +152,12 @@ function pathOf(underlay: UnderlayPlan, receiver: UdpSocket, sender: UdpSocket):
 export function deviceOf(
   kernel: DeviceKernel,
   underlay: { address: string; device?: string | null },
-): { device: string | null; deviceMtu: number | null } {
-  const device =
-    underlay.device ?? kernel.addressList({}).find((entry) => entry.address === underlay.address)?.name ?? null;
-  return { device, deviceMtu: device === null ? null : (kernel.linkGet({ name: device })?.mtu ?? null) };
+): { device: string | null; deviceMtu: number | null; state: () => DeviceState | null } {
+  const carrier = () => kernel.addressList({}).find((entry) => entry.address === underlay.address)?.name;
+  const device = underlay.device ?? carrier() ?? null;
+  const link = device === null ? null : kernel.linkGet({ name: device });
+  if (link === null) return { device, deviceMtu: null, state: () => null };
+  return { device, deviceMtu: link.mtu, state: stateOf(kernel, { name: link.name }, link.index) };
 }
 
 function addressesOf(kernel: DeviceKernel): string[] {

@@ -62,6 +62,9 @@ export interface Hint {
   remedy: string;
 }
 
+/** State of a kernel device now. `gone`: it was removed, or another one has its name. */
+export type DeviceState = 'up' | 'down' | 'gone';
+
 export interface UnderlayDocument {
   name: string;
   kind: 'udp' | 'frame';
@@ -70,6 +73,7 @@ export interface UnderlayDocument {
   /** Interface that carries the address; null when unknown or for frame underlays. */
   device: string | null;
   deviceMtu: number | null;
+  deviceState: DeviceState | null;
   checksum: boolean;
   sourcePorts: number[];
   path: PathDocument;
@@ -95,6 +99,8 @@ export interface PortDocument {
   mtu: number;
   device: string | null;
   netns: string | null;
+  /** Null for ports without a kernel device. */
+  deviceState: DeviceState | null;
   mac: string | null;
   /** weft made the device and removes it. */
   created: boolean;

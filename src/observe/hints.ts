@@ -4,7 +4,13 @@
 import type { DropsDocument, Hint, StatusDocument } from './documents.js';
 
 export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocument): Hint[] {
-  return [...workerHints(status), ...slotHints(status), ...drops.reasons.flatMap(dropHint), ...missedHints(status)];
+  return [
+    ...workerHints(status),
+    ...deviceHints(status),
+    ...slotHints(status),
+    ...drops.reasons.flatMap(dropHint),
+    ...missedHints(status),
+  ];
 }
 
 function workerHints({ workers }: Pick<StatusDocument, 'workers'>): Hint[] {
@@ -15,6 +21,29 @@ function workerHints({ workers }: Pick<StatusDocument, 'workers'>): Hint[] {
       message: `died and was replaced ${worker.restarts === 1 ? 'once' : `${worker.restarts} times`}${worker.lastError ? `: ${worker.lastError}` : ''}`,
       remedy: 'report the error; frames that it held are counted as worker-lost',
     }));
+}
+
+function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'underlays'>): Hint[] {
+  const all = [
+    ...ports.map(({ name, device, deviceState, netns }) => ({ object: `port ${name}`, device, deviceState, netns })),
+    ...underlays.map(({ name, device, deviceState }) => ({
+      object: `underlay ${name}`,
+      device,
+      deviceState,
+      netns: null,
+    })),
+  ];
+  return all.flatMap(({ object, device, deviceState, netns }): Hint[] => {
+    if (deviceState === 'down') {
+      const remedy = `ip ${netns ? `-n ${netns.replace('/run/netns/', '')} ` : ''}link set ${device} up`;
+      return [{ object, message: `device ${device} is down`, remedy }];
+    }
+    if (deviceState !== 'gone') return [];
+    const remedy = object.startsWith('port')
+      ? 'remove the port and add it again'
+      : 'bring the device back, then restart the node';
+    return [{ object, message: `device ${device} is gone`, remedy }];
+  });
 }
 
 function slotHints({ slots }: Pick<StatusDocument, 'slots'>): Hint[] {

@@ -2,40 +2,33 @@
  * Documents from counters, plan and what is known about the devices. Reads shared memory and nothing else: it never waits for a worker.
  */
 import { getSystemErrorName } from 'node:util';
-import {
-  account,
-  type CounterRow,
-  DROP_BASE,
-  NETWORK_ROW,
-  PEER_ROW,
-  PORT_ROW,
-  ROW_WIDTH,
-  ROWS,
-  readRow,
-  UNDERLAY_ROW,
-} from '../packet/counters.js';
-import { DROP_REASONS } from '../packet/drop.js';
-import type { PeerPlan, Plan } from '../pipeline/plan.js';
+import { account, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../packet/counters.js';
+import type { Plan } from '../pipeline/plan.js';
 import type { DataplaneView } from './dataplane.js';
-import type {
-  CountersDocument,
-  DropDocument,
-  DropsDocument,
-  MacDocument,
-  PathDocument,
-  PeerDocument,
-  StatsDocument,
-  StatusDocument,
-} from './documents.js';
+import type { DeviceState, MacDocument, PathDocument, PeerDocument, StatusDocument } from './documents.js';
+import { buildDrops, networkName, sumOf } from './figures.js';
 import { hintsOf } from './hints.js';
 
-/** What the opened devices say about themselves. */
+/** What the opened device of a port says about itself. */
+export interface PortReport {
+  path: PathDocument;
+  mac: string | null;
+  queues: number;
+  state(): DeviceState | null;
+}
+
+export interface UnderlayReport {
+  path: PathDocument;
+  device: string | null;
+  deviceMtu: number | null;
+  sourcePorts: number[];
+  state(): DeviceState | null;
+}
+
+/** Reports by id. */
 export interface DeviceReports {
-  ports: ReadonlyMap<number, { path: PathDocument; mac: string | null; queues: number }>;
-  underlays: ReadonlyMap<
-    number,
-    { path: PathDocument; device: string | null; deviceMtu: number | null; sourcePorts: number[] }
-  >;
+  ports: ReadonlyMap<number, PortReport>;
+  underlays: ReadonlyMap<number, UnderlayReport>;
 }
 
 /** Everything that documents are made of. */
@@ -101,6 +94,7 @@ function underlayDocuments(view: NodeView): StatusDocument['underlays'] {
       udpPort: underlay.udpPort,
       device: report?.device ?? underlay.device,
       deviceMtu: report?.deviceMtu ?? null,
+      deviceState: report?.state() ?? null,
       checksum: underlay.checksum,
       sourcePorts: report?.sourcePorts ?? [],
       path: withFallbacks(report?.path ?? NO_PATH, fallbacks),
@@ -130,6 +124,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       mtu: port.mtu,
       device: port.tap?.device ?? null,
       netns: port.tap?.netns ?? null,
+      deviceState: report?.state() ?? null,
       mac: report?.mac ?? port.tap?.mac ?? null,
       created: port.tap?.create ?? false,
       queues: report?.queues ?? 1,
@@ -176,85 +171,6 @@ export function buildMacs(view: NodeView): MacDocument[] {
       held: entry.isHeld,
     }))
     .sort((a, b) => a.network.localeCompare(b.network) || a.mac.localeCompare(b.mac));
-}
-
-/** Rows of an entity kind that drops are charged to, with the name that people know. Networks repeat the drops of the others. */
-function chargedRows(plan: Plan): { kind: 'port' | 'peer' | 'underlay'; name: string; row: number }[] {
-  return [
-    ...plan.ports.map((port) => ({ kind: 'port' as const, name: port.name, row: PORT_ROW + port.id })),
-    ...plan.peers.map((peer) => ({ kind: 'peer' as const, name: peerName(plan, peer), row: PEER_ROW + peer.id })),
-    ...plan.underlays.map((u) => ({ kind: 'underlay' as const, name: u.name, row: UNDERLAY_ROW + u.id })),
-  ];
-}
-
-export function buildDrops(view: NodeView): DropsDocument {
-  const { plan, dataplane } = view;
-  const blocks = [...dataplane.counters, view.retired];
-  const rows = chargedRows(plan).map((entity) => ({ ...entity, counters: readRow(dataplane.counters, entity.row) }));
-  const reasons = DROP_REASONS.flatMap(({ name: reason, text }, number): DropDocument[] => {
-    const packets = number === 0 ? 0 : dropsOf(blocks, number);
-    if (packets === 0) return [];
-    const where: DropDocument['where'] = rows
-      .map(({ kind, name, counters }) => ({ kind, name, packets: counters.drops[reason] ?? 0 }))
-      .filter((place) => place.packets > 0);
-    const removed = packets - where.reduce((sum, place) => sum + place.packets, 0);
-    if (removed > 0) where.push({ kind: 'removed', name: '', packets: removed });
-    return [{ reason, text, packets, where: where.sort((a, b) => b.packets - a.packets) }];
-  });
-  const total = reasons.reduce((sum, reason) => sum + reason.packets, 0);
-  const missed = rows.reduce((sum, { counters }) => sum + counters.missed, 0);
-  return { total, reasons: reasons.sort((a, b) => b.packets - a.packets), missed };
-}
-
-/** Packets dropped under one reason. Rows of networks repeat those of ports, peers and underlays. */
-function dropsOf(blocks: readonly Float64Array[], reason: number): number {
-  let packets = 0;
-  for (const block of blocks)
-    for (let row = 0; row < ROWS; row++) {
-      if (row >= NETWORK_ROW && row < UNDERLAY_ROW) continue;
-      packets += block[row * ROW_WIDTH + DROP_BASE + reason];
-    }
-  return packets;
-}
-
-export function buildStats(view: NodeView): StatsDocument {
-  const { plan, dataplane } = view;
-  const { counters } = dataplane;
-  return {
-    account: account([...counters, view.retired]),
-    ports: plan.ports.map((port) => ({
-      name: port.name,
-      network: networkName(plan, port.network),
-      ...countersDocument(readRow(counters, PORT_ROW + port.id)),
-    })),
-    peers: plan.peers.map((peer) => ({
-      network: networkName(plan, peer.network),
-      address: peer.address,
-      ...countersDocument(readRow(counters, PEER_ROW + peer.id)),
-    })),
-    networks: plan.networks.map(({ id, name }) => ({ name, ...countersDocument(readRow(counters, NETWORK_ROW + id)) })),
-    underlays: plan.underlays.map(({ id, name }) => ({
-      name,
-      ...countersDocument(readRow(counters, UNDERLAY_ROW + id)),
-    })),
-  };
-}
-
-function countersDocument(row: CounterRow): CountersDocument {
-  const { lastHeard: _heard, lastErrno: _errno, drops, ...rest } = row;
-  return { ...rest, dropped: sumOf(drops), drops };
-}
-
-function sumOf(drops: Record<string, number>): number {
-  return Object.values(drops).reduce((sum, n) => sum + n, 0);
-}
-
-function networkName(plan: Plan, id: number): string {
-  return plan.networks.find((network) => network.id === id)?.name ?? '';
-}
-
-function peerName(plan: Plan, peer: PeerPlan): string {
-  return `${networkName(plan, peer.network)} ${peer.address}`;
 }
 
 function errnoName(errno: number): string {

@@ -1,0 +1,369 @@
+// One worker's pipeline in memory, for tests of the whole walk: named ports, networks, peers over a frame underlay and over sockets of a
+// kernel in memory. After every test the account of each rig must balance and its slots be home.
+import { afterEach, expect } from 'vitest';
+import { createMacTableBuffer } from '../../src/forward/macTable.js';
+import { type ArenaShape, createArenaMemory, DEFAULT_SHAPE } from '../../src/packet/arena.js';
+import { LANES } from '../../src/packet/burst.js';
+import { advance, type Clock, createClock } from '../../src/packet/clock.js';
+import {
+  account,
+  type CounterRow,
+  makeCounterBlock,
+  NETWORK_ROW,
+  PEER_ROW,
+  PORT_ROW,
+  ROWS,
+  readRow,
+  UNDERLAY_ROW,
+} from '../../src/packet/counters.js';
+import { createIoBlock } from '../../src/packet/outbox.js';
+import { countHeld, createSlotState } from '../../src/packet/slots.js';
+import { createPipeline, type Pipeline } from '../../src/pipeline/pipeline.js';
+import type {
+  NetworkPlan,
+  PeerPlan,
+  Plan,
+  PortPlan,
+  StaticMacPlan,
+  UnderlayPlan,
+  WorkerDevices,
+} from '../../src/pipeline/plan.js';
+import type { Steps } from '../../src/pipeline/walk.js';
+import type { InjectedOffload, MemoryPort } from '../../src/port/memory.js';
+import { gatherMessage } from '../../src/port/memory.js';
+import { vxlan } from './frames.js';
+import { type Datagram, type FakeKernel, makeKernel, readVnet, type TapFrame, type VnetHeader } from './kernel.js';
+
+/** Underlay ids of every rig. */
+export const SOCKETS = 1;
+export const FRAMES = 2;
+export const SELF = '198.18.0.1';
+export const PEER_A = '198.18.0.2';
+export const PEER_B = '198.18.0.3';
+const WIRE = 'wire';
+const RX_FD = 100;
+const TX_FD = 200;
+const TAP_FD = 1000;
+
+export const network = (id: number, rest: Partial<NetworkPlan> = {}): NetworkPlan => ({
+  id,
+  name: `net${id}`,
+  vni: 40 + id,
+  underlay: SOCKETS,
+  mtu: 1450,
+  ageingSec: 300,
+  macLimit: 1000,
+  broadcastPps: 0,
+  acceptUnknownPeers: false,
+  ...rest,
+});
+
+export const peer = (id: number, net: number, address: string, rest: Partial<PeerPlan> = {}): PeerPlan => ({
+  id,
+  network: net,
+  underlay: SOCKETS,
+  address,
+  udpPort: 4789,
+  dynamic: false,
+  ...rest,
+});
+
+export interface RigPort {
+  id: number;
+  network: number;
+  /** Memory ports by default. */
+  kind?: 'memory' | 'tap';
+  /** Bytes of virtio-net header, and TUN_F_* bits. */
+  vnetHdrLen?: number;
+  offloads?: number;
+}
+
+export interface RigOptions {
+  ports: Record<string, RigPort>;
+  networks?: NetworkPlan[];
+  peers?: PeerPlan[];
+  statics?: StaticMacPlan[];
+  underlay?: Partial<UnderlayPlan>;
+  /** Next hops of the frame underlay. */
+  neighbours?: Record<string, string>;
+  /** Sending sockets of the socket underlay. */
+  sockets?: number;
+  segment?: boolean;
+  macs?: number;
+  shape?: Partial<ArenaShape>;
+  wrapSteps?: (steps: Steps) => Steps;
+  onUnknownPeer?: (underlay: number, network: number, sourceAt: number) => void;
+}
+
+export interface Delivered {
+  port: string;
+  frame: Uint8Array;
+  vnet: VnetHeader | null;
+}
+
+export interface Rig {
+  readonly pipeline: Pipeline;
+  readonly kernel: FakeKernel;
+  readonly clock: Clock;
+  plan: Plan;
+  opened: WorkerDevices;
+  /** Takes over `plan` and `opened` as they now stand. */
+  apply(): void;
+  /** Puts frames into a port and walks until none waits. Offload metadata is the same for all. */
+  from(port: string, frames: Uint8Array | Uint8Array[], offload?: Partial<VnetHeader>, offset?: number): void;
+  /** A VXLAN datagram for each frame, from a VTEP, into the sockets. */
+  fromPeer(address: string, vni: number, frames: Uint8Array | Uint8Array[], rest?: Partial<Datagram>): void;
+  datagrams(...datagrams: Datagram[]): void;
+  /** Whole outer frames into the frame underlay. */
+  fromWire(...frames: Uint8Array[]): void;
+  /** Frames that a port sent since the last call. */
+  took(port: string): Uint8Array[];
+  /** All that ports sent since the last call, in order. */
+  delivered(): Delivered[];
+  /** Outer frames that the frame underlay sent since the last call. */
+  wire(): Uint8Array[];
+  row(kind: 'port' | 'peer' | 'network' | 'underlay', id: number): CounterRow;
+  /** Drops by reason over all rows but those of networks, which repeat them. */
+  drops(): Record<string, number>;
+  /** Result of each message of a memory device instead of its bytes. */
+  refuse: ((device: string, m: number) => number | undefined) | undefined;
+  /** Asserts what must hold when nothing moves. */
+  check(): void;
+}
+
+const rigs: Rig[] = [];
+
+afterEach(() => {
+  for (const rig of rigs) rig.check();
+  rigs.length = 0;
+});
+
+const socketsPlan = (rest: Partial<UnderlayPlan> | undefined): UnderlayPlan => ({
+  id: SOCKETS,
+  name: 'sockets',
+  kind: 'udp',
+  address: SELF,
+  device: null,
+  udpPort: 4789,
+  checksum: true,
+  sourcePortFirst: 0,
+  sourcePortCount: 1,
+  dscp: 0,
+  ttl: 64,
+  deliverOffloadLeak: false,
+  frame: null,
+  ...rest,
+});
+
+const framesPlan = (rest: Partial<UnderlayPlan> | undefined, neighbours: Record<string, string>): UnderlayPlan => ({
+  ...socketsPlan(rest),
+  id: FRAMES,
+  name: 'frames',
+  kind: 'frame',
+  frame: { kind: 'memory', name: WIRE, input: null, output: null, mac: '02:00:00:00:0a:01', neighbours },
+});
+
+const portPlan = (name: string, p: RigPort): PortPlan => ({
+  id: p.id,
+  name,
+  network: p.network,
+  kind: p.kind ?? 'memory',
+  mtu: 1450,
+  tap: null,
+  pcap: null,
+});
+
+function planOf(options: RigOptions): Plan {
+  const neighbours = options.neighbours ?? { [PEER_A]: '02:00:00:00:0a:02', [PEER_B]: '02:00:00:00:0a:03' };
+  return {
+    generation: 1,
+    node: 'rig',
+    workers: 1,
+    busyPollUs: 0,
+    underlays: [socketsPlan(options.underlay), framesPlan(options.underlay, neighbours)],
+    networks: options.networks ?? [network(1)],
+    ports: Object.entries(options.ports).map(([name, p]) => portPlan(name, p)),
+    peers: options.peers ?? [],
+    statics: options.statics ?? [],
+  };
+}
+
+function openedOf(options: RigOptions): WorkerDevices {
+  const taps = Object.values(options.ports).filter((p) => p.kind === 'tap');
+  return {
+    ports: taps.map((p) => ({
+      port: p.id,
+      rxFd: TAP_FD + p.id,
+      txFd: TAP_FD + p.id,
+      vnetHdrLen: p.vnetHdrLen ?? 0,
+      offloads: p.offloads ?? 0,
+    })),
+    underlays: [
+      {
+        underlay: SOCKETS,
+        rxFd: RX_FD,
+        txFds: Array.from({ length: options.sockets ?? 4 }, (_, i) => TX_FD + i),
+        gro: true,
+        segment: options.segment ?? true,
+      },
+    ],
+  };
+}
+
+export function makeRig(options: RigOptions): Rig {
+  const shape: ArenaShape = { ...DEFAULT_SHAPE, captureBytes: 64 * 1024, ...options.shape, workers: 1 };
+  const slots = createSlotState(shape);
+  const clock = createClock(100);
+  const kernel = makeKernel();
+  const memory = {
+    arena: createArenaMemory(shape),
+    shape,
+    slots,
+    macTable: createMacTableBuffer(options.macs ?? 1000),
+    counters: makeCounterBlock(),
+    io: createIoBlock(),
+  };
+  const pipeline = createPipeline({
+    worker: 0,
+    workers: 1,
+    memory,
+    clock,
+    tun: kernel.tun,
+    preciseSeconds: () => clock.millis / 1000,
+    onUnknownPeer: options.onUnknownPeer,
+    wrapSteps: options.wrapSteps,
+  });
+  const { devices, walk, arena, outbox, counters } = pipeline;
+  const log: Delivered[] = [];
+  const outerFrames: Uint8Array[] = [];
+  const names = new Map(Object.entries(options.ports).map(([name, p]) => [TAP_FD + p.id, name]));
+  const idOf = (name: string) => options.ports[name].id;
+
+  for (const [name, p] of Object.entries(options.ports)) {
+    devices.memoryOptions.set(name, { vnetHdrLen: p.vnetHdrLen ?? 0, takesOffloads: (p.offloads ?? 0) !== 0 });
+    kernel.vnetHdrLen.set(TAP_FD + p.id, p.vnetHdrLen ?? 0);
+  }
+  devices.onMessage = (name, m) => {
+    const refused = rig.refuse?.(name, m);
+    if (refused !== undefined) return refused;
+    const bytes = gatherMessage(arena, outbox, m);
+    const vnetHdrLen = options.ports[name]?.vnetHdrLen ?? 0;
+    if (name === WIRE) outerFrames.push(bytes);
+    else log.push({ port: name, frame: bytes.slice(vnetHdrLen), vnet: vnetHdrLen > 0 ? readVnet(bytes) : null });
+    return bytes.length;
+  };
+
+  /** What the kernel's TAPs were given since, in one log with the memory ports. */
+  function collect(): void {
+    for (const w of kernel.written.splice(0)) log.push({ port: names.get(w.fd) ?? '?', frame: w.frame, vnet: w.vnet });
+  }
+
+  function walkPort(id: number): void {
+    const port = walk.ports[id];
+    if (port === undefined) throw new Error(`no port ${id}`);
+    while (walk.fromPort(port) > 0) collect();
+    collect();
+  }
+
+  function fromPort(name: string, frames: Uint8Array[], vnet: Partial<VnetHeader> | undefined, offset: number): void {
+    const id = idOf(name);
+    if (options.ports[name].kind === 'tap') {
+      kernel.frames(TAP_FD + id, ...frames.map((frame): TapFrame => ({ frame, vnet })));
+      walkPort(id);
+      return;
+    }
+    const port = devices.memory.get(name) as MemoryPort;
+    const offload =
+      vnet &&
+      ({
+        gsoType: vnet.gsoType,
+        gsoSize: vnet.gsoSize,
+        csumStart: vnet.csumStart ?? 0,
+        csumOffset: vnet.csumOffset ?? 0,
+      } satisfies InjectedOffload);
+    for (const frame of frames) {
+      if (port.inject(frame, offload, offset)) continue;
+      walkPort(id);
+      expect(port.inject(frame, offload, offset), 'the rig has room for the frame').toBe(true);
+    }
+    walkPort(id);
+  }
+
+  function walkUnderlay(id: number): void {
+    const underlay = walk.underlays[id];
+    if (underlay === undefined) throw new Error(`no underlay ${id}`);
+    while (walk.fromUnderlay(underlay) > 0) collect();
+  }
+
+  const rig: Rig = {
+    pipeline,
+    kernel,
+    clock,
+    plan: planOf(options),
+    opened: openedOf(options),
+    refuse: undefined,
+    apply() {
+      pipeline.apply(rig.plan, rig.opened);
+    },
+    from(name, frames, offload, offset = 0) {
+      fromPort(name, frames instanceof Uint8Array ? [frames] : frames, offload, offset);
+    },
+    fromPeer(address, vni, frames, rest = {}) {
+      const all = frames instanceof Uint8Array ? [frames] : frames;
+      rig.datagrams(...all.map((frame) => ({ bytes: vxlan(vni, frame), from: address, ...rest })));
+    },
+    datagrams(...datagrams) {
+      kernel.datagrams(RX_FD, ...datagrams);
+      walkUnderlay(SOCKETS);
+    },
+    fromWire(...frames) {
+      const device = devices.memory.get(WIRE) as MemoryPort;
+      for (const frame of frames) {
+        if (!device.inject(frame)) {
+          walkUnderlay(FRAMES);
+          device.inject(frame);
+        }
+      }
+      walkUnderlay(FRAMES);
+    },
+    took(name) {
+      collect();
+      const mine = log.filter((d) => d.port === name);
+      for (const d of mine) log.splice(log.indexOf(d), 1);
+      return mine.map((d) => d.frame);
+    },
+    delivered() {
+      collect();
+      return log.splice(0);
+    },
+    wire: () => outerFrames.splice(0),
+    row(kind, id) {
+      const base = { port: PORT_ROW, peer: PEER_ROW, network: NETWORK_ROW, underlay: UNDERLAY_ROW }[kind];
+      return readRow([counters], base + id);
+    },
+    drops() {
+      const sums: Record<string, number> = {};
+      for (let row = 0; row < ROWS; row++) {
+        if (row >= NETWORK_ROW && row < UNDERLAY_ROW) continue;
+        for (const [name, n] of Object.entries(readRow([counters], row).drops)) sums[name] = (sums[name] ?? 0) + n;
+      }
+      return sums;
+    },
+    check() {
+      expect(account([counters]).held, 'packets inside the node').toBe(0);
+      // The rx window is taken for good; everything else is on its stack.
+      expect(countHeld(shape, slots, 0), 'slots that are not home').toBe(LANES);
+      expect(pipeline.pools.small.free(), 'small slots').toBe(shape.smallSlots);
+      expect(pipeline.pools.large.free(), 'large slots').toBe(shape.largeSlots - LANES);
+      expect(Array.from(outbox.cursor.slice(0, 2)), 'messages left in the outbox').toEqual([0, 0]);
+    },
+  };
+  rig.apply();
+  rigs.push(rig);
+  return rig;
+}
+
+/** Moves the clock of a rig. */
+export function passSeconds(rig: Rig, seconds: number): void {
+  advance(rig.clock, seconds * 1000);
+}

@@ -23,12 +23,19 @@ export interface TapDevice {
   close(): string[];
 }
 
-/**
- * Superframes of a created TAP are kept to what one UDP_SEGMENT message can carry: 64 segments would be the kernel's limit, 44 leave room
- * for the headers of each one within a datagram of 64 KB.
- */
+/** Largest UDP payload over IPv4, and the segments that one UDP_SEGMENT message may have on every kernel. */
+const UDP_PAYLOAD_MAX = 65507;
+const UDP_SEGMENTS_MAX = 64;
+/** Headers of a TCP segment inside of its MTU (with timestamps), and what VXLAN adds to it inside of the UDP payload. */
+const TCP_HEADERS = 52;
+const VXLAN_AND_ETHERNET = 22;
+/** One superframe must fit a slot of the arena. */
+const SUPERFRAME_MAX = 65280;
+
+/** Largest superframe of a created TAP, so that what it hands over goes out as one UDP_SEGMENT message. */
 export function gsoMaxSize(mtu: number): number {
-  return Math.min(65280, 44 * (mtu - 52) + 66);
+  const segments = Math.min(UDP_SEGMENTS_MAX, Math.floor(UDP_PAYLOAD_MAX / (mtu + VXLAN_AND_ETHERNET)));
+  return Math.min(SUPERFRAME_MAX, segments * (mtu - TCP_HEADERS) + TCP_HEADERS + 14);
 }
 
 /** Opens the device of a TAP port. Throws a WeftError, with everything closed again. */

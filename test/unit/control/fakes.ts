@@ -1,0 +1,163 @@
+/**
+ * A kernel and a dataplane of memory, for tests of what control does with them.
+ */
+import { EventEmitter } from 'node:events';
+import type { DeviceKernel } from '../../../src/control/deviceKernel.js';
+import type { Link, TapRequest, UdpRequest } from '../../../src/native/tun.js';
+import type { Dataplane, MacRow } from '../../../src/observe/dataplane.js';
+import { makeCounterBlock } from '../../../src/packet/counters.js';
+import type { Plan, WorkerDevices } from '../../../src/pipeline/plan.js';
+
+export function systemError(code: string, errno: number, syscall: string): Error {
+  return Object.assign(new Error(`${syscall}: ${code}`), { code, errno, syscall });
+}
+
+export interface FakeKernel extends DeviceKernel {
+  /** Open descriptors and what they are. */
+  open: Map<number, string>;
+  links: Map<string, Link>;
+  /** Every call, in order. */
+  calls: string[];
+  /** Ports of foreign sockets. */
+  busy: Set<number>;
+  /** Throws instead of the call that starts with this text. */
+  failOn: Map<string, Error>;
+  /** What openTap gives. */
+  tapGives: { vnetHdrLen: number; offloads: number };
+  udpGives: { gro: boolean; segment: boolean; rcvbuf: number };
+}
+
+const link = (index: number, name: string, rest: Partial<Link> = {}): Link => ({
+  index,
+  name,
+  mac: '02:00:00:00:00:ff',
+  mtu: 1500,
+  up: true,
+  running: true,
+  kind: '',
+  gsoMaxSize: 65536,
+  ...rest,
+});
+
+export function fakeKernel(): FakeKernel {
+  let nextFd = 100;
+  let nextIndex = 10;
+  const key = (of: { netns?: string; name: string }) => `${of.netns ?? ''}/${of.name}`;
+  const call = (text: string) => {
+    kernel.calls.push(text);
+    for (const [start, error] of kernel.failOn) if (text.startsWith(start)) throw error;
+  };
+  const kernel: FakeKernel = {
+    open: new Map(),
+    links: new Map([['/eth0', link(2, 'eth0')]]),
+    calls: [],
+    busy: new Set(),
+    failOn: new Map(),
+    tapGives: { vnetHdrLen: 12, offloads: 7 },
+    udpGives: { gro: true, segment: true, rcvbuf: 2 * 7 * 1024 * 1024 },
+    openTap(request: TapRequest) {
+      call(`openTap ${key(request)}`);
+      const known = kernel.links.get(key(request));
+      if (request.create && known) throw systemError('EEXIST', 17, 'ioctl TUNSETIFF');
+      if (!request.create && !known) throw systemError('ENODEV', 19, 'ioctl TUNSETIFF');
+      const made = known ?? link(nextIndex++, request.name, { up: false, kind: 'tap' });
+      kernel.links.set(key(request), made);
+      const fds = Array.from({ length: request.queues }, () => nextFd++);
+      for (const fd of fds) kernel.open.set(fd, `tap ${key(request)}${request.create ? ' created' : ''}`);
+      const { vnetHdrLen, offloads } = kernel.tapGives;
+      return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
+    },
+    linkGet: (of) => kernel.links.get(key(of)) ?? null,
+    linkSet(change) {
+      const { netns: _netns, name: _name, ...rest } = change;
+      call(`linkSet ${key(change)} ${JSON.stringify(rest)}`);
+      const known = kernel.links.get(key(change));
+      if (!known) throw systemError('ENODEV', 19, 'netlink RTM_NEWLINK');
+      kernel.links.set(key(change), { ...known, ...rest });
+    },
+    addressAdd: (change) => call(`addressAdd ${key(change)} ${change.address}`),
+    addressList: () => [{ index: 2, name: 'eth0', address: '192.0.2.1', prefixLen: 24, family: 4 }],
+    udpOpen(request: UdpRequest) {
+      call(
+        `udpOpen ${request.address}:${request.port}${request.sink ? ' sink' : ''}${request.reusePort ? ' reuse' : ''}`,
+      );
+      if (request.address !== '192.0.2.1') throw systemError('EADDRNOTAVAIL', 99, 'bind');
+      const isTaken = (port: number) => [...kernel.open.values()].includes(`udp ${port}`);
+      if (kernel.busy.has(request.port) || (!request.reusePort && isTaken(request.port)))
+        throw systemError('EADDRINUSE', 98, 'bind');
+      const fd = nextFd++;
+      const port = request.port === 0 ? 40000 + fd : request.port;
+      kernel.open.set(fd, `udp ${port}`);
+      return { fd, port, sndbuf: 0, ...kernel.udpGives, segment: kernel.udpGives.segment && !request.noChecksum };
+    },
+    close(fd) {
+      const what = kernel.open.get(fd);
+      if (what === undefined) throw systemError('EBADF', 9, 'close');
+      kernel.open.delete(fd);
+      const made = /^tap (.*) created$/.exec(what)?.[1];
+      if (made && ![...kernel.open.values()].includes(what)) kernel.links.delete(made);
+    },
+  };
+  return kernel;
+}
+
+export interface FakeDataplane extends Dataplane {
+  plans: Plan[];
+  devices: WorkerDevices[];
+  rows: MacRow[];
+  flushed: object[];
+  stopped: boolean;
+  failApply: Error | null;
+  record:
+    | ((record: { direction: 'in' | 'out'; seconds: number; originalLength: number; bytes: Uint8Array }) => void)
+    | null;
+}
+
+export function fakeDataplane(): FakeDataplane {
+  const counters = [new Float64Array(makeCounterBlock())];
+  const plane: FakeDataplane = {
+    plans: [],
+    devices: [],
+    rows: [],
+    flushed: [],
+    stopped: false,
+    failApply: null,
+    record: null,
+    events: new EventEmitter() as Dataplane['events'],
+    counters,
+    async start(plan, devices) {
+      plane.plans.push(plan);
+      plane.devices = devices;
+    },
+    async apply(plan, devices) {
+      const failure = plane.failApply;
+      plane.failApply = null;
+      if (failure) throw failure;
+      plane.plans.push(plan);
+      plane.devices = devices;
+    },
+    async stop() {
+      plane.stopped = true;
+    },
+    macs: () => plane.rows,
+    workers: () => [
+      { index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, lastError: null },
+    ],
+    slots: () => [{ total: 328, free: 328, held: 0 }],
+    gsoFallbacks: () => [0],
+    flushMacs(filter) {
+      plane.flushed.push(filter);
+      return 0;
+    },
+    capture(_port, _snap, onRecord) {
+      plane.record = onRecord;
+      return {
+        missed: () => 0,
+        stop() {
+          plane.record = null;
+        },
+      };
+    },
+  };
+  return plane;
+}

@@ -24,6 +24,6 @@ export function dropsText(drops: DropsDocument): string {
       i === 0 ? drop.text : '',
     ]),
   );
-  const lines = table(['REASON', 'WHERE', 'PACKETS', 'MEANING'], rows).replaceAll(/ - *$/gm, '');
+  const lines = table(['REASON', 'WHERE', 'PACKETS', 'MEANING'], rows);
   return `${lines}\n\n${plural(drops.total, 'packet')} dropped${missed}`;
 }

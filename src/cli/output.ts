@@ -10,7 +10,7 @@ export const EXIT_UNREACHABLE = 3;
 
 export type Cell = string | number | null;
 
-/** Columns aligned over all rows: numbers to the right, text to the left, `-` for nothing. */
+/** Columns aligned over all rows: numbers to the right, text to the left, `-` for null. */
 export function table(header: string[], rows: Cell[][]): string {
   const texts = rows.map((row) => row.map(cellText));
   const widths = header.map((title, c) => Math.max(title.length, ...texts.map((row) => row[c].length)));
@@ -29,7 +29,7 @@ function isNumeric(cell: Cell): boolean {
 }
 
 function cellText(cell: Cell): string {
-  if (cell === null || cell === '') return '-';
+  if (cell === null) return '-';
   return typeof cell === 'number' ? count(cell) : cell;
 }
 

@@ -1,0 +1,184 @@
+import { describe, expect, it } from 'vitest';
+import { dropsText } from '../../../src/cli/drops.js';
+import { macText } from '../../../src/cli/mac.js';
+import { peersText } from '../../../src/cli/peers.js';
+import { accountText } from '../../../src/cli/stats.js';
+import { statusText } from '../../../src/cli/status.js';
+import type { StatusDocument } from '../../../src/observe/documents.js';
+
+const STATUS: StatusDocument = {
+  node: {
+    name: 'left',
+    version: '0.1.0',
+    pid: 77,
+    state: 'running',
+    uptimeSec: 185,
+    socket: '/run/weft/left.sock',
+    generation: 1,
+  },
+  workers: [{ index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, lastError: null }],
+  slots: { total: 328, free: 328, held: 0 },
+  underlays: [
+    {
+      name: 'wan',
+      kind: 'udp',
+      address: '192.0.2.1',
+      udpPort: 4789,
+      device: 'eth0',
+      deviceMtu: 1500,
+      deviceState: 'up',
+      checksum: false,
+      sourcePorts: [50000],
+      path: {
+        send: 'frames',
+        receive: 'superframes',
+        reasons: [{ feature: 'udp-segment', reason: 'checksums are off', remedy: 'set them' }],
+      },
+      dropped: 0,
+      missed: 0,
+    },
+  ],
+  networks: [{ name: 'blue', vni: 42, underlay: 'wan', mtu: 1450, ports: 1, peers: 1, macs: 2, macLimit: 8192 }],
+  ports: [
+    {
+      name: 'web',
+      network: 'blue',
+      type: 'tap',
+      mtu: 1450,
+      device: 'web0',
+      netns: '/run/netns/web',
+      deviceState: 'up',
+      mac: '02:00:00:00:00:0a',
+      created: true,
+      queues: 1,
+      path: { send: 'superframes', receive: 'superframes', reasons: [] },
+      rxPackets: 1200,
+      txPackets: 3,
+      dropped: 4,
+    },
+  ],
+  peers: [
+    {
+      network: 'blue',
+      underlay: 'wan',
+      address: '192.0.2.2',
+      udpPort: 8472,
+      dynamic: false,
+      lastHeardSec: 2.14,
+      rxPackets: 3,
+      txPackets: 1200,
+      failedSends: 5,
+      lastError: 'EHOSTUNREACH',
+      dropped: 5,
+    },
+  ],
+  account: { received: 1203, copied: 0, made: 0, sent: 1203, dropped: 0, consumed: 0, held: 0 },
+  hints: [{ object: 'port web', message: 'device web0 is down', remedy: 'ip link set web0 up' }],
+};
+
+describe('the status', () => {
+  it('says what runs, the path in use and why, and what wants attention', () => {
+    expect(statusText(STATUS)).toBe(`node left  running for 3 min 5 s  (weft 0.1.0, pid 77)
+  workers  1, 1 asleep, 0 restarts
+  arena    328 slots, 0 held
+  control  /run/weft/left.sock
+
+underlay wan  udp, 192.0.2.1:4789 on eth0 (MTU 1500), checksums off
+  send     frames
+  receive  superframes (UDP_GRO)
+  because  checksums are off; set them
+
+NETWORK  VNI  UNDERLAY   MTU  PORTS  PEERS  MACS
+blue      42  wan       1450      1      1  2 of 8,192
+
+PORT  NETWORK  TYPE  DEVICE       MAC                 MTU  PATH         RECEIVED  SENT  DROPPED
+web   blue     tap   web0 in web  02:00:00:00:00:0a  1450  superframes     1,200     3        4
+
+PEER            NETWORK  LAST HEARD  RECEIVED   SENT  FAILED  LAST ERROR
+192.0.2.2:8472  blue     2.1 s ago          3  1,200       5  EHOSTUNREACH
+
+account: received 1,203 + copied 0 + made 0 = sent 1,203 + dropped 0 + consumed 0 + held 0
+
+attention:
+  port web: device web0 is down
+      ip link set web0 up`);
+  });
+});
+
+describe('tables', () => {
+  it('of MACs', () => {
+    const entry = {
+      network: 'blue',
+      mac: '02:00:00:00:00:01',
+      port: 'web',
+      peer: null,
+      static: false,
+      expiresInSec: 299.4,
+      held: false,
+    };
+    const fixed = {
+      ...entry,
+      mac: '02:00:00:00:00:02',
+      port: null,
+      peer: '192.0.2.2',
+      static: true,
+      expiresInSec: null,
+    };
+    expect(macText([entry, fixed])).toBe(
+      [
+        'NETWORK  MAC                BEHIND          KIND     EXPIRES',
+        'blue     02:00:00:00:00:01  port web        learned  in 4 min 59 s',
+        'blue     02:00:00:00:00:02  peer 192.0.2.2  static   never',
+      ].join('\n'),
+    );
+    expect(macText([])).toBe('no MACs known yet');
+  });
+
+  it('of peers, also of those that were never heard', () => {
+    expect(peersText([{ ...STATUS.peers[0], lastHeardSec: null, dynamic: true }])).toContain(
+      '192.0.2.2:8472 (heard)  never',
+    );
+    expect(peersText([])).toBe('no peers');
+  });
+
+  it('of drops', () => {
+    const text = dropsText({
+      total: 1005,
+      missed: 1,
+      reasons: [
+        {
+          reason: 'unknown-vni',
+          text: 'no network has it',
+          packets: 1000,
+          where: [
+            { kind: 'underlay', name: 'wan', packets: 900 },
+            { kind: 'removed', name: '', packets: 100 },
+          ],
+        },
+        {
+          reason: 'too-big',
+          text: 'larger than the MTU',
+          packets: 5,
+          where: [{ kind: 'port', name: 'web', packets: 5 }],
+        },
+      ],
+    });
+    expect(text).toBe(
+      [
+        'REASON       WHERE         PACKETS  MEANING',
+        'unknown-vni  underlay wan      900  no network has it',
+        '             removed           100',
+        'too-big      port web            5  larger than the MTU',
+        '',
+        '1,005 packets dropped',
+        '1 packet lost before weft could read them',
+      ].join('\n'),
+    );
+    expect(dropsText({ total: 0, missed: 0, reasons: [] })).toBe('nothing dropped');
+  });
+
+  it('of the account', () => {
+    const line = accountText({ received: 10, copied: 2, made: 1, sent: 9, dropped: 2, consumed: 1, held: 1 });
+    expect(line).toBe('account: received 10 + copied 2 + made 1 = sent 9 + dropped 2 + consumed 1 + held 1');
+  });
+});

@@ -65,9 +65,7 @@ const NodeSchema = z.strictObject({
 });
 
 const FrameSchema = z.strictObject({
-  type: z
-    .enum(['memory', 'pcap'])
-    .describe('memory: frames are exchanged with the program that made the node; pcap: files'),
+  type: z.enum(['memory', 'pcap']).describe('memory: frames stay inside of the worker, for tests; pcap: files'),
   name: z.string().min(1).optional().describe('Key of the memory device; default: the name of the underlay'),
   input: z.string().min(1).optional().describe('Capture file to read outer frames from'),
   output: z.string().min(1).optional().describe('Capture file to write outer frames to'),

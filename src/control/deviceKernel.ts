@@ -24,7 +24,7 @@ export function loadKernel(): DeviceKernel {
 }
 
 /** What can run without root, devices or the addon; for the end of messages about them. */
-export const RUNS_WITHOUT = '`weft check` and `weft --help` run without it';
+export const RUNS_WITHOUT = '`weft check`, `weft --help` and the unit tests run without it';
 
 /** Bit of CAP_NET_ADMIN in the capability masks of /proc/self/status. */
 const CAP_NET_ADMIN = 12n;

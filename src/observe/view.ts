@@ -58,7 +58,7 @@ export function buildStatus(view: NodeView): StatusDocument {
       held: 0,
     });
   const status: StatusDocument = {
-    node: { ...view.node, uptimeSec: Math.max(0, view.now - view.startedAt), generation: plan.generation },
+    node: { ...view.node, uptimeSec: inMs(view.now - view.startedAt), generation: plan.generation },
     workers: dataplane.workers(),
     slots,
     underlays: underlayDocuments(view),
@@ -147,7 +147,7 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       address: peer.address,
       udpPort: peer.udpPort,
       dynamic: peer.dynamic,
-      lastHeardSec: row.lastHeard === 0 ? null : Math.max(0, view.now - row.lastHeard),
+      lastHeardSec: row.lastHeard === 0 ? null : inMs(view.now - row.lastHeard),
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
       failedSends,
@@ -171,6 +171,11 @@ export function buildMacs(view: NodeView): MacDocument[] {
       held: entry.isHeld,
     }))
     .sort((a, b) => a.network.localeCompare(b.network) || a.mac.localeCompare(b.mac));
+}
+
+/** Seconds, to the millisecond and not below 0. */
+function inMs(seconds: number): number {
+  return Math.max(0, Math.round(seconds * 1000) / 1000);
 }
 
 function errnoName(errno: number): string {

@@ -21,7 +21,7 @@ export interface LabOptions {
   json?: boolean;
 }
 
-const PINGS = 40;
+const PINGS = 20;
 
 export async function runLab(options: LabOptions): Promise<void> {
   requireLab();
@@ -33,22 +33,25 @@ export async function runLab(options: LabOptions): Promise<void> {
     stop.abort();
   };
   for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.on(signal, onSignal);
+  let report: LabReport;
   try {
-    const report = await measure(options, undo, stop.signal);
+    report = await measure(options, undo, stop.signal);
     if (options.keep) {
       writeFileSync(join(labFolder(process.pid), 'kept'), '');
       undo.keep();
     }
-    if (options.json) printJson(report);
-    else print(reportText(report));
   } catch (error) {
     if (!stop.signal.aborted) throw error;
-    process.stderr.write('weft: interrupted\n');
+    say('weft: interrupted');
     process.exitCode = EXIT_FAILED;
+    return;
   } finally {
+    // Before the report is printed: whoever reads it may close the pipe and end this process.
     for (const failure of await undo.run()) say(`not removed: ${failure}`);
     for (const signal of ['SIGINT', 'SIGTERM', 'SIGHUP'] as const) process.removeListener(signal, onSignal);
   }
+  if (options.json) printJson(report);
+  else print(reportText(report));
 }
 
 /** Says in one sentence what is missing. */
@@ -78,8 +81,9 @@ async function measure(options: LabOptions, undo: Undo, signal: AbortSignal): Pr
   const skipped = await addKernelVxlan(hosts, signal);
   if (skipped !== null) say(`no comparison with the kernel: ${skipped}`);
   const kernelRtt = skipped === null ? await kernelPing(hosts, signal) : null;
-  await startReceiver(b, join(labFolder(id), 'iperf3.log'), undo, signal);
+  const receiver = await startReceiver(b, join(labFolder(id), 'iperf3.log'), undo, signal);
   const transfers = await transferInTurn(hosts, options, skipped === null, signal);
+  await receiver.end();
   const weft = summary(transfers.weft);
   const kernel = transfers.kernel.length > 0 ? summary(transfers.kernel) : null;
   const nodes = await Promise.all(hosts.map(documentsOf));

@@ -2,7 +2,7 @@
  * Ping and TCP between the hosts of the lab.
  */
 import { WeftError } from '../../packet/error.js';
-import { background, finish, must, sleep } from './commands.js';
+import { type Background, background, finish, must, sleep } from './commands.js';
 import { type Host, inside } from './hosts.js';
 import type { Undo } from './undo.js';
 
@@ -45,19 +45,19 @@ export function parsePing(text: string): RoundTrip {
 }
 
 /** Starts the receiving end of the transfers. */
-export async function startReceiver(host: Host, logFile: string, undo: Undo, signal: AbortSignal): Promise<void> {
+export async function startReceiver(host: Host, logFile: string, undo: Undo, signal: AbortSignal): Promise<Background> {
   const server = background(inside(host, 'iperf3', '-s', '--forceflush'), logFile);
   undo.add(() => server.end());
   for (let attempt = 0; attempt < 100; attempt++) {
     if (server.hasEnded) break;
     const listening = await must(['ip', 'netns', 'exec', host.netns, 'ss', '-ltnH', 'sport', '=', ':5201'], signal);
-    if (listening.trim() !== '') return;
+    if (listening.trim() !== '') return server;
     await sleep(50);
   }
   throw new WeftError('DEVICE', 'iperf3 does not listen', { object: 'iperf3', remedy: `see ${logFile}` });
 }
 
-/** One TCP stream for so many seconds; the first half second, in which TCP finds its speed, is left out. */
+/** One TCP stream for so many seconds; a second before them, in which TCP finds its speed, is left out. */
 export async function transferAcross(
   from: Host,
   address: string,

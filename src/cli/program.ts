@@ -1,0 +1,64 @@
+/**
+ * The verbs of the `weft` command. They are defined in files of their own and load what they need when they run, so that help is fast and needs
+ * neither rights nor the native addon.
+ */
+import { Command, CommanderError } from 'commander';
+import { packageVersion } from '../observe/version.js';
+import { defineCapture } from './capture.js';
+import { defineCheck } from './check.js';
+import { defineDrops } from './drops.js';
+import { defineLab } from './lab.js';
+import { defineMac } from './mac.js';
+import { EXIT_OK, EXIT_USAGE, fail } from './output.js';
+import { definePeer } from './peer.js';
+import { definePeers } from './peers.js';
+import { definePort } from './port.js';
+import { defineStats } from './stats.js';
+import { defineStatus } from './status.js';
+import { defineUp } from './up.js';
+
+const HELP = `
+Examples:
+  weft lab                       two hosts on this machine, joined and measured; leaves nothing behind
+  weft check node.yaml           is the configuration good?
+  weft up node.yaml              run a node
+  weft status                    what it does, and why not faster
+  weft capture --on web web.pcapng
+
+Exit codes: 0 good, 1 wrong usage, 2 failed, 3 node unreachable.`;
+
+export function createProgram(): Command {
+  const program = new Command('weft')
+    .description('A virtual switch in user space: joins local networks of hosts over VXLAN.')
+    .version(packageVersion(), '-V, --version', 'print the version')
+    .helpOption('-h, --help', 'print help')
+    .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    .showHelpAfterError('(`weft --help` shows what there is, `weft VERB --help` what a verb takes)')
+    .addHelpText('after', HELP)
+    .exitOverride();
+  for (const define of [
+    defineLab,
+    defineUp,
+    defineCheck,
+    defineStatus,
+    definePeers,
+    defineMac,
+    defineDrops,
+    defineStats,
+    defineCapture,
+    definePort,
+    definePeer,
+  ])
+    define(program);
+  return program;
+}
+
+/** Runs one command line; the exit code is in process.exitCode. */
+export async function run(argv: readonly string[]): Promise<void> {
+  try {
+    await createProgram().parseAsync(argv);
+  } catch (error) {
+    if (error instanceof CommanderError) process.exitCode = error.exitCode === 0 ? EXIT_OK : EXIT_USAGE;
+    else fail(error);
+  }
+}

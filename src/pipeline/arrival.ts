@@ -5,6 +5,7 @@ import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
 import * as Ecn from '../wire/ecn.js';
 import * as Ipv4 from '../wire/ipv4.js';
 import * as Ipv6 from '../wire/ipv6.js';
+import { CUT_HEADERS_MAX } from './segment.js';
 import { CSUM_UNFINISHED, type Transport } from './transport.js';
 
 /**
@@ -41,17 +42,22 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
     }
   }
 
-  /** Turns a leaked frame into what it would be from a device: metadata that says what is unfinished. */
-  function adopt(i: number, mtu: number): void {
+  /** Turns a leaked frame into what it would be from a device: metadata that says what is unfinished. False: nothing that could be cut. */
+  function adopt(i: number, mtu: number): boolean {
     const isTcp = (flags[i] & IS_TCP) !== 0;
+    if (len[i] > mtu + ETHERNET_WITH_TAGS && isTcp) {
+      const headers = transport.tcpHeadersLen(i);
+      const size = mtu - headers + (l3[i] - at[i]);
+      // A hostile sender chooses its headers: they must fit a header block, leave room for payload, and end with their packet.
+      if (headers > CUT_HEADERS_MAX || size <= 0 || l4[i] + transport.transportLen(i) !== at[i] + len[i]) return false;
+      gsoType[i] = (flags[i] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
+      gsoSize[i] = size;
+      packets[i] = Math.ceil((len[i] - headers) / size);
+    }
     flags[i] |= NEEDS_CSUM;
     csumStart[i] = l4[i] - at[i];
     csumOffset[i] = isTcp ? 16 : 6;
-    if (len[i] <= mtu + ETHERNET_WITH_TAGS || !isTcp) return;
-    const headers = transport.tcpHeadersLen(i) - (l3[i] - at[i]);
-    gsoType[i] = (flags[i] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
-    gsoSize[i] = mtu - headers;
-    packets[i] = Math.ceil((len[i] - (l3[i] - at[i]) - headers) / gsoSize[i]);
+    return true;
   }
 
   return {
@@ -65,8 +71,8 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
         const isUncut = len[i] > mtu + ETHERNET_WITH_TAGS;
         const verdict = transport.verify(i);
         if (!isUncut && verdict !== CSUM_UNFINISHED) continue;
-        if (deliver && verdict === CSUM_UNFINISHED) adopt(i, mtu);
-        else drop[i] = isUncut && verdict !== CSUM_UNFINISHED ? DROP['too-big'] : DROP['offload-leak'];
+        if (verdict !== CSUM_UNFINISHED) drop[i] = DROP['too-big'];
+        else if (!deliver || !adopt(i, mtu)) drop[i] = DROP['offload-leak'];
       }
     },
   };

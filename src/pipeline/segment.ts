@@ -28,8 +28,14 @@ export interface Segmenter {
 const FIN_PSH = 0x09;
 const CWR = 0x80;
 
-/** Header block bytes at most: 56 of prefix, 22 of Ethernet, 40 + 60 of IPv6 and TCP, rounded up to lines. */
+/** Header block bytes at most: 56 of prefix and the superframe's own headers, rounded up to lines. */
 export const BLOCK_BYTES_MAX = 256;
+
+/**
+ * Ethernet, IP and TCP headers of a frame that is cut: 22 + 60 + 60 at most over IPv4. Only IPv6 extensions can be longer, and nobody sends
+ * superframes with so many of them.
+ */
+export const CUT_HEADERS_MAX = BLOCK_BYTES_MAX - 56;
 
 export function bindSegment(
   arena: Arena,

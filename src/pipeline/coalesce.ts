@@ -8,7 +8,7 @@ import { bswap16, CSUM_GOOD, fold, type Transport } from './transport.js';
  *
  *  - TCP over IPv4 without options or IPv6 without extensions, no fragment, flags exactly ACK or ACK|PSH, payload, checksum verified
  *    (the result claims NEEDS_CSUM: a corrupt segment must not be blessed);
- *  - same MACs and tags, addresses, ports, ack number, TOS, TTL, DF, TCP options byte for byte; sequence numbers adjacent;
+ *  - same MACs and tags, addresses, ports, ack number, window, TOS, TTL, DF, TCP options byte for byte; sequence numbers adjacent;
  *  - all segments of the head's size but the last, which may be shorter and ends the chain; PSH ends it too;
  *  - 65,535 bytes of IP packet at most.
  *
@@ -94,6 +94,9 @@ export function bindCoalesce(arena: Arena, burst: Burst, transport: Transport): 
     const tcpA = l4[h];
     const tcpB = l4[i];
     if (v.getInt32(tcpA + 8, true) !== v.getInt32(tcpB + 8, true)) return false;
+    // Reserved bits and window: a window update must not get lost behind the head's.
+    if (v.getUint8(tcpA + 12) !== v.getUint8(tcpB + 12) || v.getUint16(tcpA + 14) !== v.getUint16(tcpB + 14))
+      return false;
     return sameBytes(tcpA + 20, tcpB + 20, headerLen[h] - (tcpA + 20 - at[h]));
   }
 

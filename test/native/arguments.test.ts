@@ -32,7 +32,9 @@ describeWith(['addon'], 'wrong arguments', () => {
       expectRefusal(() => anything[name]());
       for (const value of WRONG) expectRefusal(() => anything[name](value, value, value, value, value, value));
     }
-    for (const value of WRONG.filter((value) => value != null && typeof value !== 'object' && typeof value !== 'function')) {
+    for (const value of WRONG.filter(
+      (value) => value != null && typeof value !== 'object' && typeof value !== 'function',
+    )) {
       expectRefusal(() => anything.linkList(value));
       expectRefusal(() => anything.addressList(value));
     }
@@ -40,9 +42,40 @@ describeWith(['addon'], 'wrong arguments', () => {
 
   it('checks every field of options', () => {
     const good: Record<string, Record<string, unknown>> = {
-      openTap: { name: 'wtx', create: false, queues: 1, vnetHdr: true, offloads: 0, kind: 'tap', owner: 0, group: 0, persist: false },
-      udpOpen: { family: 4, address: '127.0.0.1', port: 0, reusePort: true, gro: true, recvTos: true, rcvbuf: 0, sndbuf: 0, device: 'lo', ttl: 1, tos: 0 },
-      linkSet: { name: 'wtx', mtu: 1500, up: true, mac: '02:00:00:00:00:01', gsoMaxSize: 65536, txQueueLen: 1, newName: 'wty', moveTo: '/x' },
+      openTap: {
+        name: 'wtx',
+        create: false,
+        queues: 1,
+        vnetHdr: true,
+        offloads: 0,
+        kind: 'tap',
+        owner: 0,
+        group: 0,
+        persist: false,
+      },
+      udpOpen: {
+        family: 4,
+        address: '127.0.0.1',
+        port: 0,
+        reusePort: true,
+        gro: true,
+        recvTos: true,
+        rcvbuf: 0,
+        sndbuf: 0,
+        device: 'lo',
+        ttl: 1,
+        tos: 0,
+      },
+      linkSet: {
+        name: 'wtx',
+        mtu: 1500,
+        up: true,
+        mac: '02:00:00:00:00:01',
+        gsoMaxSize: 65536,
+        txQueueLen: 1,
+        newName: 'wty',
+        moveTo: '/x',
+      },
       addressAdd: { name: 'wtx', address: '10.0.0.1/8', noDad: true },
     };
     const bad: Record<string, unknown[]> = {
@@ -69,7 +102,9 @@ describeWith(['addon'], 'wrong arguments', () => {
           if (field === 'address' && name === 'addressAdd' && value === '127.0.0.1/8') continue;
           const error = thrownBy(() => anything[name]({ ...options, [field]: value }));
           expect(error.message, `${name} ${field} ${String(value)}`).toContain(field);
-          expect(error instanceof TypeError || error instanceof RangeError, `${name} ${field} ${String(value)}`).toBe(true);
+          expect(error instanceof TypeError || error instanceof RangeError, `${name} ${field} ${String(value)}`).toBe(
+            true,
+          );
         }
       }
     }
@@ -95,8 +130,9 @@ describeWith(['addon'], 'wrong arguments', () => {
     expect(() => addon.bindTapRx(arena, plainIo, LAYOUT, socket.fd, 0, 12)).toThrow(message);
     expect(() => addon.bindUdpTx(arena, io, LAYOUT, [socket.fd], new Int32Array(64))).toThrow(message);
     expect(() => addon.bindPoll(plainIo, LAYOUT, 0, 8)).toThrow(message);
-    for (const Wrong of [Int8Array, Int16Array, Uint32Array, Float32Array, DataView]) {
-      const wrong = new Wrong(io.buffer as SharedArrayBuffer);
+    const { buffer } = io;
+    const views = [new Int8Array(buffer), new Int16Array(buffer), new Uint32Array(buffer), new DataView(buffer)];
+    for (const wrong of [...views, buffer]) {
       expect(() => addon.bindPoll(wrong as unknown as Int32Array, LAYOUT, 0, 8)).toThrow(message);
     }
   });
@@ -105,10 +141,22 @@ describeWith(['addon'], 'wrong arguments', () => {
     const { arena, io, destinations } = makeBinding();
     const binds: [(layout: IoLayout) => unknown, (keyof IoLayout)[]][] = [
       [(l) => addon.bindTapRx(arena, io, l, socket.fd, 0, 12), ['burst', 'rxAt', 'rxCap', 'rxLen', 'rxFlags']],
-      [(l) => addon.bindTapTx(arena, io, l, socket.fd), ['messages', 'extents', 'msgFirst', 'msgCount', 'msgResult', 'extAt', 'extLen', 'counters']],
-      [(l) => addon.bindUdpRx(arena, io, l, socket.fd), ['burst', 'rxAt', 'rxCap', 'rxLen', 'rxGso', 'rxSrc', 'rxPort', 'rxTos', 'rxFlags', 'counters']],
-      [(l) => addon.bindUdpTx(arena, io, l, [socket.fd], destinations), ['messages', 'extents', 'msgDest', 'msgSocket', 'msgGso', 'msgTos', 'extAt', 'counters']],
-      [(l) => addon.bindErrorQueue(undefined, io, l, [socket.fd]), ['burst', 'rxSrc', 'rxPort', 'rxLen', 'rxGso', 'rxFlags']],
+      [
+        (l) => addon.bindTapTx(arena, io, l, socket.fd),
+        ['messages', 'extents', 'msgFirst', 'msgCount', 'msgResult', 'extAt', 'extLen', 'counters'],
+      ],
+      [
+        (l) => addon.bindUdpRx(arena, io, l, socket.fd),
+        ['burst', 'rxAt', 'rxCap', 'rxLen', 'rxGso', 'rxSrc', 'rxPort', 'rxTos', 'rxFlags', 'counters'],
+      ],
+      [
+        (l) => addon.bindUdpTx(arena, io, l, [socket.fd], destinations),
+        ['messages', 'extents', 'msgDest', 'msgSocket', 'msgGso', 'msgTos', 'extAt', 'counters'],
+      ],
+      [
+        (l) => addon.bindErrorQueue(undefined, io, l, [socket.fd]),
+        ['burst', 'rxSrc', 'rxPort', 'rxLen', 'rxGso', 'rxFlags'],
+      ],
       [(l) => addon.bindPoll(io, l, 0, 8), ['clock']],
     ];
     for (const [bind, fields] of binds) {
@@ -123,7 +171,13 @@ describeWith(['addon'], 'wrong arguments', () => {
         }
       }
     }
-    for (const [vnetAt, vnetHdrLen] of [[ARENA_BYTES - 16 * BURST + 1, 12], [2 ** 31 - 1, 12], [-1, 12], [0, 17], [0, -1]]) {
+    for (const [vnetAt, vnetHdrLen] of [
+      [ARENA_BYTES - 16 * BURST + 1, 12],
+      [2 ** 31 - 1, 12],
+      [-1, 12],
+      [0, 17],
+      [0, -1],
+    ]) {
       expect(() => addon.bindTapRx(arena, io, LAYOUT, socket.fd, vnetAt, vnetHdrLen)).toThrow(RangeError);
     }
     addon.bindTapRx(arena, io, LAYOUT, socket.fd, ARENA_BYTES - 16 * BURST, 12);
@@ -148,7 +202,14 @@ describeWith(['addon'], 'wrong arguments', () => {
     }
     expect(bound.tapRx(BURST + 1, 1e6)).toBe(EINVAL);
     expect(bound.udpRx(BURST + 1)).toBe(EINVAL);
-    for (const [first, n] of [[0, MESSAGES + 1], [1, MESSAGES], [MESSAGES, 1], [MESSAGES + 1, 0], [0, -1], [0.5, 1]]) {
+    for (const [first, n] of [
+      [0, MESSAGES + 1],
+      [1, MESSAGES],
+      [MESSAGES, 1],
+      [MESSAGES + 1, 0],
+      [0, -1],
+      [0.5, 1],
+    ]) {
       expect(bound.tapTx(first, n)).toBe(EINVAL);
       expect(bound.udpTx(first, n)).toBe(EINVAL);
     }
@@ -163,7 +224,15 @@ describeWith(['addon'], 'wrong arguments', () => {
     const { arena, io, columns } = makeBinding();
     const tapRx = addon.bindTapRx(arena, io, LAYOUT, socket.fd, 0, 12);
     const udpRx = addon.bindUdpRx(arena, io, LAYOUT, socket.fd);
-    const wrong: [number, number][] = [[-1, 10], [0, -1], [ARENA_BYTES, 1], [ARENA_BYTES - 9, 10], [2 ** 31 - 1, 2 ** 31 - 1], [-(2 ** 31), 2 ** 31 - 1], [0, ARENA_BYTES + 1]];
+    const wrong: [number, number][] = [
+      [-1, 10],
+      [0, -1],
+      [ARENA_BYTES, 1],
+      [ARENA_BYTES - 9, 10],
+      [2 ** 31 - 1, 2 ** 31 - 1],
+      [-(2 ** 31), 2 ** 31 - 1],
+      [0, ARENA_BYTES + 1],
+    ];
     for (const [at, cap] of wrong) {
       for (const lane of [0, BURST - 1]) {
         const keep: [number, number] = [columns.rxAt[lane], columns.rxCap[lane]];

@@ -36,7 +36,15 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'a TAP device', () => {
 
   const deviceName = () => `wt${serial++}`;
   function openTap(settings: Partial<TapRequest> = {}): Tap {
-    const tap = addon.openTap({ netns, name: deviceName(), create: true, queues: 1, vnetHdr: true, offloads: 0, ...settings });
+    const tap = addon.openTap({
+      netns,
+      name: deviceName(),
+      create: true,
+      queues: 1,
+      vnetHdr: true,
+      offloads: 0,
+      ...settings,
+    });
     open.push(...tap.fds);
     return tap;
   }
@@ -48,14 +56,18 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'a TAP device', () => {
     addon.addressAdd({ netns, name: tap.name, address: '10.9.0.1/24' });
     return tap;
   }
-  function bind(tap: Tap): Binding & { rx: (max: number, limit: number) => number; tx: (first: number, n: number) => number } {
+  function bind(
+    tap: Tap,
+  ): Binding & { rx: (max: number, limit: number) => number; tx: (first: number, n: number) => number } {
     const binding = makeBinding();
     const rx = addon.bindTapRx(binding.arena, binding.io, LAYOUT, tap.fds[0], VNET_AT, tap.vnetHdrLen);
     const tx = addon.bindTapTx(binding.arena, binding.io, LAYOUT, tap.fds[0]);
     return { ...binding, rx, tx };
   }
   const isReply = (frame: Uint8Array) => {
-    const reply = hex(`020000000002 020000000001 0806 0001 0800 06 04 0002 020000000001 0a090001 020000000002 0a090002`);
+    const reply = hex(
+      `020000000002 020000000001 0806 0001 0800 06 04 0002 020000000001 0a090001 020000000002 0a090002`,
+    );
     expect([...frame.subarray(0, 42)]).toEqual([...reply]);
   };
 
@@ -75,7 +87,10 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'a TAP device', () => {
     expect(tap.multiQueue).toBe(true);
     expect(new Set(tap.fds).size).toBe(4);
     // Attaching follows what the device is.
-    expect(openTap({ name: tap.name, create: false, queues: 2 })).toMatchObject({ multiQueue: true, ifindex: tap.ifindex });
+    expect(openTap({ name: tap.name, create: false, queues: 2 })).toMatchObject({
+      multiQueue: true,
+      ifindex: tap.ifindex,
+    });
     expect(openTap({ name: tap.name, create: false, queues: 1 }).fds).toHaveLength(1);
     const single = openTap({ persist: true });
     for (const fd of open.splice(open.indexOf(single.fds[0]), 1)) addon.close(fd);
@@ -102,10 +117,22 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'a TAP device', () => {
     const tap = openTap();
     const failures: [Partial<TapRequest>, object][] = [
       [{ name: tap.name }, { code: 'EEXIST', errno: 17, syscall: 'ioctl TUNSETIFF' }],
-      [{ name: tap.name, create: false }, { code: 'EBUSY', errno: 16, syscall: 'ioctl TUNSETIFF' }],
-      [{ name: 'wtmissing', create: false }, { code: 'ENODEV', errno: 19 }],
-      [{ name: 'lo', create: false }, { code: 'EINVAL', message: expect.stringContaining('no tap but of kind') }],
-      [{ name: tap.name, create: false, kind: 'tun' }, { code: 'EINVAL', message: expect.stringContaining('of kind tap') }],
+      [
+        { name: tap.name, create: false },
+        { code: 'EBUSY', errno: 16, syscall: 'ioctl TUNSETIFF' },
+      ],
+      [
+        { name: 'wtmissing', create: false },
+        { code: 'ENODEV', errno: 19 },
+      ],
+      [
+        { name: 'lo', create: false },
+        { code: 'EINVAL', message: expect.stringContaining('no tap but of kind') },
+      ],
+      [
+        { name: tap.name, create: false, kind: 'tun' },
+        { code: 'EINVAL', message: expect.stringContaining('of kind tap') },
+      ],
       [{ netns: '/run/netns/wt-missing' }, { code: 'ENOENT', syscall: 'open' }],
       [{ netns: '/dev/null' }, { code: 'EINVAL', syscall: 'setns' }],
     ];
@@ -150,7 +177,13 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'a TAP device', () => {
   it('flags a frame that does not fit its place, and writes nothing behind it', () => {
     const { rx, tx, place, describe, columns, arena } = bind(openUp());
     const message = [place(OUT_AT, PLAIN_HEADER), place(OUT_AT + 100, ARP_REQUEST)];
-    for (const [cap, len, flags] of [[41, 41, 1], [42, 42, 0], [43, 42, 0], [0, 0, 1], [1, 1, 1]]) {
+    for (const [cap, len, flags] of [
+      [41, 41, 1],
+      [42, 42, 0],
+      [43, 42, 0],
+      [0, 0, 1],
+      [1, 1, 1],
+    ]) {
       describe(0, message);
       expect(tx(0, 1)).toBe(1);
       columns.rxCap[0] = cap;
@@ -182,9 +215,21 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'a TAP device', () => {
 
   it('goes on working after it was moved to another namespace', () => {
     const tap = openTap();
-    addon.linkSet({ netns, name: tap.name, newName: 'wtmoved', moveTo: other, up: true, mtu: 1400, mac: '02:00:00:00:00:01' });
+    addon.linkSet({
+      netns,
+      name: tap.name,
+      newName: 'wtmoved',
+      moveTo: other,
+      up: true,
+      mtu: 1400,
+      mac: '02:00:00:00:00:01',
+    });
     expect(addon.linkGet({ netns, name: 'wtmoved' })).toBeNull();
-    expect(addon.linkGet({ netns: other, name: 'wtmoved' })).toMatchObject({ up: true, mtu: 1400, mac: '02:00:00:00:00:01' });
+    expect(addon.linkGet({ netns: other, name: 'wtmoved' })).toMatchObject({
+      up: true,
+      mtu: 1400,
+      mac: '02:00:00:00:00:01',
+    });
     runIn(names[1], 'sysctl', '-qw', 'net.ipv6.conf.wtmoved.disable_ipv6=1');
     addon.addressAdd({ netns: other, name: 'wtmoved', address: '10.9.0.1/24' });
     const { rx, tx, place, describe, received } = bind(tap);

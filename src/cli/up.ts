@@ -33,6 +33,8 @@ export function defineUp(program: Command): void {
 async function up(file: string, format: LogFormat): Promise<void> {
   const log = createLog(format);
   const startedAt = performance.now();
+  // A node outlives whoever reads its log.
+  process.stdout.removeAllListeners('error').on('error', () => {});
   const { config, problems } = await checkFile(file);
   if (config === null) {
     process.stderr.write(`${problemsText(file, problems)}\n`);

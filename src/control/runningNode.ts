@@ -1,0 +1,270 @@
+/**
+ * A node that can run. It owns the devices, the control socket and the plan. Everything that changes them waits in one queue, and a step
+ * that fails leaves what was there before.
+ */
+import { EventEmitter } from 'node:events';
+import { type CaptureOptions, type CaptureStream, captureStream } from '../observe/capture.js';
+import type { Dataplane } from '../observe/dataplane.js';
+import type {
+  DropsDocument,
+  MacDocument,
+  PeerDocument,
+  PortDocument,
+  StatsDocument,
+  StatusDocument,
+} from '../observe/documents.js';
+import { buildDrops, buildStats } from '../observe/figures.js';
+import { packageVersion } from '../observe/version.js';
+import { buildMacs, buildPeers, buildStatus, type NodeView } from '../observe/view.js';
+import { makeCounterBlock } from '../packet/counters.js';
+import { WeftError } from '../packet/error.js';
+import { type ApiServer, createApi } from './api.js';
+import type { Config, PeerInput, PortInput } from './config.js';
+import { defaultSocketPath } from './controlSocket.js';
+import { requireRights } from './deviceKernel.js';
+import { createDevices, type Devices } from './devices.js';
+import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
+import { withoutPeer, withoutPort, withPeer, withPort } from './edit.js';
+import { gatherFacts, nodeName } from './facts.js';
+import type { Node, NodeEvents, NodeOptions, NodeParts } from './node.js';
+import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
+import { retireRows } from './retire.js';
+
+export class RunningNode extends EventEmitter<NodeEvents> implements Node {
+  readonly name: string;
+  readonly socket: string | null;
+  #config: Config;
+  #state: StatusDocument['node']['state'] = 'stopped';
+  readonly #parts: NodeParts;
+  readonly #retired = new Float64Array(makeCounterBlock());
+  readonly #captures = new Set<CaptureStream>();
+  #queue: Promise<unknown> = Promise.resolve();
+  #run: Run | null = null;
+
+  constructor(config: Config, options: NodeOptions, parts: NodeParts) {
+    super();
+    this.#config = config;
+    this.#parts = parts;
+    this.name = nodeName(config);
+    this.socket = options.control === false ? null : (config.node.socket ?? defaultSocketPath(this.name));
+  }
+
+  get state() {
+    return this.#state;
+  }
+
+  get config() {
+    return this.#config;
+  }
+
+  start(): Promise<void> {
+    return this.#inTurn(async () => {
+      if (this.#state !== 'stopped') throw usage(`node ${this.name} is ${this.#state} already`, this.name);
+      this.#setState('starting');
+      const undo: (() => unknown)[] = [];
+      try {
+        this.#run = await this.#open(undo);
+      } catch (error) {
+        for (const step of undo.reverse()) await step();
+        this.#setState('stopped');
+        throw error;
+      }
+      this.#setState('running');
+    });
+  }
+
+  stop(): Promise<void> {
+    return this.#inTurn(async () => {
+      const run = this.#run;
+      if (run === null || this.#state !== 'running') return;
+      this.#setState('stopping');
+      for (const capture of this.#captures) capture.finish();
+      run.dynamicPeers.stop();
+      try {
+        await run.dataplane.stop();
+      } finally {
+        for (const failure of run.devices.closeAll()) this.emit('warning', `not closed cleanly: ${failure}`);
+        await run.api?.close();
+        this.#setState('stopped');
+      }
+    });
+  }
+
+  /** Opens everything in the order in which it depends on each other; `undo` grows with each step. */
+  async #open(undo: (() => unknown)[]): Promise<Run> {
+    const config = this.#config;
+    const hasTaps = config.networks.some((network) => network.ports.some((port) => port.type === 'tap'));
+    const hasSockets = config.underlays.some((underlay) => underlay.kind === 'udp');
+    if (hasTaps || hasSockets) requireRights(hasTaps);
+    let api: ApiServer | null = null;
+    if (this.socket !== null) {
+      api = await createApi(this, this.socket);
+      undo.push(() => api?.close());
+    }
+    const kernel = this.#parts.kernel();
+    const facts = gatherFacts(config, kernel);
+    const planned = makePlan(config, facts);
+    const devices = createDevices(kernel);
+    devices.open(planned.plan);
+    undo.push(() => devices.closeAll());
+    const dataplane = this.#parts.dataplane(config);
+    undo.push(() => dataplane.stop());
+    await dataplane.start(planned.plan, devices.forWorkers(planned.plan));
+    const startedAt = this.#parts.now();
+    const dynamicPeers = this.#watch(dataplane);
+    return { api, facts, planned, devices, dataplane, dynamicPeers, startedAt };
+  }
+
+  #watch(dataplane: Dataplane): DynamicPeers {
+    const { events } = dataplane;
+    events.on('worker-lost', (event) => this.emit('worker-lost', event));
+    events.on('worker-replaced', (event) => this.emit('worker-replaced', event));
+    const dynamicPeers = createDynamicPeers({
+      view: () => (this.#state === 'running' ? this.#view() : null),
+      changed: () => this.#inTurn(() => this.#change(this.#config)),
+      warn: (message) => this.emit('warning', message),
+    });
+    events.on('unknown-peer', ({ network, address }) => dynamicPeers.heard(network, address));
+    return dynamicPeers;
+  }
+
+  addPort(network: string, port: PortInput): Promise<PortDocument> {
+    return this.#inTurn(async () => {
+      await this.#change(withPort(this.#config, network, port));
+      const added = this.status().ports.find((p) => p.name === port.name)!;
+      this.emit('port-added', added);
+      return added;
+    });
+  }
+
+  removePort(name: string): Promise<void> {
+    return this.#inTurn(async () => {
+      await this.#change(withoutPort(this.#config, name));
+      this.emit('port-removed', name);
+    });
+  }
+
+  addPeer(network: string, peer: PeerInput): Promise<PeerDocument> {
+    return this.#inTurn(async () => {
+      await this.#change(withPeer(this.#config, network, peer));
+      const address = typeof peer === 'string' ? peer : peer.address;
+      const added = this.peers().find((p) => p.network === network && p.address === address)!;
+      this.emit('peer-added', added);
+      return added;
+    });
+  }
+
+  removePeer(network: string, address: string): Promise<void> {
+    return this.#inTurn(async () => {
+      const run = this.#running();
+      const wasDynamic = run.dynamicPeers.forget(network, address);
+      await this.#change(wasDynamic ? this.#config : withoutPeer(this.#config, network, address));
+      this.emit('peer-removed', { network, address });
+    });
+  }
+
+  /** Moves the node to another configuration of ports and peers. On failure it stays on the one that it has. */
+  async #change(config: Config): Promise<void> {
+    const run = this.#running();
+    const before = run.planned;
+    const after = makePlan(config, run.facts, before, run.dynamicPeers.list());
+    const { portsRemoved, peersRemoved, portsAdded, peersAdded } = diffPlans(before.plan, after.plan);
+    if (config.networks.some((network) => network.ports.some((port) => port.type === 'tap'))) requireRights(true);
+    run.devices.open(after.plan);
+    retireRows(run.dataplane.counters, this.#retired, { portsAdded, peersAdded }, before.unused);
+    try {
+      await run.dataplane.apply(after.plan, run.devices.forWorkers(after.plan));
+    } catch (error) {
+      // Workers that took the change go back, so that no descriptor is closed under them.
+      const back = { ...before.plan, generation: after.plan.generation + 1 };
+      run.planned = { plan: back, unused: after.unused };
+      await run.dataplane.apply(back, run.devices.forWorkers(back)).catch(() => {});
+      run.devices.closeOthers(back);
+      throw error;
+    }
+    run.planned = after;
+    this.#config = config;
+    for (const { id } of portsRemoved) run.dataplane.flushMacs({ port: id });
+    for (const { id } of peersRemoved) run.dataplane.flushMacs({ peer: id });
+    for (const failure of run.devices.closeOthers(after.plan)) this.emit('warning', `not closed cleanly: ${failure}`);
+  }
+
+  status(): StatusDocument {
+    return buildStatus(this.#view());
+  }
+
+  stats(): StatsDocument {
+    return buildStats(this.#view());
+  }
+
+  macs(): MacDocument[] {
+    return buildMacs(this.#view());
+  }
+
+  peers(): PeerDocument[] {
+    return buildPeers(this.#view());
+  }
+
+  drops(): DropsDocument {
+    return buildDrops(this.#view());
+  }
+
+  capture(on: string, options: CaptureOptions = {}): CaptureStream {
+    const { planned, dataplane } = this.#running();
+    const port = planned.plan.ports.find((p) => p.name === on);
+    if (!port) {
+      const known = planned.plan.ports.map((p) => p.name).join(', ') || 'none';
+      throw new WeftError('USAGE', `there is no port ${JSON.stringify(on)}`, { object: on, remedy: `ports: ${known}` });
+    }
+    const stream = captureStream(on, dataplane, port.id, options);
+    this.#captures.add(stream);
+    stream.once('close', () => this.#captures.delete(stream));
+    return stream;
+  }
+
+  #view(): NodeView {
+    const run = this.#run;
+    if (run === null) throw usage(`node ${this.name} was not started`, this.name);
+    return {
+      plan: run.planned.plan,
+      dataplane: run.dataplane,
+      devices: run.devices.reports(run.planned.plan),
+      retired: this.#retired,
+      node: { name: this.name, version: packageVersion(), pid: process.pid, state: this.#state, socket: this.socket },
+      startedAt: run.startedAt,
+      now: this.#parts.now(),
+    };
+  }
+
+  #running(): Run {
+    if (this.#run === null || this.#state !== 'running') throw usage(`node ${this.name} is not running`, this.name);
+    return this.#run;
+  }
+
+  #setState(state: StatusDocument['node']['state']): void {
+    this.#state = state;
+    this.emit('state', state);
+  }
+
+  /** Runs a step after all that were asked for before. */
+  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+    const result = this.#queue.then(step);
+    this.#queue = result.catch(() => {});
+    return result;
+  }
+}
+
+/** What a started node holds. */
+interface Run {
+  api: ApiServer | null;
+  facts: HostFacts;
+  planned: Planned;
+  devices: Devices;
+  dataplane: Dataplane;
+  dynamicPeers: DynamicPeers;
+  startedAt: number;
+}
+
+function usage(message: string, node: string): WeftError {
+  return new WeftError('USAGE', message, { object: `node ${node}` });
+}

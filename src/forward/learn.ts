@@ -2,7 +2,7 @@ import type { Burst } from '../packet/burst.js';
 import type { Clock } from '../packet/clock.js';
 import { LEARN_REFUSED as COUNT_LEARN_REFUSED, MAC_MOVES, NETWORK_ROW, ROW_WIDTH } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { LEARN_MOVED, LEARN_REFUSED, learnSource, type MacTable, NEVER } from './macTable.js';
+import { LEARN_MOVED, LEARN_REFUSED, learnSource, type MacTable, NEVER, probeOn } from './macTable.js';
 
 /**
  * The learn step: each lane's source MAC is known behind its origin afterwards, so that the next frame already finds it.
@@ -17,7 +17,7 @@ export function bindLearn(
   clock: Clock,
   counters: Float64Array,
 ): (n: number) => void {
-  const { srcLo, srcHi, network, origin, drop } = burst;
+  const { srcLo, srcHi, srcEntry, network, origin, drop } = burst;
   const { entries, entryMask } = table;
 
   function slow(i: number, now: number): void {
@@ -42,17 +42,14 @@ export function bindLearn(
       const lo = srcLo[i];
       const net = network[i];
       const key = srcHi[i] | (net << 16);
-      const x = Math.imul(lo ^ Math.imul(key, 0x9e3779b1), 0x85ebca6b);
-      let e = ((x ^ (x >>> 15)) << 2) & entryMask;
-      let value = 0;
-      for (;;) {
+      let e = srcEntry[i];
+      let value = entries[e + 2];
+      if (value !== 0 && (entries[e] !== lo || entries[e + 1] !== key)) {
+        e = probeOn(entries, entryMask, e, lo, key);
         value = entries[e + 2];
-        if (value === 0 || (entries[e] === lo && entries[e + 1] === key)) break;
-        e = (e + 4) & entryMask;
       }
       const expires = entries[e + 3];
       if (value !== origin[i] || (expires !== now + ageingSec[net] && expires !== NEVER) || value === 0) slow(i, now);
     }
   };
 }
-

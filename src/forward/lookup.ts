@@ -1,14 +1,14 @@
-import { type Burst, TO_PEER } from '../packet/burst.js';
+import { type Burst, TO_PEER, TO_PORT } from '../packet/burst.js';
 import type { Clock } from '../packet/clock.js';
 import { DROP } from '../packet/drop.js';
-import type { MacTable } from './macTable.js';
+import { type MacTable, probeOn } from './macTable.js';
 
 /**
  * The forward step: where does each lane go. `dst` becomes the value of the destination MAC, or 0: flood. Link-local control frames, frames
- * for where they came from, and frames from one peer for another (split horizon) get their drop reason here.
+ * for where they came from, and frames from one peer for another (split horizon) get their drop reason here. Both MACs were hashed by the prefetch step.
  */
 export function bindLookup(burst: Burst, table: MacTable, clock: Clock): (n: number) => void {
-  const { dstLo, dstHi, network, origin, dst, drop } = burst;
+  const { dstLo, dstHi, dstEntry, network, origin, dst, drop } = burst;
   const { entries, entryMask } = table;
 
   /** 01:80:c2:00:00:00 to 0f: IEEE 802.1Q table 8-1, never forwarded by a bridge. */
@@ -25,20 +25,20 @@ export function bindLookup(burst: Burst, table: MacTable, clock: Clock): (n: num
         continue;
       }
       const key = dstHi[i] | (network[i] << 16);
-      const x = Math.imul(lo ^ Math.imul(key, 0x9e3779b1), 0x85ebca6b);
-      let e = ((x ^ (x >>> 15)) << 2) & entryMask;
-      let value = 0;
-      for (;;) {
+      let e = dstEntry[i];
+      let value = entries[e + 2];
+      // Value, key, value again: what a reader without a lock may believe (macTable.ts).
+      if (value !== 0 && (entries[e] !== lo || entries[e + 1] !== key || entries[e + 2] !== value)) {
+        e = probeOn(entries, entryMask, e, lo, key);
         value = entries[e + 2];
-        if (value === 0 || (entries[e] === lo && entries[e + 1] === key && entries[e + 2] === value)) break;
-        e = (e + 4) & entryMask;
       }
       if (value <= 0 || entries[e + 3] <= now) {
         dst[i] = 0;
         continue;
       }
       dst[i] = value;
-      if ((value & origin[i] & TO_PEER) !== 0) drop[i] = DROP['split-horizon'];
+      // What came from no port came from a peer, though maybe from one without an id.
+      if ((value & TO_PEER) !== 0 && (origin[i] & TO_PORT) === 0) drop[i] = DROP['split-horizon'];
       else if (value === origin[i]) drop[i] = DROP['same-port'];
     }
   };

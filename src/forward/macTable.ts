@@ -76,6 +76,19 @@ export function macHash(lo: number, key: number, entryMask: number): number {
   return ((x ^ (x >>> 15)) << 2) & entryMask;
 }
 
+/**
+ * Goes on from entry e, which is another key's, to the entry of the key or to the empty one that ends the chain. A function of its own, because
+ * a loop inside the steps' loops costs them the constant addresses of all their columns (V8 11.3: 2.5 ns a packet became 8).
+ */
+export function probeOn(entries: Int32Array, entryMask: number, from: number, lo: number, key: number): number {
+  let e = from;
+  for (;;) {
+    e = (e + ENTRY) & entryMask;
+    const value = entries[e + 2];
+    if (value === 0 || (entries[e] === lo && entries[e + 1] === key && entries[e + 2] === value)) return e;
+  }
+}
+
 export const macKey = (hi: number, network: number) => hi | (network << 16);
 
 export function tryLock(table: MacTable): boolean {
@@ -181,7 +194,15 @@ function flaps(table: MacTable, e: number, now: number): boolean {
  * Learns or refreshes one source: the slow path of the learn step. Returns LEARNED, LEARN_MOVED, LEARN_BUSY, LEARN_REFUSED (limit or table
  * full: the frame goes on), or a drop reason (`static-mac`, `mac-flap`).
  */
-export function learnSource(table: MacTable, lo: number, hi: number, network: number, value: number, expires: number, now: number): number {
+export function learnSource(
+  table: MacTable,
+  lo: number,
+  hi: number,
+  network: number,
+  value: number,
+  expires: number,
+  now: number,
+): number {
   const { entries } = table;
   const key = macKey(hi, network);
   if (!tryLock(table)) return LEARN_BUSY;

@@ -15,6 +15,8 @@ export const IS_FRAGMENT = 16;
 export const HAS_VLAN = 32;
 /** The checksum at csumStart + csumOffset holds only the pseudo header's sum (VIRTIO_NET_HDR_F_NEEDS_CSUM). */
 export const NEEDS_CSUM = 64;
+/** A superframe: gsoType and gsoSize are set. Never without NEEDS_CSUM once checkOffloads has passed it. */
+export const HAS_GSO = 1024;
 /** The lane came out of a tunnel. */
 export const FROM_PEER = 128;
 /** The transport checksum was verified in this turn. */
@@ -64,7 +66,17 @@ export interface Burst {
   readonly dstHi: Int32Array;
   readonly srcLo: Int32Array;
   readonly srcHi: Int32Array;
+  /** Where the probes for the two MACs begin in the MAC table (forward/learn.ts). */
+  readonly srcEntry: Int32Array;
+  readonly dstEntry: Int32Array;
+  /** What the parse step saw of the burst as a whole: SUMMARY_* words. */
+  readonly summary: Int32Array;
 }
+
+/** All flags of all lanes. */
+export const SUMMARY_FLAGS = 0;
+/** Bytes of all lanes. */
+export const SUMMARY_BYTES = 1;
 
 export function sharedInts(count: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(count * 4));
@@ -96,5 +108,8 @@ export function createBurst(lanes = LANES): Burst {
     dstHi: column(),
     srcLo: column(),
     srcHi: column(),
+    srcEntry: column(),
+    dstEntry: column(),
+    summary: sharedInts(2),
   };
 }

@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, FROM_PEER, IS_TCP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, HAS_GSO, IS_TCP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
 import * as Ecn from '../wire/ecn.js';
@@ -50,6 +50,7 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
       const size = mtu - headers + (l3[i] - at[i]);
       // A hostile sender chooses its headers: they must fit a header block, leave room for payload, and end with their packet.
       if (headers > CUT_HEADERS_MAX || size <= 0 || l4[i] + transport.transportLen(i) !== at[i] + len[i]) return false;
+      flags[i] |= HAS_GSO;
       gsoType[i] = (flags[i] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
       gsoSize[i] = size;
       packets[i] = Math.ceil((len[i] - headers) / size);

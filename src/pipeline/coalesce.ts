@@ -1,5 +1,15 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, CSUM_VALID, HAS_OPTIONS, IS_TCP, IS_V4, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
+import {
+  type Burst,
+  CSUM_VALID,
+  HAS_GSO,
+  HAS_OPTIONS,
+  IS_TCP,
+  IS_V4,
+  LANES,
+  NEEDS_CSUM,
+  sharedInts,
+} from '../packet/burst.js';
 import { bswap16, CSUM_GOOD, fold, type Transport } from './transport.js';
 
 /**
@@ -38,7 +48,7 @@ const LOOK_BACK = 8;
 
 export function bindCoalesce(arena: Arena, burst: Burst, transport: Transport): Coalescer {
   const { view: v } = arena;
-  const { at, len, flags, gsoType, flow, network, l3, l4, dstLo, dstHi, srcLo, srcHi } = burst;
+  const { at, len, flags, flow, network, l3, l4, dstLo, dstHi, srcLo, srcHi } = burst;
   const head = sharedInts(LANES);
   const tail = sharedInts(LANES);
   const next = sharedInts(LANES);
@@ -52,7 +62,7 @@ export function bindCoalesce(arena: Arena, burst: Burst, transport: Transport): 
   /** Payload bytes when lane i may be in a chain, else 0. Fills headerLen. */
   function joinable(i: number): number {
     const f = flags[i];
-    if ((f & (IS_TCP | HAS_OPTIONS | NEEDS_CSUM)) !== IS_TCP || l4[i] === 0 || gsoType[i] !== 0) return 0;
+    if ((f & (IS_TCP | HAS_OPTIONS | NEEDS_CSUM | HAS_GSO)) !== IS_TCP || l4[i] === 0) return 0;
     if ((v.getUint8(l4[i] + 13) & ~PSH) !== ACK) return 0;
     const ip = l3[i];
     const ipEnd = (f & IS_V4) !== 0 ? ip + v.getUint16(ip + 2) : ip + 40 + v.getUint16(ip + 4);

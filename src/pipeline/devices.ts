@@ -5,14 +5,14 @@ import type { ChecksumKernel } from '../packet/checksum.js';
 import { WeftError } from '../packet/error.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { SlotPool } from '../packet/slots.js';
-import { type MemoryPort, openMemoryPort } from '../port/memory.js';
+import { bindMemoryPorts, type MemoryPort } from '../port/memory.js';
 import { openPcapPort } from '../port/pcap.js';
 import type { Port } from '../port/port.js';
 import { bindTapPorts, type RxWindow } from '../port/tap.js';
 import { bindFrameUnderlays } from '../underlay/frame.js';
 import { setNextHop, writeTemplate } from '../underlay/template.js';
 import { bindUdpUnderlays } from '../underlay/udp.js';
-import type { FrameUnderlay, Underlay } from '../underlay/underlay.js';
+import type { Underlay } from '../underlay/underlay.js';
 import * as Address from '../wire/address.js';
 import * as Ethernet from '../wire/ethernet.js';
 import type { FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from './plan.js';
@@ -53,6 +53,7 @@ export function createDevices(context: Context): Devices {
   const { arena, burst, outbox, pools, tables, walk, tun } = context;
   const openTap = tun && bindTapPorts(arena, burst, outbox, context.window, context.partition.vnetAt, tun);
   const openUdp = tun && bindUdpUnderlays(arena, burst, outbox, context.window, tables.destinations, tun);
+  const openMemoryPort = bindMemoryPorts(arena, burst, outbox, pools.small);
   const openFrame = bindFrameUnderlays(arena, burst, outbox, context.kernel);
   const memory = new Map<string, MemoryPort>();
   const memoryOptions: Devices['memoryOptions'] = new Map();
@@ -63,10 +64,6 @@ export function createDevices(context: Context): Devices {
     const port = openMemoryPort({
       id,
       name,
-      arena,
-      burst,
-      outbox,
-      pool: pools.small,
       onMessage: devices.onMessage && ((m: number) => devices.onMessage?.(name, m) ?? 0),
       ...memoryOptions.get(name),
     });
@@ -118,14 +115,14 @@ export function createDevices(context: Context): Devices {
     return openUdp({ id, name, rxFd, txFds, segment, tos, deliverOffloadLeak });
   }
 
-  function fillTemplates(underlay: FrameUnderlay, plan: UnderlayPlan, all: Plan): void {
+  function fillTemplates(plan: UnderlayPlan, all: Plan): void {
     const { frame } = plan;
     if (frame === null) return;
     for (const peer of all.peers) {
       if (peer.underlay !== plan.id) continue;
       const network = all.networks.find((n) => n.id === peer.network);
       const nextHop = frame.neighbours[peer.address];
-      writeTemplate(underlay.template, peer.id, {
+      writeTemplate(tables.templates, peer.id, {
         dstMac: new Uint8Array(6),
         srcMac: Ethernet.macFromText(frame.mac) as Uint8Array,
         src: Address.ipv4WordFromText(plan.address) as number,
@@ -135,7 +132,8 @@ export function createDevices(context: Context): Devices {
         tos: plan.dscp < 0 ? 0 : plan.dscp << 2,
         ttl: plan.ttl,
       });
-      if (nextHop !== undefined) setNextHop(underlay.template, peer.id, Ethernet.macFromText(nextHop) as Uint8Array);
+      tables.peerFrameMax[peer.id] = nextHop === undefined ? 0 : (network?.mtu ?? 0) + Ethernet.HEADER_BYTES;
+      if (nextHop !== undefined) setNextHop(tables.templates, peer.id, Ethernet.macFromText(nextHop) as Uint8Array);
     }
   }
 
@@ -173,10 +171,7 @@ export function createDevices(context: Context): Devices {
       });
       keep('port', walk.ports, new Map(ports));
       keep('underlay', walk.underlays, new Map(underlays));
-      for (const u of plan.underlays) {
-        const underlay = walk.underlays[u.id];
-        if (underlay?.kind === 'frame') fillTemplates(underlay, u, plan);
-      }
+      for (const u of plan.underlays) fillTemplates(u, plan);
     },
   };
   return devices;

@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, IS_TCP, IS_V4, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, HAS_GSO, IS_TCP, IS_V4, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
 import { CUT_HEADERS_MAX } from './segment.js';
@@ -39,13 +39,16 @@ export function bindOffloads(arena: Arena, burst: Burst): (n: number) => void {
     const count = Math.ceil((len[i] - headerLen) / gsoSize[i]);
     if (count > SEGMENTS_MAX || headerLen > CUT_HEADERS_MAX) drop[i] = DROP['bad-offload'];
     else if (count > 1) packets[i] = count;
-    else gsoType[i] = 0;
+    else {
+      gsoType[i] = 0;
+      flags[i] &= ~HAS_GSO;
+    }
   }
 
   return function checkOffloads(n: number): void {
     for (let i = 0; i < n; i++) {
-      if (drop[i] !== 0 || (gsoType[i] | (flags[i] & NEEDS_CSUM)) === 0) continue;
-      if (gsoType[i] !== 0) checkSuperframe(i);
+      if (drop[i] !== 0 || (flags[i] & (HAS_GSO | NEEDS_CSUM)) === 0) continue;
+      if ((flags[i] & HAS_GSO) !== 0) checkSuperframe(i);
       else if (csumStart[i] < 14 || csumStart[i] + csumOffset[i] + 2 > len[i]) drop[i] = DROP['bad-offload'];
     }
   };

@@ -1,6 +1,7 @@
 import { bindLearn } from '../forward/learn.js';
 import { bindLookup } from '../forward/lookup.js';
 import { attachMacTable, sweep } from '../forward/macTable.js';
+import { bindPrefetch } from '../forward/prefetch.js';
 import { createStormLimit } from '../forward/storm.js';
 import type { Tun } from '../native/tun.js';
 import { type ArenaShape, attachArena, DATAGRAM_DATA, HEADROOM } from '../packet/arena.js';
@@ -103,6 +104,7 @@ export function createPipeline(options: PipelineOptions) {
       // Outer frames were checked whole; only a socket hides that the sender counted on an offload.
       if (underlay.kind === 'udp') arrival.findLeaks(n, underlay.deliverOffloadLeak, tables.networkMtu);
     },
+    prefetch: bindPrefetch(burst, macTable),
     learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters),
     lookup: bindLookup(burst, macTable, clock),
     sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages),

@@ -36,28 +36,45 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
     counters[row * ROW_WIDTH + DROP_BASE + reason] += packets;
   }
 
+  function countFailure(m: number, row: number): void {
+    const failed = msgPeerRow[m] === 0 ? row : msgPeerRow[m];
+    refuse(failed, reasonOf(msgResult[m]), msgPackets[m]);
+    counters[failed * ROW_WIDTH + LAST_ERRNO] = -msgResult[m];
+  }
+
+  function addSent(row: number, packets: number, bytes: number): void {
+    counters[row * ROW_WIDTH + TX_PACKETS] += packets;
+    counters[row * ROW_WIDTH + TX_BYTES] += bytes;
+  }
+
+  /** Sums runs of messages to the same peer before it touches counters: a row is 512 bytes, and doubles are read, added, written. */
   function settle(n: number, row: number): void {
-    const base = row * ROW_WIDTH;
     let packets = 0;
     let bytes = 0;
+    let supers = 0;
+    let peerRow = msgPeerRow[0];
+    let peerPackets = 0;
+    let peerBytes = 0;
     for (let m = 0; m < n; m++) {
-      const count = msgPackets[m];
-      const peerRow = msgPeerRow[m];
       if (msgResult[m] < 0) {
-        const failed = peerRow === 0 ? row : peerRow;
-        refuse(failed, reasonOf(msgResult[m]), count);
-        counters[failed * ROW_WIDTH + LAST_ERRNO] = -msgResult[m];
+        countFailure(m, row);
         continue;
       }
-      packets += count;
-      bytes += msgBytes[m];
-      if (count > 1) counters[base + TX_SUPERFRAMES]++;
-      if (peerRow === 0) continue;
-      counters[peerRow * ROW_WIDTH + TX_PACKETS] += count;
-      counters[peerRow * ROW_WIDTH + TX_BYTES] += msgBytes[m];
+      if (msgPeerRow[m] !== peerRow) {
+        if (peerRow !== 0) addSent(peerRow, peerPackets, peerBytes);
+        packets += peerPackets;
+        bytes += peerBytes;
+        peerPackets = 0;
+        peerBytes = 0;
+        peerRow = msgPeerRow[m];
+      }
+      peerPackets += msgPackets[m];
+      peerBytes += msgBytes[m];
+      if (msgPackets[m] > 1) supers++;
     }
-    counters[base + TX_PACKETS] += packets;
-    counters[base + TX_BYTES] += bytes;
+    if (peerRow !== 0) addSent(peerRow, peerPackets, peerBytes);
+    addSent(row, packets + peerPackets, bytes + peerBytes);
+    counters[row * ROW_WIDTH + TX_SUPERFRAMES] += supers;
     cursor[NEXT_MESSAGE] = 0;
     cursor[NEXT_EXTENT] = 0;
     cursor[NEXT_HEADER] = headersAt;

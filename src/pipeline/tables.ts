@@ -1,6 +1,7 @@
 import { sharedInts } from '../packet/burst.js';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX } from '../packet/counters.js';
 import { createVtepTable, type VtepTable } from '../tunnel/vtep.js';
+import { TEMPLATE_WORDS } from '../underlay/template.js';
 import * as Address from '../wire/address.js';
 import type { NetworkPlan, PeerPlan, Plan } from './plan.js';
 
@@ -28,6 +29,10 @@ export interface Tables {
   readonly peerVniWord: Int32Array;
   /** Rows of 8 words for the native sender: family, port, four address words, scope, 0. */
   readonly destinations: Int32Array;
+  /** Longest plain frame to a peer behind a frame underlay; 0 while its next hop is not known. */
+  readonly peerFrameMax: Int32Array;
+  /** Outer header templates of peers behind frame underlays, see underlay/template.ts. */
+  readonly templates: Int32Array;
   /** (underlay, VNI, VTEP address) -> peer and network. */
   readonly vteps: VtepTable;
 }
@@ -49,6 +54,8 @@ export function createTables(): Tables {
     peerUnderlay: sharedInts(PEERS_MAX),
     peerVniWord: sharedInts(PEERS_MAX),
     destinations: sharedInts(PEERS_MAX * DESTINATION_WORDS),
+    peerFrameMax: sharedInts(PEERS_MAX),
+    templates: sharedInts(PEERS_MAX * TEMPLATE_WORDS),
     vteps: createVtepTable(PEERS_MAX, NETWORKS_MAX),
   };
 }

@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, CSUM_VALID, HAS_VLAN, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, CSUM_VALID, HAS_GSO, HAS_VLAN, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 
 /**
@@ -43,7 +43,7 @@ export interface Transport {
 
 export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel): Transport {
   const { view: v } = arena;
-  const { at, len, flags, gsoType, gsoSize, l3, l4, csumStart, csumOffset } = burst;
+  const { at, len, flags, gsoSize, l3, l4, csumStart, csumOffset } = burst;
 
   function halves(from: number, to: number): number {
     let sum = 0;
@@ -67,7 +67,7 @@ export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel
   }
 
   function packetLen(i: number): number {
-    if (gsoType[i] !== 0) return tcpHeadersLen(i) - (l3[i] - at[i]) + gsoSize[i];
+    if ((flags[i] & HAS_GSO) !== 0) return tcpHeadersLen(i) - (l3[i] - at[i]) + gsoSize[i];
     if (l3[i] !== 0) return len[i] - (l3[i] - at[i]);
     return len[i] - ETHERNET - ((flags[i] & HAS_VLAN) !== 0 ? VLAN_TAG : 0);
   }

@@ -1,5 +1,16 @@
 import type { StormLimit } from '../forward/storm.js';
-import { type Burst, ID_MASK, LANES, NEEDS_CSUM, sharedInts, TO_PEER, TO_PORT } from '../packet/burst.js';
+import {
+  type Burst,
+  HAS_GSO,
+  ID_MASK,
+  LANES,
+  NEEDS_CSUM,
+  SUMMARY_BYTES,
+  SUMMARY_FLAGS,
+  sharedInts,
+  TO_PEER,
+  TO_PORT,
+} from '../packet/burst.js';
 import {
   COPIED,
   DROP_BASE,
@@ -26,8 +37,8 @@ import type { Tables } from './tables.js';
 /**
  * The walk of a frame, from top to bottom. Every step handles a whole burst; the order is this file.
  *
- *   out:  rx of a port       parse  offloads  learn  lookup  ->  ports: finish, tx   |  peers: encap, finish, tx
- *   in:   rx of an underlay  decap  parse  arrival  learn  lookup  ->  ports: coalesce, tx
+ *   out:  rx of a port       parse  offloads  prefetch  learn  lookup  ->  ports: finish, tx   |  peers: encap, finish, tx
+ *   in:   rx of an underlay  decap  parse  arrival  prefetch  learn  lookup  ->  ports: coalesce, tx
  */
 export interface Steps {
   parse(n: number): void;
@@ -36,6 +47,8 @@ export interface Steps {
   decap(n: number, underlay: number): void;
   /** Congestion marks and offload leaks of frames out of a tunnel. */
   arrive(n: number, underlay: Underlay): void;
+  /** Hashes MACs for the two steps that follow. */
+  prefetch(n: number): void;
   learn(n: number): void;
   lookup(n: number): void;
   sendToPort: SendToPort;
@@ -65,7 +78,7 @@ export function bindWalk(
   capture: CaptureTap,
   steps: Steps,
 ): Walk {
-  const { len, packets, drop, network, origin, dst, gsoType, flags } = burst;
+  const { len, packets, drop, network, origin, dst, flags, summary } = burst;
   const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
   const { portNetwork, peerUnderlay } = tables;
   const ports: (Port | undefined)[] = new Array(PORTS_MAX).fill(undefined);
@@ -86,12 +99,15 @@ export function bindWalk(
     for (let i = 0; i < n; i++) {
       total += packets[i];
       bytes += len[i];
-      if (gsoType[i] !== 0) supers++;
+      if ((flags[i] & HAS_GSO) !== 0) supers++;
     }
-    const base = row * ROW_WIDTH;
-    counters[base + RX_PACKETS] += total;
-    counters[base + RX_BYTES] += bytes;
-    counters[base + RX_SUPERFRAMES] += supers;
+    addReceived(row, total, bytes);
+    counters[row * ROW_WIDTH + RX_SUPERFRAMES] += supers;
+  }
+
+  function addReceived(row: number, total: number, bytes: number): void {
+    counters[row * ROW_WIDTH + RX_PACKETS] += total;
+    counters[row * ROW_WIDTH + RX_BYTES] += bytes;
   }
 
   /** The one sweep over the drop column: each dropped lane is charged to who brought it, and shown at its network. */
@@ -105,8 +121,32 @@ export function bindWalk(
     }
   }
 
-  /** Sorts the lanes into egress lists; returns how many lists were touched. Lanes to flood end up in `flood`. */
   let floodCount = 0;
+  /** Egress list of a lane's destination. */
+  const egressOf = (value: number) =>
+    (value & TO_PORT) !== 0 ? value & ID_MASK : UNDERLAY_LIST + peerUnderlay[value & ID_MASK];
+
+  /**
+   * Most bursts go to one egress: writes the lanes straight into `list` while that holds, and returns their number; -1 when a second egress or
+   * a lane to flood turns up.
+   */
+  let onlyEgress = -1;
+  function gatherUniform(n: number): number {
+    let count = 0;
+    onlyEgress = -1;
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0) continue;
+      const value = dst[i];
+      if (value === 0) return -1;
+      const egress = egressOf(value);
+      if (onlyEgress < 0) onlyEgress = egress;
+      else if (egress !== onlyEgress) return -1;
+      list[count++] = i;
+    }
+    return count;
+  }
+
+  /** Sorts the lanes into egress lists; returns how many lists were touched. Lanes to flood end up in `flood`. */
   function partition(n: number): number {
     let lists = 0;
     floodCount = 0;
@@ -117,8 +157,7 @@ export function bindWalk(
         flood[floodCount++] = i;
         continue;
       }
-      const id = value & ID_MASK;
-      const egress = (value & TO_PORT) !== 0 ? id : UNDERLAY_LIST + peerUnderlay[id];
+      const egress = egressOf(value);
       if (firstLane[egress] < 0) {
         firstLane[egress] = i;
         touched[lists++] = egress;
@@ -135,14 +174,20 @@ export function bindWalk(
   }
 
   /** A MAC table entry may outlive its port or peer by a turn: what points nowhere is dropped, not lost. */
+  let wasListDropped = false;
   function dropList(count: number): void {
+    wasListDropped = true;
     for (let k = 0; k < count; k++) drop[list[k]] = DROP['device-gone'];
   }
 
-  function sendList(egress: number): void {
+  function sendChain(egress: number): void {
     let count = 0;
     for (let i = firstLane[egress]; i >= 0; i = nextLane[i]) list[count++] = i;
     firstLane[egress] = -1;
+    sendList(egress, count);
+  }
+
+  function sendList(egress: number, count: number): void {
     if (egress < UNDERLAY_LIST) {
       const port = ports[egress];
       if (port === undefined) dropList(count);
@@ -166,7 +211,7 @@ export function bindWalk(
     for (let k = 0; k < count; k++) {
       const i = list[k];
       weight += packets[i];
-      if (gsoType[i] === 0 && (flags[i] & NEEDS_CSUM) !== 0) steps.completeChecksum(i);
+      if ((flags[i] & (HAS_GSO | NEEDS_CSUM)) === NEEDS_CSUM) steps.completeChecksum(i);
     }
     let outputs = 0;
     for (let p = floodPortFirst[net], end = p + floodPortCount[net]; p < end; p++) {
@@ -206,10 +251,16 @@ export function bindWalk(
   }
 
   function deliver(n: number, row: number): void {
-    const lists = partition(n);
-    for (let t = 0; t < lists; t++) sendList(touched[t]);
-    if (floodCount > 0) sendFlood(row);
-    countDrops(n, row);
+    const count = gatherUniform(n);
+    if (count > 0) sendList(onlyEgress, count);
+    else if (count < 0) {
+      const lists = partition(n);
+      for (let t = 0; t < lists; t++) sendChain(touched[t]);
+      if (floodCount > 0) sendFlood(row);
+    }
+    // All lanes in one list and none dropped on the way: nothing to sweep.
+    if (count !== n || wasListDropped) countDrops(n, row);
+    wasListDropped = false;
   }
 
   function fromPort(port: Port): number {
@@ -222,12 +273,17 @@ export function bindWalk(
       origin[i] = value;
     }
     steps.parse(n);
-    steps.checkOffloads(n);
     if (capture.key === port.id) capture.lanes(n);
-    countReceived(n, PORT_ROW + port.id);
+    const row = PORT_ROW + port.id;
+    if ((summary[SUMMARY_FLAGS] & (HAS_GSO | NEEDS_CSUM)) === 0) addReceived(row, n, summary[SUMMARY_BYTES]);
+    else {
+      steps.checkOffloads(n);
+      countReceived(n, row);
+    }
+    steps.prefetch(n);
     steps.learn(n);
     steps.lookup(n);
-    deliver(n, PORT_ROW + port.id);
+    deliver(n, row);
     port.release(n);
     return n;
   }
@@ -245,6 +301,7 @@ export function bindWalk(
       steps.parse(n);
       steps.arrive(n, underlay);
       countReceived(n, row);
+      steps.prefetch(n);
       steps.learn(n);
       steps.lookup(n);
       deliver(n, row);

@@ -1,6 +1,6 @@
 import type { Arena } from '../packet/arena.js';
 import { slotStart } from '../packet/arena.js';
-import { type Burst, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
+import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { SlotPool } from '../packet/slots.js';
 import { definePort, type Port } from './port.js';
@@ -16,11 +16,6 @@ export interface InjectedOffload {
 export interface MemoryPortOptions {
   id: number;
   name: string;
-  arena: Arena;
-  burst: Burst;
-  outbox: Outbox;
-  /** Where injected frames are put. */
-  pool: SlotPool;
   /** Frames that can wait. */
   queueMax?: number;
   /** Present the same frames for ever (load generator); their slots never go home. */
@@ -39,107 +34,124 @@ export interface MemoryPort {
   readonly waiting: number;
 }
 
-/** Frames from memory to memory: tests, load generators, and the device of a frame underlay. */
-export function openMemoryPort(options: MemoryPortOptions): MemoryPort {
-  const { arena, burst, outbox, pool } = options;
-  const queueMax = options.queueMax ?? 1024;
-  const isLoop = options.isLoop ?? false;
-  const { slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop } = burst;
-  const { msgFirst, msgCount, msgResult, extLen } = outbox;
-  const column = () => sharedInts(queueMax);
-  const q = {
-    slot: column(),
-    at: column(),
-    len: column(),
-    type: column(),
-    size: column(),
-    start: column(),
-    offset: column(),
-  };
-  let first = 0;
-  let waiting = 0;
+/** One frame that waits: words of the queue. */
+const SLOT = 0;
+const AT = 1;
+const LEN = 2;
+const GSO_TYPE = 3;
+const GSO_SIZE = 4;
+const CSUM_START = 5;
+const CSUM_OFFSET = 6;
+const ENTRY = 8;
 
-  function rx(): number {
-    const n = waiting < LANES ? waiting : LANES;
+/**
+ * Frames from memory to memory: tests, load generators, and the device of a frame underlay. The loops exist once per worker; a port only adds
+ * its queue, one flat array (see port/tap.ts for why).
+ */
+export function bindMemoryPorts(arena: Arena, burst: Burst, outbox: Outbox, pool: SlotPool) {
+  const { slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop } = burst;
+  const { msgFirst, msgResult, extLen } = outbox;
+
+  function fillLanes(queue: Int32Array, first: number, n: number, wrapAt: number): void {
+    let q = first * ENTRY;
+    const end = wrapAt * ENTRY;
     for (let i = 0; i < n; i++) {
-      slot[i] = q.slot[first];
-      at[i] = q.at[first];
-      len[i] = q.len[first];
-      gsoType[i] = q.type[first];
-      gsoSize[i] = q.size[first];
-      csumStart[i] = q.start[first];
-      csumOffset[i] = q.offset[first];
-      flags[i] = q.start[first] > 0 ? NEEDS_CSUM : 0;
+      slot[i] = queue[q + SLOT];
+      at[i] = queue[q + AT];
+      len[i] = queue[q + LEN];
       packets[i] = 1;
       drop[i] = 0;
-      if (++first === (isLoop ? waiting : queueMax)) first = 0;
+      flags[i] = 0;
+      gsoType[i] = 0;
+      if (queue[q + CSUM_START] > 0) {
+        gsoType[i] = queue[q + GSO_TYPE];
+        flags[i] = NEEDS_CSUM | (gsoType[i] !== 0 ? HAS_GSO : 0);
+        gsoSize[i] = queue[q + GSO_SIZE];
+        csumStart[i] = queue[q + CSUM_START];
+        csumOffset[i] = queue[q + CSUM_OFFSET];
+      }
+      q += ENTRY;
+      if (q === end) q = 0;
     }
-    if (!isLoop) waiting -= n;
-    return n;
   }
 
   function discard(n: number): number {
-    for (let m = 0; m < n; m++) {
-      let bytes = 0;
-      for (let e = msgFirst[m], end = e + msgCount[m]; e < end; e++) bytes += extLen[e];
-      msgResult[m] = bytes;
-    }
+    for (let m = 0; m < n; m++) msgResult[m] = extLen[msgFirst[m]];
     return n;
   }
 
-  function tx(n: number): number {
-    if (options.onMessage === undefined) return discard(n);
-    let sent = 0;
-    for (let m = 0; m < n; m++) {
-      msgResult[m] = options.onMessage(m);
-      if (msgResult[m] >= 0) sent++;
-    }
-    return sent;
+  function releaseSlots(n: number): void {
+    for (let i = 0; i < n; i++) if (slot[i] >= 0) pool.give(slot[i]);
   }
 
-  const port = definePort({
-    id: options.id,
-    name: options.name,
-    rx,
-    hasMore: () => waiting > 0,
-    tx,
-    release(n) {
-      if (isLoop) return;
-      for (let i = 0; i < n; i++) if (slot[i] >= 0) pool.give(slot[i]);
-    },
-    vnetHdrLen: options.vnetHdrLen ?? 0,
-    takesPartialChecksum: options.takesOffloads ?? false,
-    takesTso4: options.takesOffloads ?? false,
-    takesTso6: options.takesOffloads ?? false,
-    close() {
-      while (!isLoop && waiting > 0) {
-        pool.give(q.slot[first]);
-        first = (first + 1) % queueMax;
-        waiting--;
+  return function openMemoryPort(options: MemoryPortOptions): MemoryPort {
+    const queueMax = options.queueMax ?? 1024;
+    const isLoop = options.isLoop ?? false;
+    const queue = sharedInts(queueMax * ENTRY);
+    const { onMessage } = options;
+    let first = 0;
+    let waiting = 0;
+
+    function rx(): number {
+      const n = waiting < LANES ? waiting : LANES;
+      const wrapAt = isLoop ? waiting : queueMax;
+      fillLanes(queue, first, n, wrapAt);
+      first += n;
+      if (first >= wrapAt) first -= wrapAt;
+      if (!isLoop) waiting -= n;
+      return n;
+    }
+
+    function tx(n: number): number {
+      if (onMessage === undefined) return discard(n);
+      let sent = 0;
+      for (let m = 0; m < n; m++) {
+        msgResult[m] = onMessage(m);
+        if (msgResult[m] >= 0) sent++;
       }
-    },
-  });
-  return {
-    port,
-    inject(frame, offload, offset = 0) {
-      if (waiting === queueMax || frame.length > pool.capacity) return false;
-      const s = pool.take();
-      if (s < 0) return false;
-      const k = (first + waiting) % queueMax;
-      q.slot[k] = s;
-      q.at[k] = slotStart(arena, s) + offset;
-      q.len[k] = frame.length;
-      q.type[k] = offload?.gsoType ?? 0;
-      q.size[k] = offload?.gsoSize ?? 0;
-      q.start[k] = offload?.csumStart ?? 0;
-      q.offset[k] = offload?.csumOffset ?? 0;
-      arena.bytes.set(frame, q.at[k]);
-      waiting++;
-      return true;
-    },
-    get waiting() {
-      return waiting;
-    },
+      return sent;
+    }
+
+    const port = definePort({
+      id: options.id,
+      name: options.name,
+      rx,
+      hasMore: () => waiting > 0,
+      tx,
+      release: isLoop ? () => {} : releaseSlots,
+      vnetHdrLen: options.vnetHdrLen ?? 0,
+      takesPartialChecksum: options.takesOffloads ?? false,
+      takesTso4: options.takesOffloads ?? false,
+      takesTso6: options.takesOffloads ?? false,
+      close() {
+        for (; !isLoop && waiting > 0; waiting--) {
+          pool.give(queue[first * ENTRY + SLOT]);
+          first = (first + 1) % queueMax;
+        }
+      },
+    });
+    return {
+      port,
+      inject(frame, offload, offset = 0) {
+        if (waiting === queueMax || frame.length > pool.capacity) return false;
+        const s = pool.take();
+        if (s < 0) return false;
+        const q = ((first + waiting) % queueMax) * ENTRY;
+        queue[q + SLOT] = s;
+        queue[q + AT] = slotStart(arena, s) + offset;
+        queue[q + LEN] = frame.length;
+        queue[q + GSO_TYPE] = offload?.gsoType ?? 0;
+        queue[q + GSO_SIZE] = offload?.gsoSize ?? 0;
+        queue[q + CSUM_START] = offload?.csumStart ?? 0;
+        queue[q + CSUM_OFFSET] = offload?.csumOffset ?? 0;
+        arena.bytes.set(frame, queue[q + AT]);
+        waiting++;
+        return true;
+      },
+      get waiting() {
+        return waiting;
+      },
+    };
   };
 }
 

@@ -1,6 +1,6 @@
 import type { Tun } from '../native/tun.js';
 import { type Arena, VNET_STRIDE } from '../packet/arena.js';
-import { type Burst, LANES, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
 import { IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
@@ -42,8 +42,8 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       if (vnetHdrLen === 0) continue;
       const h = vnetAt + i * VNET_STRIDE;
       if (v.getUint16(h, true) === 0) continue;
-      if ((v.getUint8(h) & VNET_NEEDS_CSUM) !== 0) flags[i] = NEEDS_CSUM;
       gsoType[i] = v.getUint8(h + 1);
+      flags[i] = ((v.getUint8(h) & VNET_NEEDS_CSUM) !== 0 ? NEEDS_CSUM : 0) | (gsoType[i] !== 0 ? HAS_GSO : 0);
       gsoSize[i] = v.getUint16(h + 4, true);
       csumStart[i] = v.getUint16(h + 6, true);
       csumOffset[i] = v.getUint16(h + 8, true);

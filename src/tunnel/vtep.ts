@@ -41,7 +41,7 @@ export function createVtepTable(peersMax: number, networksMax: number): VtepTabl
 
   function networkSlot(key: number): number {
     let r = Math.imul(key, 0x9e3779b1) >>> 8;
-    for (;; r++) {
+    for (; ; r++) {
       const at = (r & (networkCount - 1)) * NETWORK_WORDS;
       if (networkRows[at] === 0 || networkRows[at] === key) return at;
     }
@@ -49,7 +49,7 @@ export function createVtepTable(peersMax: number, networksMax: number): VtepTabl
 
   function peerSlot(key: number, w: Int32Array, at: number): number {
     let r = addressHash(key, w[at], w[at + 1], w[at + 2], w[at + 3]);
-    for (;; r++) {
+    for (; ; r++) {
       const p = (r & (peerCount - 1)) * PEER_WORDS;
       const k = peerRows[p + 4];
       if (k === 0) return p;

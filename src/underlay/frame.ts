@@ -1,11 +1,9 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, sharedInts } from '../packet/burst.js';
+import type { Burst } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
-import { PEERS_MAX } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
-import { TEMPLATE_WORDS } from './template.js';
 import type { FrameUnderlay } from './underlay.js';
 
 /**
@@ -79,9 +77,15 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
     return 0;
   }
 
+  function checkBurst(n: number, address: number, udpPort: number): void {
+    for (let i = 0; i < n; i++) {
+      from[i] = i;
+      if (drop[i] === 0) drop[i] = checkOuter(i, address, udpPort);
+    }
+  }
+
   return function openFrameUnderlay(options: FrameUnderlayOptions): FrameUnderlay {
     const { device, address, udpPort } = options;
-    const template = sharedInts(PEERS_MAX * TEMPLATE_WORDS);
     let received = 0;
     return {
       kind: 'frame',
@@ -89,10 +93,7 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
       name: options.name,
       tos: options.tos,
       deliverOffloadLeak: options.deliverOffloadLeak,
-      template,
       checksum: options.checksum,
-      hasNeighbour: (peer) =>
-        ((template[peer * TEMPLATE_WORDS + 1] >>> 16) | template[peer * TEMPLATE_WORDS + 2]) !== 0,
       rx() {
         received = device.rx();
         return received;
@@ -101,10 +102,7 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
       nextLanes() {
         const n = received;
         received = 0;
-        for (let i = 0; i < n; i++) {
-          from[i] = i;
-          if (drop[i] === 0) drop[i] = checkOuter(i, address, udpPort);
-        }
+        checkBurst(n, address, udpPort);
         return n;
       },
       tx: (n) => device.tx(n),

@@ -83,7 +83,7 @@ export function bindUdpUnderlays(
     const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
     let max = 0;
     let last = 0;
-    let overflowed = -1;
+    let overflowed = 0;
     return defineSocketUnderlay({
       kind: 'udp',
       id: options.id,
@@ -94,6 +94,8 @@ export function bindUdpUnderlays(
       segmentsMax: options.segment ? SEGMENTS_MAX : 1,
       rx() {
         max = sawSuper ? RX_SUPER : LANES;
+        // All sockets of a worker share the word, and the kernel tells its count only once something was lost.
+        counters[IO_RXQ_OVFL] = overflowed;
         last = nativeRx(max);
         received = last > 0 ? last : 0;
         datagram = 0;
@@ -108,10 +110,9 @@ export function bindUdpUnderlays(
       release() {},
       close() {},
       missed() {
-        // The kernel's counter runs from the opening of the socket, in 32 bits; another worker's incarnation may have begun it.
-        const now = counters[IO_RXQ_OVFL];
-        const lost = overflowed < 0 ? now : (now - overflowed) >>> 0;
-        overflowed = now;
+        // The kernel counts from the opening of the socket, in 32 bits.
+        const lost = (counters[IO_RXQ_OVFL] - overflowed) >>> 0;
+        overflowed = counters[IO_RXQ_OVFL];
         return lost;
       },
       readErrors(onError) {

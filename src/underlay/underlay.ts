@@ -39,11 +39,8 @@ export interface SocketUnderlay extends UnderlayBase {
 
 export interface FrameUnderlay extends UnderlayBase {
   readonly kind: 'frame';
-  /** Outer header templates by peer: 16 words each, see underlay/template.ts. */
-  readonly template: Int32Array;
+  /** UDP checksum on transmit. */
   readonly checksum: boolean;
-  /** Whether the next hop of a peer is known. */
-  hasNeighbour(peer: number): boolean;
 }
 
 export type Underlay = SocketUnderlay | FrameUnderlay;

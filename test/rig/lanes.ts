@@ -8,7 +8,7 @@ import {
   HEADROOM,
   slotStart,
 } from '../../src/packet/arena.js';
-import { type Burst, createBurst, LANES, NEEDS_CSUM } from '../../src/packet/burst.js';
+import { type Burst, createBurst, HAS_GSO, LANES, NEEDS_CSUM } from '../../src/packet/burst.js';
 import { type ChecksumKernel, instantiateChecksum } from '../../src/packet/checksum.js';
 import {
   bindOutbox,
@@ -87,7 +87,7 @@ export function makeLanes(): Lanes {
         burst.at[i] = at;
         burst.len[i] = frame.length;
         burst.packets[i] = 1;
-        burst.flags[i] = f.flags ?? 0;
+        burst.flags[i] = (f.flags ?? 0) | (f.gsoType ? HAS_GSO : 0);
         burst.gsoType[i] = f.gsoType ?? 0;
         burst.gsoSize[i] = f.gsoSize ?? 0;
         burst.csumStart[i] = f.csumStart ?? 0;

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { bindLookup } from '../../../src/forward/lookup.js';
 import { attachMacTable, createMacTableBuffer, learnSource, macHash, macKey } from '../../../src/forward/macTable.js';
+import { bindPrefetch } from '../../../src/forward/prefetch.js';
 import { createBurst, FROM_PEER, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { createClock } from '../../../src/packet/clock.js';
 import { DROP } from '../../../src/packet/drop.js';
@@ -10,6 +11,7 @@ const burst = createBurst();
 const clock = createClock(100);
 const table = attachMacTable(createMacTableBuffer(100), 2);
 table.limits.fill(50);
+const prefetch = bindPrefetch(burst, table);
 const lookup = bindLookup(burst, table, clock);
 
 const place = (station: number, network: number, value: number, expires = 400) => {
@@ -35,6 +37,7 @@ function look(dstMac: ArrayLike<number>, origin: number, network = 1, drop = 0):
   burst.dst[0] = 777;
   // The learn step has hashed the address.
   burst.dstEntry[0] = macHash(lo, macKey(hi, network), table.entryMask);
+  prefetch(1);
   lookup(1);
   return [burst.dst[0], burst.drop[0]];
 }

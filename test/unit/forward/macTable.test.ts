@@ -22,6 +22,7 @@ import {
   tryLock,
   unlock,
 } from '../../../src/forward/macTable.js';
+import { bindPrefetch } from '../../../src/forward/prefetch.js';
 import { createBurst, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { type Clock, createClock } from '../../../src/packet/clock.js';
 import { DROP } from '../../../src/packet/drop.js';
@@ -72,6 +73,7 @@ function scan(table: MacTable) {
 
 function bindTestLookup(table: MacTable, clock: Clock) {
   const burst = createBurst();
+  const prefetch = bindPrefetch(burst, table);
   const lookup = bindLookup(burst, table, clock);
   return (lo: number, hi: number, network: number) => {
     burst.dstLo[0] = lo;
@@ -81,6 +83,7 @@ function bindTestLookup(table: MacTable, clock: Clock) {
     burst.drop[0] = 0;
     burst.dst[0] = 12345;
     burst.dstEntry[0] = macHash(lo, macKey(hi, network), table.entryMask);
+    prefetch(1);
     lookup(1);
     return burst.dst[0];
   };

@@ -64,8 +64,8 @@ export interface FakeKernel {
   refuse: ((fd: number, m: number) => number | undefined) | undefined;
   /** A receive that fails with this negative errno, once, by descriptor. */
   rxError: Map<number, number>;
-  /** The kernel's count of datagrams lost before rx. */
-  overflowed: number;
+  /** Datagrams of a socket that were lost before rx since it was opened; told only once there are some, as the kernel does. */
+  overflowed: Map<number, number>;
   /** ICMP errors that wait: destination that was meant, and errno. */
   errors: { address: string; errno: number }[];
 }
@@ -124,7 +124,7 @@ export function makeKernel(): FakeKernel {
     written: [],
     refuse: undefined,
     rxError: new Map(),
-    overflowed: 0,
+    overflowed: new Map(),
     errors: [],
   };
 
@@ -147,7 +147,8 @@ export function makeKernel(): FakeKernel {
       io[l.rxFlags + i] = d.isTruncated || bytes.length < d.bytes.length ? 1 : 0;
       io.set(new Int32Array(mapped(d.from).buffer), l.rxSrc + i * 4);
     });
-    io[l.counters] = kernel.overflowed;
+    const lost = kernel.overflowed.get(fd) ?? 0;
+    if (lost !== 0 && taken.length > 0) io[l.counters] = lost;
     return taken.length;
   };
 

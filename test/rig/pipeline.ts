@@ -72,7 +72,8 @@ export interface RigPort {
   id: number;
   network: number;
   /** Memory ports by default. */
-  kind?: 'memory' | 'tap';
+  kind?: 'memory' | 'tap' | 'pcap';
+  pcap?: { input: string | null; output: string | null };
   /** Bytes of virtio-net header, and TUN_F_* bits. */
   vnetHdrLen?: number;
   offloads?: number;
@@ -111,6 +112,8 @@ export interface Rig {
   apply(): void;
   /** Puts frames into a port and walks until none waits. Offload metadata is the same for all. */
   from(port: string, frames: Uint8Array | Uint8Array[], offload?: Partial<VnetHeader>, offset?: number): void;
+  /** Walks what waits in a port; how often it had something. */
+  serve(port: string): number;
   /** A VXLAN datagram for each frame, from a VTEP, into the sockets. */
   fromPeer(address: string, vni: number, frames: Uint8Array | Uint8Array[], rest?: Partial<Datagram>): void;
   datagrams(...datagrams: Datagram[]): void;
@@ -170,7 +173,7 @@ const portPlan = (name: string, p: RigPort): PortPlan => ({
   kind: p.kind ?? 'memory',
   mtu: 1450,
   tap: null,
-  pcap: null,
+  pcap: p.pcap ?? null,
 });
 
 function planOf(options: RigOptions): Plan {
@@ -258,11 +261,12 @@ export function makeRig(options: RigOptions): Rig {
     for (const w of kernel.written.splice(0)) log.push({ port: names.get(w.fd) ?? '?', frame: w.frame, vnet: w.vnet });
   }
 
-  function walkPort(id: number): void {
+  function walkPort(id: number): number {
     const port = walk.ports[id];
     if (port === undefined) throw new Error(`no port ${id}`);
-    while (walk.fromPort(port) > 0) collect();
-    collect();
+    let bursts = 0;
+    for (; walk.fromPort(port) > 0; bursts++) collect();
+    return bursts;
   }
 
   function fromPort(name: string, frames: Uint8Array[], vnet: Partial<VnetHeader> | undefined, offset: number): void {
@@ -308,6 +312,7 @@ export function makeRig(options: RigOptions): Rig {
     from(name, frames, offload, offset = 0) {
       fromPort(name, frames instanceof Uint8Array ? [frames] : frames, offload, offset);
     },
+    serve: (name) => walkPort(idOf(name)),
     fromPeer(address, vni, frames, rest = {}) {
       const all = frames instanceof Uint8Array ? [frames] : frames;
       rig.datagrams(...all.map((frame) => ({ bytes: vxlan(vni, frame), from: address, ...rest })));

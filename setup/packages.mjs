@@ -2,7 +2,7 @@
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { hasCommand, outputOf, run, SetupError } from './process.mjs';
-import { isRoot } from './requirements.mjs';
+import { isRoot, rustLack } from './requirements.mjs';
 import { root } from './stamps.mjs';
 
 // Debian package -> a command that proves it on systems without dpkg.
@@ -92,6 +92,8 @@ export function missingRustComponents() {
 }
 
 export async function installRustComponents(names) {
+  const lack = rustLack();
+  if (lack) throw new SetupError(lack);
   if (!hasCommand('rustup')) {
     throw new SetupError(`cargo has no ${names.join(' and no ')}: install them with your system's package manager.`);
   }

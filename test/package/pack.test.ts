@@ -40,7 +40,7 @@ beforeAll(() => {
   installed = join(modules, 'weft');
   mkdirSync(join(modules, '.bin'), { recursive: true });
   // The builds are there already; what `prepack` does is the set-up's own business.
-  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--silent', '--pack-destination', folder], {
+  const packed = execFileSync('npm', ['pack', '--ignore-scripts', '--loglevel=error', '--pack-destination', folder], {
     cwd: root,
   });
   execFileSync('tar', ['-xzf', join(folder, packed.toString().trim()), '-C', folder]);

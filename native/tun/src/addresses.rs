@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{JsObjectValue, Object};
 
 use crate::control::{Arguments, Module, detached};
 use crate::errors::{Failure, Result};
-use crate::links;
+use crate::link;
 use crate::netlink::{Netlink, Reply, Request, attributes};
 use crate::netns;
 
@@ -64,7 +64,7 @@ fn list(netlink: &mut Netlink) -> Result<Vec<Address>> {
 }
 
 fn add(netlink: &mut Netlink, name: &str, ip: IpAddr, prefix_len: u8, no_dad: bool) -> Result<()> {
-    let Some(link) = links::get(netlink, name)? else {
+    let Some(link) = link::get(netlink, name)? else {
         return Err(Failure::system("netlink RTM_NEWADDR", libc::ENODEV, format!("device {name}")));
     };
     let mut fixed = [0; INFO_LEN];
@@ -110,7 +110,7 @@ fn address_list(_: &(), arguments: &Arguments) -> Result<Vec<Object<'static>>> {
     let (addresses, names) = netns::within(path.as_deref(), || {
         let mut netlink = Netlink::open()?;
         let names: HashMap<i32, String> =
-            links::list(&mut netlink)?.into_iter().map(|link| (link.index, link.name)).collect();
+            link::list(&mut netlink)?.into_iter().map(|link| (link.index, link.name)).collect();
         Ok((list(&mut netlink)?, names))
     })?;
     let to_object = |address: &Address| {

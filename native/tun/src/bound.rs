@@ -31,7 +31,7 @@ pub fn create<C: 'static, const N: usize>(
     function::create(env, name, Some(call::<C, N>), Binding { context, body })
 }
 
-/// A number from JavaScript as a count or index below `limit`.
+/// A number from JavaScript as a count or index of at most `limit`.
 pub fn index(number: f64, limit: usize) -> Option<usize> {
     // NaN and fractions differ from their integer part; negative numbers and infinity saturate.
     let integer = number as usize;

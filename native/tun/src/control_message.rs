@@ -6,20 +6,25 @@ use std::ptr;
 /// Room for the control messages of one datagram, aligned as cmsghdr demands.
 #[derive(Clone, Copy)]
 #[repr(C, align(8))]
-pub struct ControlBuffer([u8; CAPACITY]);
+pub struct ControlBuffer<const BYTES: usize>([u8; BYTES]);
 
-/// The error queue returns the largest: sock_extended_err with an IPv6 offender, 64 bytes with its header.
-pub const CAPACITY: usize = 128;
-pub const EMPTY: ControlBuffer = ControlBuffer([0; CAPACITY]);
+/// Received at most: sock_extended_err with an IPv6 offender (64 bytes with its header), or three integers (24 each).
+pub const RECEIVED_MAX: usize = 128;
+/// Sent at most: an int and a u16 (24 bytes each).
+pub const SENT_MAX: usize = 48;
+
+impl<const BYTES: usize> ControlBuffer<BYTES> {
+    pub const EMPTY: Self = ControlBuffer([0; BYTES]);
+}
 
 /// Puts control messages into a buffer, one behind the other.
 pub struct Writer<'a> {
-    buffer: &'a mut ControlBuffer,
+    buffer: &'a mut ControlBuffer<SENT_MAX>,
     pub used: usize,
 }
 
 impl<'a> Writer<'a> {
-    pub fn new(buffer: &'a mut ControlBuffer) -> Self {
+    pub fn new(buffer: &'a mut ControlBuffer<SENT_MAX>) -> Self {
         Writer { buffer, used: 0 }
     }
 
@@ -27,7 +32,7 @@ impl<'a> Writer<'a> {
         let size = mem::size_of::<T>() as u32;
         // SAFETY: both only compute sizes.
         let (space, length) = unsafe { (libc::CMSG_SPACE(size) as usize, libc::CMSG_LEN(size) as usize) };
-        assert!(self.used + space <= CAPACITY);
+        assert!(self.used + space <= SENT_MAX);
         let header = libc::cmsghdr { cmsg_len: length, cmsg_level: level, cmsg_type: kind };
         // SAFETY: `space` bytes are left; every message starts at a multiple of 8, as does the buffer.
         unsafe {

@@ -1,195 +1,28 @@
-//! Network devices: look at, change, move, delete.
+//! Network devices for JavaScript: look at, change, move, delete.
 
-use std::os::fd::AsRawFd;
-
-use napi::Either;
-use napi::Env;
 use napi::bindgen_prelude::{JsObjectValue, Null, Object};
+use napi::{Either, Env};
 
-use crate::control::{Arguments, Module};
+use crate::control::{Arguments, Module, detached};
 use crate::errors::{Failure, Result};
-use crate::netlink::{Netlink, Reply, Request, attributes, find, read_text, read_word};
+use crate::link::{self, Change, Link};
+use crate::netlink::Netlink;
 use crate::netns;
 
-// Attributes of a link, from linux/if_link.h; those after 40 are too new for the headers of some distributions.
-const IFLA_ADDRESS: u16 = 1;
-const IFLA_IFNAME: u16 = 3;
-const IFLA_MTU: u16 = 4;
-const IFLA_TXQLEN: u16 = 13;
-const IFLA_LINKINFO: u16 = 18;
-const IFLA_NET_NS_FD: u16 = 28;
-const IFLA_EXT_MASK: u16 = 29;
-const IFLA_LINK_NETNSID: u16 = 37;
-const IFLA_GSO_MAX_SIZE: u16 = 41;
-const IFLA_GRO_MAX_SIZE: u16 = 58;
-const IFLA_GSO_IPV4_MAX_SIZE: u16 = 63;
-const IFLA_GRO_IPV4_MAX_SIZE: u16 = 64;
-const IFLA_INFO_KIND: u16 = 1;
-const IFLA_INFO_DATA: u16 = 2;
-const IFLA_TUN_TYPE: u16 = 3;
-const IFLA_TUN_MULTI_QUEUE: u16 = 7;
-const RTEXT_FILTER_SKIP_STATS: u32 = 1 << 3;
-
-/// Bytes of ifinfomsg, the header in front of a link's attributes.
-const INFO_LEN: usize = 16;
-
-#[derive(Clone, Debug)]
-pub struct Link {
-    pub index: i32,
-    pub name: String,
-    mac: String,
-    mtu: u32,
-    up: bool,
-    running: bool,
-    /// rtnetlink's kind ("veth", "vxlan"); "tap" and "tun" told apart; empty for a physical device or lo.
-    pub kind: String,
-    gso_max_size: u32,
-    netnsid: Option<i32>,
-    /// Of a TAP or TUN: it was made with IFF_MULTI_QUEUE.
-    pub multi_queue: bool,
-}
-
-impl Link {
-    fn parse(reply: &Reply) -> Option<Self> {
-        let flags = read_word(reply, 8)? as i32;
-        let mut link = Link {
-            index: read_word(reply, 4)? as i32,
-            name: String::new(),
-            mac: String::new(),
-            mtu: 0,
-            up: flags & libc::IFF_UP != 0,
-            running: flags & libc::IFF_RUNNING != 0,
-            kind: String::new(),
-            gso_max_size: 0,
-            netnsid: None,
-            multi_queue: false,
-        };
-        for (kind, value) in attributes(reply.get(INFO_LEN..)?) {
-            match kind {
-                IFLA_IFNAME => link.name = read_text(value),
-                IFLA_ADDRESS if value.len() == 6 => link.mac = mac_text(value),
-                IFLA_MTU => link.mtu = read_word(value, 0)?,
-                IFLA_GSO_MAX_SIZE => link.gso_max_size = read_word(value, 0)?,
-                IFLA_LINK_NETNSID => link.netnsid = Some(read_word(value, 0)? as i32),
-                IFLA_LINKINFO => link.read_info(value),
-                _ => {}
-            }
-        }
-        Some(link)
+fn to_object(env: &Env, link: &Link) -> Result<Object<'static>> {
+    let mut object = Object::new(env)?;
+    object.set_named_property("index", link.index)?;
+    object.set_named_property("name", link.name.as_str())?;
+    object.set_named_property("mac", link.mac.as_str())?;
+    object.set_named_property("mtu", link.mtu)?;
+    object.set_named_property("up", link.up)?;
+    object.set_named_property("running", link.running)?;
+    object.set_named_property("kind", link.kind.as_str())?;
+    object.set_named_property("gsoMaxSize", link.gso_max_size)?;
+    if let Some(netnsid) = link.netnsid {
+        object.set_named_property("netnsid", netnsid)?;
     }
-
-    fn read_info(&mut self, info: &[u8]) {
-        self.kind = find(info, IFLA_INFO_KIND).map(read_text).unwrap_or_default();
-        if self.kind != "tun" {
-            return;
-        }
-        let data = find(info, IFLA_INFO_DATA).unwrap_or_default();
-        let byte = |kind| find(data, kind).and_then(|value| value.first().copied()).unwrap_or(0);
-        if i32::from(byte(IFLA_TUN_TYPE)) == libc::IFF_TAP {
-            self.kind = "tap".to_owned();
-        }
-        self.multi_queue = byte(IFLA_TUN_MULTI_QUEUE) != 0;
-    }
-
-    fn to_object(&self, env: &Env) -> Result<Object<'static>> {
-        let mut object = Object::new(env)?;
-        object.set_named_property("index", self.index)?;
-        object.set_named_property("name", self.name.as_str())?;
-        object.set_named_property("mac", self.mac.as_str())?;
-        object.set_named_property("mtu", self.mtu)?;
-        object.set_named_property("up", self.up)?;
-        object.set_named_property("running", self.running)?;
-        object.set_named_property("kind", self.kind.as_str())?;
-        object.set_named_property("gsoMaxSize", self.gso_max_size)?;
-        if let Some(netnsid) = self.netnsid {
-            object.set_named_property("netnsid", netnsid)?;
-        }
-        Ok(crate::control::detached(env, &object))
-    }
-}
-
-/// The device `name` in the namespace of the calling thread.
-pub fn get(netlink: &mut Netlink, name: &str) -> Result<Option<Link>> {
-    let mut request = request(libc::RTM_GETLINK, "RTM_GETLINK", 0, 0, name);
-    request.word(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    request.text(IFLA_IFNAME, name);
-    match netlink.call(request) {
-        Ok(replies) => Ok(replies.first().and_then(Link::parse)),
-        Err(failure) if failure.errno() == libc::ENODEV => Ok(None),
-        Err(failure) => Err(failure),
-    }
-}
-
-pub fn list(netlink: &mut Netlink) -> Result<Vec<Link>> {
-    let fixed = [0; INFO_LEN];
-    let mut request = Request::new(libc::RTM_GETLINK, libc::NLM_F_DUMP, &fixed, "RTM_GETLINK", "");
-    request.word(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    Ok(netlink.call(request)?.iter().filter_map(Link::parse).collect())
-}
-
-fn request(kind: u16, name: &'static str, flags: u32, change: u32, device: &str) -> Request {
-    let mut fixed = [0; INFO_LEN];
-    fixed[8..12].copy_from_slice(&flags.to_ne_bytes());
-    fixed[12..16].copy_from_slice(&change.to_ne_bytes());
-    Request::new(kind, libc::NLM_F_ACK, &fixed, name, format!("device {device}"))
-}
-
-/// What to change of a device.
-#[derive(Default)]
-pub struct Change {
-    pub up: Option<bool>,
-    pub mtu: Option<u32>,
-    pub mac: Option<[u8; 6]>,
-    pub gso_max_size: Option<u32>,
-    pub tx_queue_len: Option<u32>,
-    pub new_name: Option<String>,
-    pub move_to: Option<String>,
-}
-
-pub fn set(netlink: &mut Netlink, name: &str, change: &Change) -> Result<()> {
-    let up = libc::IFF_UP as u32;
-    let flags = if change.up == Some(true) { up } else { 0 };
-    let mut request = request(libc::RTM_SETLINK, "RTM_SETLINK", flags, if change.up.is_some() { up } else { 0 }, name);
-    // Selects the device when the index is 0, and so cannot also be its new name: that is a request of its own.
-    request.text(IFLA_IFNAME, name);
-    let namespace = change.move_to.as_deref().map(netns::open).transpose()?;
-    if let Some(namespace) = &namespace {
-        request.word(IFLA_NET_NS_FD, namespace.as_raw_fd() as u32);
-    }
-    if let Some(mtu) = change.mtu {
-        request.word(IFLA_MTU, mtu);
-    }
-    if let Some(mac) = change.mac {
-        request.attribute(IFLA_ADDRESS, &mac);
-    }
-    if let Some(len) = change.tx_queue_len {
-        request.word(IFLA_TXQLEN, len);
-    }
-    if let Some(size) = change.gso_max_size {
-        // A kernel without the variants passes over them.
-        for attribute in [IFLA_GSO_MAX_SIZE, IFLA_GRO_MAX_SIZE, IFLA_GSO_IPV4_MAX_SIZE, IFLA_GRO_IPV4_MAX_SIZE] {
-            request.word(attribute, size);
-        }
-    }
-    netlink.call(request)?;
-    Ok(())
-}
-
-fn rename(netlink: &mut Netlink, name: &str, new_name: &str) -> Result<()> {
-    let Some(link) = get(netlink, name)? else {
-        return Err(Failure::system("netlink RTM_GETLINK", libc::ENODEV, format!("device {name}")));
-    };
-    let mut fixed = [0; INFO_LEN];
-    fixed[4..8].copy_from_slice(&link.index.to_ne_bytes());
-    let about = format!("device {name}, new name {new_name}");
-    let mut request = Request::new(libc::RTM_SETLINK, libc::NLM_F_ACK, &fixed, "RTM_SETLINK", about);
-    request.text(IFLA_IFNAME, new_name);
-    netlink.call(request)?;
-    Ok(())
-}
-
-fn mac_text(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
+    Ok(detached(env, &object))
 }
 
 fn parse_mac(text: &str) -> Option<[u8; 6]> {
@@ -208,17 +41,17 @@ fn parse_mac(text: &str) -> Option<[u8; 6]> {
 fn link_get(_: &(), arguments: &Arguments) -> Result<Either<Object<'static>, Null>> {
     let options = arguments.options(0)?;
     let (path, name) = (options.optional_text("netns")?, options.device("name")?);
-    let found = netns::within(path.as_deref(), || get(&mut Netlink::open()?, &name))?;
+    let found = netns::within(path.as_deref(), || link::get(&mut Netlink::open()?, &name))?;
     Ok(match found {
-        Some(link) => Either::A(link.to_object(arguments.env)?),
+        Some(link) => Either::A(to_object(arguments.env, &link)?),
         None => Either::B(Null),
     })
 }
 
 fn link_list(_: &(), arguments: &Arguments) -> Result<Vec<Object<'static>>> {
     let path = arguments.optional_options(0)?.map(|options| options.optional_text("netns")).transpose()?.flatten();
-    let links = netns::within(path.as_deref(), || list(&mut Netlink::open()?))?;
-    links.iter().map(|link| link.to_object(arguments.env)).collect()
+    let links = netns::within(path.as_deref(), || link::list(&mut Netlink::open()?))?;
+    links.iter().map(|link| to_object(arguments.env, link)).collect()
 }
 
 fn link_set(_: &(), arguments: &Arguments) -> Result<()> {
@@ -245,22 +78,17 @@ fn link_set(_: &(), arguments: &Arguments) -> Result<()> {
         let mut netlink = Netlink::open()?;
         let mut name = name;
         if let Some(new_name) = &change.new_name {
-            rename(&mut netlink, &name, new_name)?;
+            link::rename(&mut netlink, &name, new_name)?;
             name.clone_from(new_name);
         }
-        set(&mut netlink, &name, &change)
+        link::set(&mut netlink, &name, &change)
     })
 }
 
 fn link_delete(_: &(), arguments: &Arguments) -> Result<()> {
     let options = arguments.options(0)?;
     let (path, name) = (options.optional_text("netns")?, options.device("name")?);
-    netns::within(path.as_deref(), || {
-        let mut request = request(libc::RTM_DELLINK, "RTM_DELLINK", 0, 0, &name);
-        request.text(IFLA_IFNAME, &name);
-        Netlink::open()?.call(request)?;
-        Ok(())
-    })
+    netns::within(path.as_deref(), || link::delete(&mut Netlink::open()?, &name))
 }
 
 pub fn register(module: &mut Module) -> napi::Result<()> {

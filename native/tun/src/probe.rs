@@ -4,20 +4,22 @@
 //! CAP_SYS_ADMIN there is none: the UDP features are then tried on loopback where the process is.
 
 use std::fs;
-use std::os::fd::{AsRawFd, RawFd};
+use std::os::fd::{AsRawFd, OwnedFd, RawFd};
 
 use napi::bindgen_prelude::{JsObjectValue, Object};
 
 use crate::address::SocketAddress;
 use crate::control::{Arguments, Module};
-use crate::control_message::{self, CAPACITY};
+use crate::control_message::{self, ControlBuffer, RECEIVED_MAX};
 use crate::descriptors::owned;
 use crate::errors::{Failure, Result, check};
-use crate::links::{self, Change};
+use crate::link::{self, Change};
 use crate::netlink::Netlink;
 use crate::netns;
-use crate::tap;
-use crate::udp::{UDP_GRO, UDP_SEGMENT, set};
+use crate::tap_ioctl::{
+    Mode, Queue, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_UDP_TUNNEL_GSO, TUN_F_USO, VNET_LEN, VNET_TUNNEL_LEN,
+};
+use crate::udp::{UDP_GRO, UDP_SEGMENT, local_port, set};
 
 const FEATURES: [&str; 8] = ["tun", "vnetHdr", "tso4", "tso6", "uso", "tunnelGso", "udpSegment", "udpGro"];
 
@@ -42,25 +44,22 @@ impl Findings {
 }
 
 fn try_tap(findings: &mut Findings) {
-    let opened = tap::open_for_probe();
-    let device = match opened {
-        Ok(device) => device,
-        Err(failure) => {
-            let features = &FEATURES[..6];
-            return findings.missing(features, &failure.message());
-        }
+    let mode = Mode { tun: false, vnet_hdr: true, multi_queue: false, exclusive: true };
+    let queue = match Queue::attach("weftprobe", mode) {
+        Ok(queue) => queue,
+        Err(failure) => return findings.missing(&FEATURES[..6], &failure.message()),
     };
     findings.found.push("tun");
-    let fd = device.as_raw_fd();
-    if !findings.record("vnetHdr", tap::try_vnet_header(fd, tap::VNET_LEN)) {
+    if !findings.record("vnetHdr", queue.set_vnet_header_len(VNET_LEN)) {
         return findings.missing(&FEATURES[2..6], "no virtio-net header");
     }
-    let csum = tap::TUN_F_CSUM;
-    findings.record("tso4", tap::try_offloads(fd, csum | tap::TUN_F_TSO4));
-    findings.record("tso6", tap::try_offloads(fd, csum | tap::TUN_F_TSO6));
-    findings.record("uso", tap::try_offloads(fd, csum | tap::TUN_F_TSO4 | tap::TUN_F_TSO6 | tap::TUN_F_USO));
-    let tunnel = tap::try_vnet_header(fd, tap::VNET_TUNNEL_LEN)
-        .and_then(|()| tap::try_offloads(fd, csum | tap::TUN_F_TSO4 | tap::TUN_F_UDP_TUNNEL_GSO));
+    let tso = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+    findings.record("tso4", queue.set_offloads(TUN_F_CSUM | TUN_F_TSO4));
+    findings.record("tso6", queue.set_offloads(TUN_F_CSUM | TUN_F_TSO6));
+    findings.record("uso", queue.set_offloads(tso | TUN_F_USO));
+    let tunnel = queue
+        .set_vnet_header_len(VNET_TUNNEL_LEN)
+        .and_then(|()| queue.set_offloads(TUN_F_CSUM | TUN_F_TSO4 | TUN_F_UDP_TUNNEL_GSO));
     findings.record("tunnelGso", tunnel);
 }
 
@@ -71,7 +70,7 @@ fn try_udp(findings: &mut Findings) -> Result<()> {
     let gro = set(receiver.as_raw_fd(), libc::SOL_UDP, UDP_GRO, 1, "UDP_GRO");
     let segment = set(sender.as_raw_fd(), libc::SOL_UDP, UDP_SEGMENT, SEGMENT as i32, "UDP_SEGMENT");
     let bytes = [0u8; 2 * SEGMENT];
-    let to = SocketAddress::v4([127, 0, 0, 1], crate::udp::local_port(receiver.as_raw_fd())?);
+    let to = SocketAddress::v4([127, 0, 0, 1], local_port(receiver.as_raw_fd())?);
     let sent = segment.and_then(|()| {
         // SAFETY: bytes and address are passed with their lengths.
         let sent = unsafe {
@@ -92,7 +91,7 @@ fn try_udp(findings: &mut Findings) -> Result<()> {
     Ok(())
 }
 
-fn loopback_socket() -> Result<std::os::fd::OwnedFd> {
+fn loopback_socket() -> Result<OwnedFd> {
     let kind = libc::SOCK_DGRAM | libc::SOCK_CLOEXEC;
     // SAFETY: takes three integers.
     let socket = owned(unsafe { libc::socket(libc::AF_INET, kind, 0) }, "socket", "UDP over IPv4")?;
@@ -106,12 +105,12 @@ fn loopback_socket() -> Result<std::os::fd::OwnedFd> {
 fn received_segment_size(socket: RawFd) -> Result<Option<i32>> {
     let mut bytes = [0u8; 512];
     let mut vector = libc::iovec { iov_base: bytes.as_mut_ptr().cast(), iov_len: bytes.len() };
-    let mut control = control_message::EMPTY;
+    let mut control = ControlBuffer::<RECEIVED_MAX>::EMPTY;
     let mut header = control_message::blank_header();
     header.msg_iov = &raw mut vector;
     header.msg_iovlen = 1;
     header.msg_control = (&raw mut control).cast();
-    header.msg_controllen = CAPACITY;
+    header.msg_controllen = RECEIVED_MAX;
     // SAFETY: the header points at the locals above. Loopback delivers before sendto returns, so nothing waits here.
     let count = unsafe { libc::recvmsg(socket, &raw mut header, libc::MSG_DONTWAIT) };
     check(count as i32, "recvmsg", "UDP_GRO over loopback")?;
@@ -128,7 +127,7 @@ fn received_segment_size(socket: RawFd) -> Result<Option<i32>> {
 }
 
 fn loopback_up() -> Result<()> {
-    links::set(&mut Netlink::open()?, "lo", &Change { up: Some(true), ..Change::default() })
+    link::set(&mut Netlink::open()?, "lo", &Change { up: Some(true), ..Change::default() })
 }
 
 fn look() -> Findings {

@@ -10,7 +10,7 @@ use crate::address::{self, mapped, write_words};
 use crate::arguments::unknown;
 use crate::bound::{self, INVALID, index};
 use crate::control::{Arguments, Module};
-use crate::control_message::{self, CAPACITY, ControlBuffer};
+use crate::control_message::{self, ControlBuffer, RECEIVED_MAX};
 use crate::errors::{Result, last_errno};
 use crate::layout::Io;
 use crate::scratch::Scratch;
@@ -60,7 +60,7 @@ pub struct Buffers {
     pub headers: Scratch<libc::mmsghdr>,
     vectors: Scratch<libc::iovec>,
     pub names: Scratch<libc::sockaddr_in6>,
-    controls: Scratch<ControlBuffer>,
+    controls: Scratch<ControlBuffer<RECEIVED_MAX>>,
 }
 
 impl Buffers {
@@ -71,7 +71,7 @@ impl Buffers {
             headers: Scratch::new(len, blank),
             vectors: Scratch::new(len, empty),
             names: Scratch::new(len, address::EMPTY),
-            controls: Scratch::new(len, control_message::EMPTY),
+            controls: Scratch::new(len, ControlBuffer::EMPTY),
         };
         for i in 0..len {
             let (name, vector, control) =
@@ -90,7 +90,7 @@ impl Buffers {
         *self.vectors.entry(i) = vector;
         let header = &mut self.headers.entry(i).msg_hdr;
         header.msg_namelen = address::SIZE_MAX;
-        header.msg_controllen = CAPACITY;
+        header.msg_controllen = RECEIVED_MAX;
         header.msg_flags = 0;
     }
 }

@@ -10,7 +10,7 @@ use crate::address::{self, ROW_WORDS, SocketAddress};
 use crate::arguments::{DESCRIPTOR, unknown};
 use crate::bound::{self, INVALID};
 use crate::control::{Arguments, Module};
-use crate::control_message::{self, ControlBuffer, Writer};
+use crate::control_message::{self, ControlBuffer, SENT_MAX, Writer};
 use crate::datagrams::{Cut, Datagrams};
 use crate::errors::{Failure, Result, last_errno};
 use crate::layout::Io;
@@ -42,7 +42,7 @@ struct Buffers {
     messages: Messages,
     headers: Scratch<libc::mmsghdr>,
     names: Scratch<libc::sockaddr_in6>,
-    controls: Scratch<ControlBuffer>,
+    controls: Scratch<ControlBuffer<SENT_MAX>>,
     cuts: Scratch<Cut>,
     datagrams: Datagrams,
 }
@@ -219,7 +219,7 @@ fn bind_udp_tx(_: &(), arguments: &Arguments) -> Result<Unknown<'static>> {
             messages: Messages::over(arena, io)?,
             headers: Scratch::new(rows, libc::mmsghdr { msg_hdr: control_message::blank_header(), msg_len: 0 }),
             names: Scratch::new(rows, address::EMPTY),
-            controls: Scratch::new(rows, control_message::EMPTY),
+            controls: Scratch::new(rows, ControlBuffer::EMPTY),
             cuts: Scratch::new(rows, Cut { size: 0, segments: 1, control_len: 0 }),
             datagrams: Datagrams::new(),
         }),

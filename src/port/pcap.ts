@@ -27,18 +27,22 @@ export interface PcapPortOptions {
 
 const CHUNK_BYTES = 256 * 1024;
 const SNAP_LENGTH = 262144;
+const EIO = -5;
 
-function open(path: string, flags: 'r' | 'w', name: string): number {
+/** The error of a system call on one of the port's files. */
+function failed(name: string, path: string, syscall: string, cause: unknown): WeftError {
+  const { message, errno } = cause as NodeJS.ErrnoException;
+  const object = `port ${name}`;
+  return new WeftError('CAPTURE', `${object}: ${path}: ${message}`, { object, syscall, errno, cause });
+}
+
+/** Opens a file; when that fails, what was opened before for the same port is closed. */
+function open(path: string, flags: 'r' | 'w', name: string, openedBefore = -1): number {
   try {
     return openSync(path, flags);
   } catch (cause) {
-    const { message, errno } = cause as NodeJS.ErrnoException;
-    throw new WeftError('CAPTURE', `port ${name}: ${message}`, {
-      object: `port ${name}`,
-      syscall: 'open',
-      errno,
-      cause,
-    });
+    if (openedBefore >= 0) closeSync(openedBefore);
+    throw failed(name, path, 'open', cause);
   }
 }
 
@@ -47,8 +51,12 @@ export interface PcapPort {
   /** Time of the last frame that came in: seconds and nanoseconds since 1970. Written to what goes out. */
   readonly seconds: number;
   readonly nanoseconds: number;
-  /** The input has been read to its end. */
+  /** The input has been read to its end, or to where it is wrong. */
   readonly isAtEnd: boolean;
+  /** What is wrong with the input; null while nothing is. */
+  readonly error: WeftError | null;
+  /** The input has been read, and ends inside of a record. */
+  readonly isCutOff: boolean;
 }
 
 export function openPcapPort(options: PcapPortOptions): PcapPort {
@@ -56,18 +64,24 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
   const { slot, at, len, packets, gsoType, flags, drop } = burst;
   const { msgFirst, msgCount, msgResult, extAt, extLen } = outbox;
   const inputFd = options.input ? open(options.input, 'r', name) : -1;
-  const outputFd = options.output ? open(options.output, 'w', name) : -1;
+  const outputFd = options.output ? open(options.output, 'w', name, inputFd) : -1;
   const reader = new CaptureReader();
   const chunk = new Uint8Array(CHUNK_BYTES);
   const record = new Uint8Array(SNAP_LENGTH + 256);
   let seconds = 0;
   let nanoseconds = 0;
   let isAtEnd = inputFd < 0;
+  let error: WeftError | null = null;
 
   if (outputFd >= 0) {
     const sectionEnd = Pcapng.write(record, 0, 'weft');
     const end = Pcapng.writeInterface(record, sectionEnd, Pcap.LINK_ETHERNET, SNAP_LENGTH, name);
-    writeSync(outputFd, record, 0, end);
+    try {
+      write(end);
+    } catch (cause) {
+      for (const fd of [inputFd, outputFd]) if (fd >= 0) closeSync(fd);
+      throw failed(name, options.output as string, 'write', cause);
+    }
   }
 
   function nextRecord(): boolean {
@@ -79,13 +93,25 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
       }
       reader.feed(chunk.subarray(0, bytes));
     }
+    if (reader.linkType !== Pcap.LINK_ETHERNET) throw new Error(`link type ${reader.linkType} is not Ethernet`);
     return true;
+  }
+
+  /** What stands in a file is input like any other: a wrong one ends here, and the frames before it are still good. */
+  function readRecord(): boolean {
+    try {
+      return nextRecord();
+    } catch (cause) {
+      isAtEnd = true;
+      error = failed(name, options.input as string, 'read', cause);
+      return false;
+    }
   }
 
   function rx(): number {
     let n = 0;
-    while (n < LANES && !isAtEnd && pool.free() > 0 && nextRecord()) {
-      const bytes = reader.capturedBytes;
+    while (n < LANES && !isAtEnd && pool.free() > 0 && readRecord()) {
+      const bytes = reader.capturedBytes < pool.capacity ? reader.capturedBytes : pool.capacity;
       const s = pool.take();
       slot[n] = s;
       at[n] = slotStart(arena, s);
@@ -94,13 +120,17 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
       gsoType[n] = 0;
       flags[n] = 0;
       // A frame that the capture cut, or that no slot holds, cannot go on.
-      drop[n] = bytes > pool.capacity || bytes < reader.originalBytes ? DROP.truncated : 0;
-      if (bytes <= pool.capacity) arena.bytes.set(reader.bytes.subarray(reader.dataAt, reader.dataAt + bytes), at[n]);
+      drop[n] = bytes < reader.originalBytes ? DROP.truncated : 0;
+      arena.bytes.set(reader.bytes.subarray(reader.dataAt, reader.dataAt + bytes), at[n]);
       seconds = reader.seconds;
       nanoseconds = reader.nanoseconds;
       n++;
     }
     return n;
+  }
+
+  function write(end: number): void {
+    for (let written = 0; written < end; ) written += writeSync(outputFd, record, written, end - written);
   }
 
   function writeMessage(m: number): number {
@@ -121,7 +151,11 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
       0,
       NO_COMMENT,
     );
-    writeSync(outputFd, record, 0, end);
+    try {
+      write(end);
+    } catch (failure) {
+      return (failure as NodeJS.ErrnoException).errno ?? EIO;
+    }
     return bytes;
   }
 
@@ -131,8 +165,12 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
     rx,
     hasMore: () => !isAtEnd,
     tx(n) {
-      for (let m = 0; m < n; m++) msgResult[m] = outputFd < 0 ? 0 : writeMessage(m);
-      return n;
+      let sent = 0;
+      for (let m = 0; m < n; m++) {
+        msgResult[m] = outputFd < 0 ? 0 : writeMessage(m);
+        if (msgResult[m] >= 0) sent++;
+      }
+      return sent;
     },
     release(n) {
       for (let i = 0; i < n; i++) pool.give(slot[i]);
@@ -156,6 +194,12 @@ export function openPcapPort(options: PcapPortOptions): PcapPort {
     },
     get isAtEnd() {
       return isAtEnd;
+    },
+    get error() {
+      return error;
+    },
+    get isCutOff() {
+      return isAtEnd && error === null && reader.truncated;
     },
   };
 }

@@ -5,13 +5,18 @@
 export type Part = number | string | ArrayLike<number>;
 
 export function join(...parts: Part[]): Uint8Array {
-  const out: number[] = [];
-  for (const part of parts) {
-    if (typeof part === 'number') out.push(part & 0xff);
-    else if (typeof part === 'string') out.push(...Buffer.from(part.replace(/\s+/g, ''), 'hex'));
-    else out.push(...Array.from(part));
+  const pieces = parts.map((part) => {
+    if (typeof part === 'number') return Uint8Array.of(part);
+    if (typeof part === 'string') return Uint8Array.from(Buffer.from(part.replace(/\s+/g, ''), 'hex'));
+    return part instanceof Uint8Array ? part : Uint8Array.from(Array.from(part));
+  });
+  const out = new Uint8Array(pieces.reduce((n, piece) => n + piece.length, 0));
+  let at = 0;
+  for (const piece of pieces) {
+    out.set(piece, at);
+    at += piece.length;
   }
-  return Uint8Array.from(out);
+  return out;
 }
 
 export const toHex = (bytes: Uint8Array) => Buffer.from(bytes).toString('hex');

@@ -74,6 +74,6 @@ it('has no reason that nothing in src gives', () => {
   // Dormant: slots of rx windows are taken before the first frame, and memory ports refuse what they cannot hold.
   const dormant = ['none', 'no-slot'];
   const given = (name: string) =>
-    text.includes(`DROP['${name}']`) || text.includes(`DROP.${name}`) || text.includes(`? '${name}'`);
+    [`DROP['${name}']`, `DROP.${name}`, `? '${name}'`, `: '${name}'`].some((use) => text.includes(use));
   expect(NUMBERS.filter((name) => !given(name) && !dormant.includes(name))).toEqual([]);
 });

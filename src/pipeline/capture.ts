@@ -7,7 +7,7 @@ import type { Outbox } from '../packet/outbox.js';
  * The capture tap: copies the frames of one port into the capture ring, a byte ring in the arena with one writer (the worker) and one reader
  * (the control thread). A full ring loses records and counts them; the walk never waits.
  *
- *   ring header:  [ head | tail | missed ]                                    words; head and tail run on, in bytes
+ *   ring header:  [ head | tail | missed ]                                    words; head and tail run on, in bytes, to `runLength`
  *   record:       [ bytes of record | flags | captured | original ] [ seconds, double ] [ frame ]     padded to 8 bytes
  */
 export const RING_HEADER = 64;
@@ -20,6 +20,12 @@ export const CAPTURED_IN = 1;
 export const CAPTURED_OUT = 2;
 /** The rest of the ring up to its end is unused. */
 export const RECORD_SKIP = 0;
+
+/** Where head and tail begin anew: a whole number of rounds, so that their places in the ring go on without a jump. */
+export function runLength(partition: Partition): number {
+  const ringBytes = partition.captureBytes - RING_HEADER;
+  return ringBytes * Math.floor(2 ** 31 / ringBytes);
+}
 
 export interface CaptureTap {
   /** Port id that is captured, -1 for none. The walk compares it once per burst. */
@@ -44,14 +50,16 @@ export function bindCapture(
   const header = partition.captureAt >> 2;
   const ringAt = partition.captureAt + RING_HEADER;
   const ringBytes = partition.captureBytes - RING_HEADER;
+  const run = runLength(partition);
   let writeAt = 0;
 
   /** Room for a record of `captured` bytes: its position, or -1. Publishing happens in `publish`. */
   function open(flags: number, captured: number, original: number): number {
     const bytes = (RECORD_HEADER + captured + 7) & ~7;
     const head = words[header + RING_HEAD];
-    const free = ringBytes - ((head - Atomics.load(words, header + RING_TAIL)) >>> 0);
-    const offset = (head >>> 0) % ringBytes;
+    const held = head - Atomics.load(words, header + RING_TAIL);
+    const free = ringBytes - (held < 0 ? held + run : held);
+    const offset = head % ringBytes;
     const toEnd = ringBytes - offset;
     const skip = toEnd < bytes ? toEnd : 0;
     if (bytes + skip > free) {
@@ -67,11 +75,12 @@ export function bindCapture(
     words[w + 3] = original;
     doubles[(record + 16) >> 3] = nowSec();
     writeAt = head + skip + bytes;
+    if (writeAt >= run) writeAt -= run;
     return record + RECORD_HEADER;
   }
 
   function publish(): void {
-    Atomics.store(words, header + RING_HEAD, writeAt | 0);
+    Atomics.store(words, header + RING_HEAD, writeAt);
   }
 
   const tap: CaptureTap = {
@@ -124,15 +133,16 @@ export function drainCapture(arena: Arena, partition: Partition, onRecord: (reco
   const header = partition.captureAt >> 2;
   const ringAt = partition.captureAt + RING_HEADER;
   const ringBytes = partition.captureBytes - RING_HEADER;
+  const run = runLength(partition);
   const head = Atomics.load(words, header + RING_HEAD);
   let tail = words[header + RING_TAIL];
   let count = 0;
   while (tail !== head) {
-    const offset = (tail >>> 0) % ringBytes;
+    const offset = tail % ringBytes;
     const record = ringAt + offset;
     const w = record >> 2;
     if (words[w] === RECORD_SKIP) {
-      tail = (tail + ringBytes - offset) | 0;
+      tail = (tail + ringBytes - offset) % run;
       continue;
     }
     const from = record + RECORD_HEADER;
@@ -142,7 +152,7 @@ export function drainCapture(arena: Arena, partition: Partition, onRecord: (reco
       originalLength: words[w + 3],
       bytes: bytes.subarray(from, from + words[w + 2]),
     });
-    tail = (tail + words[w]) | 0;
+    tail = (tail + words[w]) % run;
     count++;
   }
   Atomics.store(words, header + RING_TAIL, tail);

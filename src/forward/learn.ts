@@ -2,13 +2,14 @@ import type { Burst } from '../packet/burst.js';
 import type { Clock } from '../packet/clock.js';
 import { LEARN_REFUSED as COUNT_LEARN_REFUSED, MAC_MOVES, NETWORK_ROW, ROW_WIDTH } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { LEARN_MOVED, LEARN_REFUSED, learnSource, type MacTable, NEVER, probeOn } from './macTable.js';
+import type { ForwardKernel } from './kernel.js';
+import { LEARN_MOVED, LEARN_REFUSED, learnSource, type MacTable, macKey, NEVER, probe } from './macTable.js';
 
 /**
  * The learn step: each lane's source MAC is known behind its origin afterwards, so that the next frame already finds it.
  *
- * The loop only compares: a source that is known where it is, with this second's stamp, costs one probe and no store. Everything else
- * (first sight, a new second, a move) goes to the table under its try-lock.
+ * The kernel only compares: a source that is known where it is, with this second's stamp, costs one probe and no store. Everything else
+ * (first sight, a new second, a move) comes here and goes to the table under its try-lock.
  */
 export function bindLearn(
   burst: Burst,
@@ -16,9 +17,10 @@ export function bindLearn(
   ageingSec: Int32Array,
   clock: Clock,
   counters: Float64Array,
+  kernel: ForwardKernel,
 ): (n: number) => void {
-  const { srcLo, srcHi, srcEntry, network, origin, drop } = burst;
-  const { entries, entryMask } = table;
+  const { srcLo, srcHi, srcEntry, network, origin, drop, careful } = burst;
+  const { entries } = table;
 
   function slow(i: number, now: number): void {
     const lo = srcLo[i];
@@ -35,21 +37,20 @@ export function bindLearn(
     else if (did === LEARN_MOVED) counters[(NETWORK_ROW + net) * ROW_WIDTH + MAC_MOVES]++;
   }
 
+  /** What the kernel leaves: first sight, a new second, a move, an entry that is not where its probe begins. */
+  function learnCarefully(i: number, now: number): void {
+    const net = network[i];
+    const lo = srcLo[i];
+    const key = macKey(srcHi[i], net);
+    const e = probe(table, srcEntry[i], lo, key);
+    const expires = entries[e + 3];
+    const isFresh = entries[e + 2] === origin[i] && (expires === now + ageingSec[net] || expires === NEVER);
+    if (!isFresh || entries[e + 2] === 0) slow(i, now);
+  }
+
   return function learn(n: number): void {
     const now = clock.seconds;
-    for (let i = 0; i < n; i++) {
-      if (drop[i] !== 0) continue;
-      const lo = srcLo[i];
-      const net = network[i];
-      const key = srcHi[i] | (net << 16);
-      let e = srcEntry[i];
-      let value = entries[e + 2];
-      if (value !== 0 && (entries[e] !== lo || entries[e + 1] !== key)) {
-        e = probeOn(entries, entryMask, e, lo, key);
-        value = entries[e + 2];
-      }
-      const expires = entries[e + 3];
-      if (value !== origin[i] || (expires !== now + ageingSec[net] && expires !== NEVER) || value === 0) slow(i, now);
-    }
+    const left = kernel.learn(n, now);
+    for (let k = 0; k < left; k++) learnCarefully(careful[k], now);
   };
 }

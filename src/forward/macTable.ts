@@ -49,17 +49,23 @@ export interface MacTable {
 }
 
 /** capacity: entries, rounded up to a power of two with half of it free. */
-export function createMacTableBuffer(macs: number): SharedArrayBuffer {
+export function macTableBytes(macs: number): number {
   const capacity = 2 ** Math.max(10, Math.ceil(Math.log2(macs * 2)));
-  return new SharedArrayBuffer((HEADER_WORDS + 2 * NETWORKS + capacity * (ENTRY + 2)) * 4);
+  return (HEADER_WORDS + 2 * NETWORKS + capacity * (ENTRY + 2)) * 4;
 }
 
-export function attachMacTable(buffer: SharedArrayBuffer, holder: number): MacTable {
-  const capacity = (buffer.byteLength / 4 - HEADER_WORDS - 2 * NETWORKS) / (ENTRY + 2);
-  let at = 0;
+/** A table on its own; a node's lies in the arena, where the walk's kernel reads it. */
+export function createMacTableBuffer(macs: number): SharedArrayBuffer {
+  return new SharedArrayBuffer(macTableBytes(macs));
+}
+
+/** The table in `bytes` bytes from `at` on: the largest power of two of entries that fits. */
+export function attachMacTable(buffer: SharedArrayBuffer, holder: number, at = 0, bytes = buffer.byteLength): MacTable {
+  const capacity = 2 ** Math.floor(Math.log2((bytes / 4 - HEADER_WORDS - 2 * NETWORKS) / (ENTRY + 2)));
+  let next = at;
   const part = (words: number) => {
-    const view = new Int32Array(buffer, at * 4, words);
-    at += words;
+    const view = new Int32Array(buffer, next, words);
+    next += words * 4;
     return view;
   };
   const control = part(HEADER_WORDS);
@@ -76,16 +82,14 @@ export function macHash(lo: number, key: number, entryMask: number): number {
   return ((x ^ (x >>> 15)) << 2) & entryMask;
 }
 
-/**
- * Goes on from entry e, which is another key's, to the entry of the key or to the empty one that ends the chain. A function of its own, because
- * a loop inside the steps' loops costs them the constant addresses of all their columns (V8 11.3: 2.5 ns a packet became 8).
- */
-export function probeOn(entries: Int32Array, entryMask: number, from: number, lo: number, key: number): number {
+/** From entry `from` on, where the probe of a key begins: its entry, or the empty one that ends the chain. */
+export function probe(table: MacTable, from: number, lo: number, key: number): number {
+  const { entries, entryMask } = table;
   let e = from;
   for (;;) {
-    e = (e + ENTRY) & entryMask;
     const value = entries[e + 2];
     if (value === 0 || (entries[e] === lo && entries[e + 1] === key && entries[e + 2] === value)) return e;
+    e = (e + ENTRY) & entryMask;
   }
 }
 

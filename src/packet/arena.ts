@@ -2,9 +2,10 @@
  * The arena: one shared WebAssembly.Memory that holds every frame of a node.
  *
  *   page 0            left to the WASM kernels (they keep no static data; nothing of ours may lie at address 0)
- *   worker 0          small slots | large slots | header blocks | virtio-net headers | capture ring
+ *   worker 0          small slots | large slots | header blocks | virtio-net headers | capture ring | columns
  *   worker 1          the same
  *   ...
+ *   node              the MAC table (forward/macTable.ts)
  *
  * Each worker owns its partition: only it takes and gives its slots, so the free stacks need no lock. Everybody may read every slot.
  *
@@ -32,6 +33,9 @@ export const DATAGRAM_DATA = 65407 + HEADROOM;
 export const VNET_STRIDE = 16;
 const VNET_BYTES = 64 * VNET_STRIDE;
 
+/** Room for a worker's columns and compiled tables; most of it are the outer header templates of 2048 peers. */
+const COLUMNS_BYTES = 640 * 1024;
+
 const PAGE = 65536;
 const LINE = 64;
 
@@ -43,6 +47,8 @@ export interface ArenaShape {
   /** Bytes for header blocks: 512 KiB cut a 64 KiB superframe at the smallest sensible MSS. */
   headerBytes: number;
   captureBytes: number;
+  /** Bytes for the node's MAC table. */
+  macBytes: number;
 }
 
 export const DEFAULT_SHAPE: Omit<ArenaShape, 'workers'> = {
@@ -50,6 +56,7 @@ export const DEFAULT_SHAPE: Omit<ArenaShape, 'workers'> = {
   largeSlots: 72,
   headerBytes: 512 * 1024,
   captureBytes: 1024 * 1024,
+  macBytes: 1024 * 1024,
 };
 
 /** Byte positions of one worker's partition. Slot ids are global: small ones first in each partition. */
@@ -61,6 +68,9 @@ export interface Partition {
   vnetAt: number;
   captureAt: number;
   captureBytes: number;
+  /** The io block, and behind it what columnAllocator hands out: lanes, messages, compiled tables. */
+  columnsAt: number;
+  columnsEnd: number;
 }
 
 export interface Arena {
@@ -71,11 +81,13 @@ export interface Arena {
   readonly doubles: Float64Array;
   readonly view: DataView;
   readonly partitions: readonly Partition[];
+  /** Where the MAC table lies. */
+  readonly macAt: number;
 }
 
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
-function layOut(shape: ArenaShape): { partitions: Partition[]; end: number } {
+function layOut(shape: ArenaShape): { partitions: Partition[]; macAt: number; end: number } {
   const partitions: Partition[] = [];
   let at = PAGE;
   for (let w = 0; w < shape.workers; w++) {
@@ -85,10 +97,23 @@ function layOut(shape: ArenaShape): { partitions: Partition[]; end: number } {
     const headersEnd = headersAt + shape.headerBytes;
     const vnetAt = align(headersEnd, LINE);
     const captureAt = align(vnetAt + VNET_BYTES, LINE);
-    partitions.push({ smallAt, largeAt, headersAt, headersEnd, vnetAt, captureAt, captureBytes: shape.captureBytes });
-    at = align(captureAt + shape.captureBytes, PAGE);
+    const columnsAt = align(captureAt + shape.captureBytes, LINE);
+    const columnsEnd = columnsAt + COLUMNS_BYTES;
+    const { captureBytes } = shape;
+    partitions.push({
+      smallAt,
+      largeAt,
+      headersAt,
+      headersEnd,
+      vnetAt,
+      captureAt,
+      captureBytes,
+      columnsAt,
+      columnsEnd,
+    });
+    at = align(columnsEnd, PAGE);
   }
-  return { partitions, end: at };
+  return { partitions, macAt: at, end: align(at + shape.macBytes, PAGE) };
 }
 
 /** Makes the memory of a node. It never grows: views and native pointers stay valid for its whole life. */
@@ -108,7 +133,26 @@ export function attachArena(memory: WebAssembly.Memory, shape: ArenaShape): Aren
     words: new Int32Array(buffer),
     doubles: new Float64Array(buffer),
     view: new DataView(buffer),
-    partitions: layOut(shape).partitions,
+    ...layOut(shape),
+  };
+}
+
+/** Makes Int32Arrays for columns. */
+export type Allocate = (words: number) => Int32Array;
+
+/**
+ * Columns of a worker, one after the other in its partition from byte `from` on, each at the start of a cache line. In the arena, because WASM
+ * kernels read them too. A worker that is started again allocates the same columns in the same places.
+ */
+export function columnAllocator(arena: Arena, worker: number, from: number): Allocate {
+  const { columnsEnd } = arena.partitions[worker];
+  let next = align(from, LINE);
+  return (words) => {
+    const column = new Int32Array(arena.memory.buffer, next, words);
+    next = align(next + words * 4, LINE);
+    if (next > columnsEnd) throw new RangeError('the columns of a worker do not fit their part of the arena');
+    column.fill(0);
+    return column;
   };
 }
 

@@ -1,8 +1,10 @@
+import type { Allocate } from './arena.js';
+
 /**
  * A burst: up to LANES frames handled together, as struct-of-arrays columns. One frame is one lane, an index into every column.
  * A lane is contiguous in the arena (slot, at, len). One slot may carry several lanes: a UDP_GRO super-datagram is up to 64 of them.
  *
- * All columns are Int32Array over shared memory: one element kind at every hot call site.
+ * All columns are Int32Array over shared memory: one element kind at every hot call site. Their order is known to the walk's kernel.
  */
 export const LANES = 64;
 
@@ -71,6 +73,8 @@ export interface Burst {
   readonly dstEntry: Int32Array;
   /** What the parse step saw of the burst as a whole: SUMMARY_* words. */
   readonly summary: Int32Array;
+  /** Lanes that the parse kernel left to the form in TypeScript. */
+  readonly careful: Int32Array;
 }
 
 /** All flags of all lanes. */
@@ -82,8 +86,8 @@ export function sharedInts(count: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(count * 4));
 }
 
-export function createBurst(lanes = LANES): Burst {
-  const column = () => sharedInts(lanes);
+export function createBurst(allocate: Allocate = sharedInts): Burst {
+  const column = () => allocate(LANES);
   return {
     slot: column(),
     at: column(),
@@ -110,6 +114,7 @@ export function createBurst(lanes = LANES): Burst {
     srcHi: column(),
     srcEntry: column(),
     dstEntry: column(),
-    summary: sharedInts(2),
+    careful: column(),
+    summary: allocate(4),
   };
 }

@@ -1,7 +1,8 @@
-import { LANES, sharedInts } from './burst.js';
+import type { Allocate, Arena } from './arena.js';
+import { LANES } from './burst.js';
 
 /**
- * The io block: the columns through which TypeScript and native code talk, one Int32Array in shared memory per worker.
+ * The io block: the columns through which TypeScript and native code talk, one Int32Array in the arena per worker.
  *
  * Rx: TypeScript says where frame i may go (rxAt, rxCap), native code says what came (rxLen, rxGso, rxSrc, ...).
  * Tx: a message is a run of extents (offset and length in the arena); native code writes msgResult: bytes, or a negative errno.
@@ -28,6 +29,10 @@ export interface IoLayout {
   rxFlags: number;
   msgFirst: number;
   msgCount: number;
+  /** For the account, not for native code: packets, frame bytes and the peer's counter row (0: none). */
+  msgPackets: number;
+  msgBytes: number;
+  msgPeerRow: number;
   msgDest: number;
   msgSocket: number;
   msgGso: number;
@@ -71,6 +76,9 @@ function layOut(): { layout: IoLayout; words: number } {
     rxFlags: column(LANES),
     msgFirst: column(MESSAGES),
     msgCount: column(MESSAGES),
+    msgPackets: column(MESSAGES),
+    msgBytes: column(MESSAGES),
+    msgPeerRow: column(MESSAGES),
     msgDest: column(MESSAGES),
     msgSocket: column(MESSAGES),
     msgGso: column(MESSAGES),
@@ -116,7 +124,6 @@ export interface Outbox {
   readonly clock: Int32Array;
   readonly counters: Int32Array;
   readonly ready: Int32Array;
-  /** For the account, not seen by native code: packets, frame bytes and the peer's counter row (0: none) of each message. */
   readonly msgPackets: Int32Array;
   readonly msgBytes: Int32Array;
   readonly msgPeerRow: Int32Array;
@@ -126,17 +133,23 @@ export interface Outbox {
   readonly headersEnd: number;
 }
 
-export function createIoBlock(): SharedArrayBuffer {
-  return new SharedArrayBuffer(IO_WORDS * 4);
+/** A worker's io block: the first of its columns. Native code gets it as one array. */
+export function ioBlock(arena: Arena, worker: number): Int32Array {
+  return new Int32Array(arena.memory.buffer, arena.partitions[worker].columnsAt, IO_WORDS);
 }
 
-export function bindOutbox(ioBlock: SharedArrayBuffer, headersAt: number, headersEnd: number): Outbox {
-  const column = (at: number, count: number) => new Int32Array(ioBlock, at * 4, count);
+/** Where the columns behind the io block begin. */
+export function columnsBehindIo(arena: Arena, worker: number): number {
+  return arena.partitions[worker].columnsAt + IO_WORDS * 4;
+}
+
+export function bindOutbox(io: Int32Array, allocate: Allocate, headersAt: number, headersEnd: number): Outbox {
+  const column = (at: number, count: number) => io.subarray(at, at + count);
   const l = IO_LAYOUT;
-  const cursor = sharedInts(4);
+  const cursor = allocate(4);
   cursor[NEXT_HEADER] = headersAt;
   return {
-    io: new Int32Array(ioBlock),
+    io,
     rxAt: column(l.rxAt, LANES),
     rxCap: column(l.rxCap, LANES),
     rxDatagramAt: column(l.rxDatagramAt, LANES),
@@ -159,9 +172,9 @@ export function bindOutbox(ioBlock: SharedArrayBuffer, headersAt: number, header
     clock: column(l.clock, 4),
     counters: column(l.counters, 16),
     ready: column(l.ready, READY_MAX),
-    msgPackets: sharedInts(MESSAGES),
-    msgBytes: sharedInts(MESSAGES),
-    msgPeerRow: sharedInts(MESSAGES),
+    msgPackets: column(l.msgPackets, MESSAGES),
+    msgBytes: column(l.msgBytes, MESSAGES),
+    msgPeerRow: column(l.msgPeerRow, MESSAGES),
     cursor,
     headersAt,
     headersEnd,

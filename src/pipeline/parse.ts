@@ -1,25 +1,13 @@
 import type { Arena } from '../packet/arena.js';
-import {
-  type Burst,
-  HAS_OPTIONS,
-  HAS_VLAN,
-  IS_FRAGMENT,
-  IS_TCP,
-  IS_UDP,
-  IS_V4,
-  IS_V6,
-  SUMMARY_BYTES,
-  SUMMARY_FLAGS,
-  sharedInts,
-} from '../packet/burst.js';
+import { type Burst, HAS_OPTIONS, HAS_VLAN, IS_FRAGMENT, IS_TCP, IS_UDP, IS_V4, IS_V6 } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
+import type { WalkKernel } from './walkKernel.js';
 
 /**
  * The parse step: Ethernet, IP and transport offsets of each lane, checked once. Afterwards l3 > 0 means a complete IP header whose length field
  * fits the frame, l4 > 0 a complete TCP or UDP header; a frame whose inner packet is odd stays an opaque Ethernet frame, as in any switch.
  *
- * Two forms that must agree (a property test ties them): words for frames at 0 mod 4 that are plain IPv4, bytes (a DataView) for
- * everything else and for lanes that lie anywhere.
+ * Two forms that must agree (a property test ties them): the kernel (walk.as.ts) for plain IPv4 with TCP or UDP, this file for everything else.
  */
 
 /** VLAN tags that are looked through. */
@@ -38,10 +26,9 @@ export function flowHash(src: number, dst: number, ports: number, proto: number)
   return x ^ (x >>> 13);
 }
 
-export function bindParse(arena: Arena, burst: Burst): (n: number) => void {
-  const { words: m, view: v } = arena;
-  const sink = sharedInts(1);
-  const { at, len, flags, drop, summary, tos, flow, l3, l4, dstLo, dstHi, srcLo, srcHi } = burst;
+export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, 'parse'>): (n: number) => void {
+  const { view: v } = arena;
+  const { at, len, flags, drop, careful, tos, flow, l3, l4, dstLo, dstHi, srcLo, srcHi } = burst;
 
   function parseTransport(i: number, proto: number, l4At: number, end: number): number {
     if (proto === PROTO_TCP) {
@@ -102,10 +89,14 @@ export function bindParse(arena: Arena, burst: Burst): (n: number) => void {
     flags[i] |= kind;
   }
 
-  /** Byte-shaped twin, and the only form for VLAN tags, IPv6, IP options, fragments, and what is not IP. */
-  function parseBytes(i: number): void {
+  /** What the kernel leaves: short frames, VLAN tags, IPv6, IP options, fragments, what is neither TCP nor UDP. */
+  function parseCarefully(i: number): void {
     const o = at[i];
     const end = o + len[i];
+    if (len[i] < 14) {
+      drop[i] = DROP['malformed-frame'];
+      return;
+    }
     dstLo[i] = v.getInt32(o, true);
     dstHi[i] = v.getUint16(o + 4, true);
     srcLo[i] = v.getInt32(o + 6, true);
@@ -129,79 +120,8 @@ export function bindParse(arena: Arena, burst: Burst): (n: number) => void {
     else if (type === 0x86dd) parseIpv6(i, next, end);
   }
 
-  /**
-   * Touches the first line of each frame and the line before it, where an outer header will go: frames of DPDK ports and load generators
-   * are cold, and a burst's loads overlap here.
-   */
-  function prefetch(n: number): void {
-    let touched = 0;
-    for (let i = 0; i < n; i++) {
-      const w = at[i] >> 2;
-      touched ^= m[w] ^ m[w - 14];
-    }
-    sink[0] = touched;
-  }
-
   return function parse(n: number): void {
-    prefetch(n);
-    let seen = 0;
-    let bytes = 0;
-    for (let i = 0; i < n; i++) {
-      const length = len[i];
-      bytes += length;
-      seen |= flags[i];
-      if (drop[i] !== 0) continue;
-      const o = at[i];
-      if (length < 14) {
-        drop[i] = DROP['malformed-frame'];
-        continue;
-      }
-      const w = o >> 2;
-      // 54: Ethernet, IPv4 without options, TCP without options. Shorter frames are rare enough for the byte form.
-      if ((o & 3) !== 0 || length < 54 || (m[w + 3] & 0x00ffffff) !== 0x00450008 || (m[w + 5] & 0xff3f) !== 0) {
-        parseBytes(i);
-        continue;
-      }
-      const w4 = m[w + 4];
-      const totalLen = ((w4 & 0xff) << 8) | ((w4 >>> 8) & 0xff);
-      const proto = m[w + 5] >>> 24;
-      let kind = IS_V4;
-      if (proto === PROTO_TCP) {
-        const headerLen = (m[w + 11] >>> 18) & 0x3c;
-        if (totalLen < 20 + headerLen || headerLen < 20) {
-          parseBytes(i);
-          continue;
-        }
-        kind |= IS_TCP;
-      } else if (proto === PROTO_UDP && totalLen >= 28) kind |= IS_UDP;
-      else {
-        parseBytes(i);
-        continue;
-      }
-      if (totalLen > length - 14) {
-        parseBytes(i);
-        continue;
-      }
-      const w1 = m[w + 1];
-      const w2 = m[w + 2];
-      const w7 = m[w + 7];
-      const w8 = m[w + 8];
-      dstLo[i] = m[w];
-      dstHi[i] = w1 & 0xffff;
-      srcLo[i] = (w1 >>> 16) | (w2 << 16);
-      srcHi[i] = w2 >>> 16;
-      tos[i] = m[w + 3] >>> 24;
-      l3[i] = o + 14;
-      l4[i] = o + 34;
-      flags[i] |= kind;
-      flow[i] = flowHash(
-        (m[w + 6] >>> 16) | (w7 << 16),
-        (w7 >>> 16) | (w8 << 16),
-        (w8 >>> 16) | (m[w + 9] << 16),
-        proto,
-      );
-    }
-    summary[SUMMARY_FLAGS] = seen;
-    summary[SUMMARY_BYTES] = bytes;
+    const left = kernel.parse(n);
+    for (let k = 0; k < left; k++) parseCarefully(careful[k]);
   };
 }

@@ -1,15 +1,14 @@
 import { bindLearn } from '../forward/learn.js';
 import { bindLookup } from '../forward/lookup.js';
 import { attachMacTable, sweep } from '../forward/macTable.js';
-import { bindPrefetch } from '../forward/prefetch.js';
 import { createStormLimit } from '../forward/storm.js';
 import type { Tun } from '../native/tun.js';
-import { type ArenaShape, attachArena, DATAGRAM_DATA, HEADROOM } from '../packet/arena.js';
+import { type ArenaShape, attachArena, columnAllocator, DATAGRAM_DATA, HEADROOM } from '../packet/arena.js';
 import { createBurst, LANES } from '../packet/burst.js';
 import { instantiateChecksum } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
 import { ICMP_ERRORS, LAST_ERRNO, NETWORKS_MAX, PEER_ROW, PEERS_MAX, ROW_WIDTH } from '../packet/counters.js';
-import { bindOutbox } from '../packet/outbox.js';
+import { bindOutbox, columnsBehindIo, ioBlock } from '../packet/outbox.js';
 import { bindSlots, fillWindow, type SlotPool, type SlotState } from '../packet/slots.js';
 import * as Vxlan from '../tunnel/vxlan.js';
 import { bindArrival } from './arrival.js';
@@ -28,16 +27,15 @@ import { bindSocketEgress } from './socketEgress.js';
 import { compilePlan, createTables, isPeerAddress } from './tables.js';
 import { bindTransport } from './transport.js';
 import { bindWalk, type Steps, type Walk } from './walk.js';
+import { instantiateWalk } from './walkKernel.js';
 
 /** The shared memory of a node that every worker gets, and this worker's part of it. */
 export interface PipelineMemory {
   arena: WebAssembly.Memory;
   shape: ArenaShape;
   slots: SlotState;
-  macTable: SharedArrayBuffer;
-  /** This worker's counter block and io block. */
+  /** This worker's counter block. */
   counters: SharedArrayBuffer;
-  io: SharedArrayBuffer;
 }
 
 export interface PipelineOptions {
@@ -73,17 +71,24 @@ export function createPipeline(options: PipelineOptions) {
   const pools: { small: SlotPool; large: SlotPool } = bindSlots(memory.shape, memory.slots, worker);
   const counters = new Float64Array(memory.counters);
   const kernel = instantiateChecksum(memory.arena);
-  const burst = createBurst();
+  const allocate = columnAllocator(arena, worker, columnsBehindIo(arena, worker));
+  const burst = createBurst(allocate);
   // The first line of the header region stays zero: the virtio-net header of every frame without metadata.
   const zeroVnetAt = partition.headersAt;
-  const outbox = bindOutbox(memory.io, partition.headersAt + 64, partition.headersEnd);
+  const outbox = bindOutbox(ioBlock(arena, worker), allocate, partition.headersAt + 64, partition.headersEnd);
   const window = fillWindow(arena, pools.large, LANES);
   outbox.rxAt.set(window.starts);
   outbox.rxCap.fill(pools.large.capacity);
   outbox.rxDatagramAt.set(window.starts.map((start) => start - HEADROOM));
   outbox.rxDatagramCap.fill(DATAGRAM_DATA);
-  const tables = createTables();
-  const macTable = attachMacTable(memory.macTable, MAC_HOLDER + worker);
+  const tables = createTables(allocate);
+  const macTable = attachMacTable(
+    memory.arena.buffer as SharedArrayBuffer,
+    MAC_HOLDER + worker,
+    arena.macAt,
+    memory.shape.macBytes,
+  );
+  const walkKernel = instantiateWalk(arena, burst, outbox, tables, macTable);
   const storm = createStormLimit(NETWORKS_MAX, clock);
 
   const transport = bindTransport(arena, burst, kernel);
@@ -96,7 +101,7 @@ export function createPipeline(options: PipelineOptions) {
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
 
   const steps: Steps = {
-    parse: bindParse(arena, burst),
+    parse: bindParse(arena, burst, walkKernel),
     checkOffloads: bindOffloads(arena, burst),
     decap: Vxlan.bindDecap(arena, burst, outbox.rxSrc, tables.vteps, clock, counters, onUnknownPeer),
     arrive(n, underlay) {
@@ -104,15 +109,26 @@ export function createPipeline(options: PipelineOptions) {
       // Outer frames were checked whole; only a socket hides that the sender counted on an offload.
       if (underlay.kind === 'udp') arrival.findLeaks(n, underlay.deliverOffloadLeak, tables.networkMtu);
     },
-    prefetch: bindPrefetch(burst, macTable),
-    learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters),
-    lookup: bindLookup(burst, macTable, clock),
+    prefetch: walkKernel.prefetch,
+    learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters, walkKernel),
+    lookup: bindLookup(burst, macTable, clock, walkKernel),
     sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages),
     sendToSocket: bindSocketEgress(arena, burst, outbox, tables, segmenter, transport, settlement, messages),
-    sendToFrame: bindFrameEgress(arena, burst, outbox, tables, kernel, segmenter, transport, settlement, messages),
+    sendToFrame: bindFrameEgress(
+      arena,
+      burst,
+      outbox,
+      tables,
+      kernel,
+      segmenter,
+      transport,
+      settlement,
+      messages,
+      walkKernel,
+    ),
     completeChecksum: transport.complete,
   };
-  const walk: Walk = bindWalk(burst, tables, counters, storm, capture, options.wrapSteps?.(steps) ?? steps);
+  const walk: Walk = bindWalk(allocate, burst, tables, counters, storm, capture, options.wrapSteps?.(steps) ?? steps);
   const devices = createDevices({
     arena,
     burst,

@@ -36,6 +36,11 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
     counters[row * ROW_WIDTH + DROP_BASE + reason] += packets;
   }
 
+  // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
+  const rowWidth = ROW_WIDTH;
+  const txPackets = TX_PACKETS;
+  const txBytes = TX_BYTES;
+
   function countFailure(m: number, row: number): void {
     const failed = msgPeerRow[m] === 0 ? row : msgPeerRow[m];
     refuse(failed, reasonOf(msgResult[m]), msgPackets[m]);
@@ -43,8 +48,8 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
   }
 
   function addSent(row: number, packets: number, bytes: number): void {
-    counters[row * ROW_WIDTH + TX_PACKETS] += packets;
-    counters[row * ROW_WIDTH + TX_BYTES] += bytes;
+    counters[row * rowWidth + txPackets] += packets;
+    counters[row * rowWidth + txBytes] += bytes;
   }
 
   /** Sums runs of messages to the same peer before it touches counters: a row is 512 bytes, and doubles are read, added, written. */

@@ -1,4 +1,4 @@
-import { sharedInts } from '../packet/burst.js';
+import type { Allocate } from '../packet/arena.js';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX } from '../packet/counters.js';
 import { createVtepTable, type VtepTable } from '../tunnel/vtep.js';
 import { TEMPLATE_WORDS } from '../underlay/template.js';
@@ -39,23 +39,23 @@ export interface Tables {
 
 export const DESTINATION_WORDS = 8;
 
-export function createTables(): Tables {
+export function createTables(allocate: Allocate): Tables {
   return {
-    networkMtu: sharedInts(NETWORKS_MAX),
-    ageingSec: sharedInts(NETWORKS_MAX),
-    floodPortFirst: sharedInts(NETWORKS_MAX),
-    floodPortCount: sharedInts(NETWORKS_MAX),
-    floodPorts: sharedInts(PORTS_MAX),
-    floodPeerFirst: sharedInts(NETWORKS_MAX),
-    floodPeerCount: sharedInts(NETWORKS_MAX),
-    floodPeers: sharedInts(PEERS_MAX),
-    portNetwork: sharedInts(PORTS_MAX),
-    peerNetwork: sharedInts(PEERS_MAX),
-    peerUnderlay: sharedInts(PEERS_MAX),
-    peerVniWord: sharedInts(PEERS_MAX),
-    destinations: sharedInts(PEERS_MAX * DESTINATION_WORDS),
-    peerFrameMax: sharedInts(PEERS_MAX),
-    templates: sharedInts(PEERS_MAX * TEMPLATE_WORDS),
+    networkMtu: allocate(NETWORKS_MAX),
+    ageingSec: allocate(NETWORKS_MAX),
+    floodPortFirst: allocate(NETWORKS_MAX),
+    floodPortCount: allocate(NETWORKS_MAX),
+    floodPorts: allocate(PORTS_MAX),
+    floodPeerFirst: allocate(NETWORKS_MAX),
+    floodPeerCount: allocate(NETWORKS_MAX),
+    floodPeers: allocate(PEERS_MAX),
+    portNetwork: allocate(PORTS_MAX),
+    peerNetwork: allocate(PEERS_MAX),
+    peerUnderlay: allocate(PEERS_MAX),
+    peerVniWord: allocate(PEERS_MAX),
+    destinations: allocate(PEERS_MAX * DESTINATION_WORDS),
+    peerFrameMax: allocate(PEERS_MAX),
+    templates: allocate(PEERS_MAX * TEMPLATE_WORDS),
     vteps: createVtepTable(PEERS_MAX, NETWORKS_MAX),
   };
 }

@@ -42,7 +42,7 @@ export function createTurnLoop(
   const poll = tun.bindPoll(io, IO_LAYOUT, IO_LAYOUT.ready, READY_MAX);
   poll.add(doorbell, -1);
   const watched = new Map<number, number>();
-  const precise = new Float64Array(io.buffer, (IO_LAYOUT.clock + 2) * 4, 1);
+  const precise = new Float64Array(io.buffer, io.byteOffset + (IO_LAYOUT.clock + 2) * 4, 1);
   let busyAt = 0;
   let tickedAtMs = 0;
 

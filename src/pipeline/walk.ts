@@ -1,4 +1,5 @@
 import type { StormLimit } from '../forward/storm.js';
+import type { Allocate } from '../packet/arena.js';
 import {
   type Burst,
   HAS_GSO,
@@ -71,6 +72,7 @@ const UNDERLAY_LIST = PORTS_MAX;
 const LISTS = PORTS_MAX + 16;
 
 export function bindWalk(
+  allocate: Allocate,
   burst: Burst,
   tables: Tables,
   counters: Float64Array,
@@ -89,7 +91,8 @@ export function bindWalk(
   const lastLane = sharedInts(LISTS);
   const nextLane = sharedInts(LANES);
   const touched = sharedInts(LISTS);
-  const list = sharedInts(LANES);
+  // In the arena: the encap kernel walks it.
+  const list = allocate(LANES);
   const flood = sharedInts(LANES);
 
   function countReceived(n: number, row: number): void {
@@ -122,9 +125,12 @@ export function bindWalk(
   }
 
   let floodCount = 0;
+  // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
+  const toPort = TO_PORT;
+  const idMask = ID_MASK;
   /** Egress list of a lane's destination. */
   const egressOf = (value: number) =>
-    (value & TO_PORT) !== 0 ? value & ID_MASK : UNDERLAY_LIST + peerUnderlay[value & ID_MASK];
+    (value & toPort) !== 0 ? value & idMask : UNDERLAY_LIST + peerUnderlay[value & idMask];
 
   /**
    * Most bursts go to one egress: writes the lanes straight into `list` while that holds, and returns their number; -1 when a second egress or

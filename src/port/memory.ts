@@ -52,6 +52,11 @@ export function bindMemoryPorts(arena: Arena, burst: Burst, outbox: Outbox, pool
   const { slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop } = burst;
   const { msgFirst, msgResult, extLen } = outbox;
 
+  // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
+  const lanes = LANES;
+  const needsCsum = NEEDS_CSUM;
+  const hasGso = HAS_GSO;
+
   function fillLanes(queue: Int32Array, first: number, n: number, wrapAt: number): void {
     let q = first * ENTRY;
     const end = wrapAt * ENTRY;
@@ -65,7 +70,7 @@ export function bindMemoryPorts(arena: Arena, burst: Burst, outbox: Outbox, pool
       gsoType[i] = 0;
       if (queue[q + CSUM_START] > 0) {
         gsoType[i] = queue[q + GSO_TYPE];
-        flags[i] = NEEDS_CSUM | (gsoType[i] !== 0 ? HAS_GSO : 0);
+        flags[i] = needsCsum | (gsoType[i] !== 0 ? hasGso : 0);
         gsoSize[i] = queue[q + GSO_SIZE];
         csumStart[i] = queue[q + CSUM_START];
         csumOffset[i] = queue[q + CSUM_OFFSET];
@@ -93,7 +98,7 @@ export function bindMemoryPorts(arena: Arena, burst: Burst, outbox: Outbox, pool
     let waiting = 0;
 
     function rx(): number {
-      const n = waiting < LANES ? waiting : LANES;
+      const n = waiting < lanes ? waiting : lanes;
       const wrapAt = isLoop ? waiting : queueMax;
       fillLanes(queue, first, n, wrapAt);
       first += n;

@@ -1,4 +1,4 @@
-import { attachMacTable, createMacTableBuffer, type MacTable } from '../forward/macTable.js';
+import { attachMacTable, type MacTable, macTableBytes } from '../forward/macTable.js';
 import { tun } from '../native/tun.js';
 import { type Arena, type ArenaShape, attachArena, createArenaMemory, DEFAULT_SHAPE } from '../packet/arena.js';
 import { createSlotState, type SlotState } from '../packet/slots.js';
@@ -9,7 +9,6 @@ export interface NodeMemory {
   readonly memory: WebAssembly.Memory;
   readonly arena: Arena;
   readonly slots: SlotState;
-  readonly macBuffer: SharedArrayBuffer;
   /** The control thread's attachment. */
   readonly macTable: MacTable;
 }
@@ -19,16 +18,16 @@ const MACS_DEFAULT = 16384;
 const CONTROL_HOLDER = 1;
 
 export function createNodeMemory(workers: number, macs?: number, shape?: Partial<ArenaShape>): NodeMemory {
-  const whole: ArenaShape = { ...DEFAULT_SHAPE, ...shape, workers };
+  const macBytes = macTableBytes(macs ?? MACS_DEFAULT);
+  const whole: ArenaShape = { ...DEFAULT_SHAPE, ...shape, workers, macBytes };
   const memory = createArenaMemory(whole);
-  const macBuffer = createMacTableBuffer(macs ?? MACS_DEFAULT);
+  const arena = attachArena(memory, whole);
   return {
     shape: whole,
     memory,
-    arena: attachArena(memory, whole),
+    arena,
     slots: createSlotState(whole),
-    macBuffer,
-    macTable: attachMacTable(macBuffer, CONTROL_HOLDER),
+    macTable: attachMacTable(memory.buffer as SharedArrayBuffer, CONTROL_HOLDER, arena.macAt, macBytes),
   };
 }
 

@@ -1,7 +1,8 @@
 import { receiveMessageOnPort, threadId } from 'node:worker_threads';
 import { tun } from '../native/tun.js';
+import { attachArena } from '../packet/arena.js';
 import { createClock } from '../packet/clock.js';
-import { IO_LAYOUT } from '../packet/outbox.js';
+import { IO_LAYOUT, ioBlock } from '../packet/outbox.js';
 import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
 import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
 import type { Steps } from '../pipeline/walk.js';
@@ -63,7 +64,9 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
 function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   const addon = tun();
   const clock = createClock();
-  const precise = new Float64Array(task.memory.io, (IO_LAYOUT.clock + 2) * 4, 1);
+  const { arena, shape } = task.memory;
+  const io = ioBlock(attachArena(arena, shape), task.index);
+  const precise = new Float64Array(arena.buffer, io.byteOffset + (IO_LAYOUT.clock + 2) * 4, 1);
   let isArmed = false;
   let toldAtMs = 0;
   const { faultyStep } = task;

@@ -6,7 +6,6 @@ import { LANES } from '../packet/burst.js';
 import { account, COPIED, DROP_BASE, makeCounterBlock } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { WeftError } from '../packet/error.js';
-import { createIoBlock } from '../packet/outbox.js';
 import { bringHome, countHeld } from '../packet/slots.js';
 import { MAC_HOLDER } from '../pipeline/pipeline.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
@@ -26,7 +25,6 @@ export interface WorkerThread {
   readonly index: number;
   readonly control: Int32Array;
   readonly counters: Float64Array;
-  readonly io: SharedArrayBuffer;
   state: 'starting' | 'running' | 'replacing' | 'stopped';
   threadId: number;
   restarts: number;
@@ -54,7 +52,6 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   const counterBlock = makeCounterBlock();
   const counters = new Float64Array(counterBlock);
-  const io = createIoBlock();
   const doorbell = tun().eventfd();
   let port: MessagePort | null = null;
   let abort = new AbortController();
@@ -95,7 +92,6 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
     index,
     control,
     counters,
-    io,
     state: 'starting',
     threadId: 0,
     restarts: 0,
@@ -112,11 +108,11 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
         if (m.type === 'unknown-peer') onStranger(m);
       });
       const ready = expect(port, 'was not ready', onReady);
-      const { memory, shape, slots, macBuffer } = node;
+      const { memory, shape, slots } = node;
       const task: WorkerTask = {
         index,
         workers: shape.workers,
-        memory: { arena: memory, shape, slots, macTable: macBuffer, counters: counterBlock, io },
+        memory: { arena: memory, shape, slots, counters: counterBlock },
         control: control.buffer as SharedArrayBuffer,
         doorbell,
         port: channel.port2,

@@ -1,0 +1,70 @@
+import { readFileSync } from 'node:fs';
+import type { ForwardKernel } from '../forward/kernel.js';
+import type { MacTable } from '../forward/macTable.js';
+import type { Arena } from '../packet/arena.js';
+import type { Burst } from '../packet/burst.js';
+import { PEER_ROW } from '../packet/counters.js';
+import type { Outbox } from '../packet/outbox.js';
+import type { Tables } from './tables.js';
+
+/**
+ * Loads the walk's kernel (walk.as.ts) and hands it the addresses of the columns, which must lie in the arena. Nothing else calls the
+ * bind functions: addresses never change afterwards.
+ */
+export interface WalkKernel extends ForwardKernel {
+  /** Parses lanes 0..n; returns the number of lanes that `careful` then names, for the form in TypeScript. */
+  parse(this: void, n: number): number;
+  /** Outer headers and messages for lanes of a list; returns the place in the list of the first lane that needs more care. */
+  encap(
+    this: void,
+    listAt: number,
+    from: number,
+    end: number,
+    message: number,
+    extent: number,
+    tosMask: number,
+  ): number;
+  /** The outer header in front of one frame at byte `at`. */
+  writeOne(this: void, at: number, peer: number, bytes: number, hash: number, mark: number): void;
+}
+
+type Exports = WalkKernel & {
+  bindLanes(...addresses: number[]): void;
+  bindForward(...addresses: number[]): void;
+  bindEncap(...addresses: number[]): void;
+};
+
+export function instantiateWalk(
+  arena: Arena,
+  burst: Burst,
+  outbox: Outbox,
+  tables: Tables,
+  macTable: MacTable,
+): WalkKernel {
+  const module = new WebAssembly.Module(readFileSync(new URL('./walk.wasm', import.meta.url)));
+  const { memory } = arena;
+  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  const address = (column: Int32Array) => {
+    if (column.buffer !== memory.buffer) throw new RangeError('a column of the walk kernel lies outside of the arena');
+    return column.byteOffset;
+  };
+  /** The first of columns that must follow one another without a gap, as the kernel's offsets have it. */
+  const run = (columns: Int32Array[]) => {
+    columns.reduce((at, column) => {
+      if (address(column) !== at) throw new RangeError('the columns of the walk kernel are not in its order');
+      return at + column.byteLength;
+    }, address(columns[0]));
+    return address(columns[0]);
+  };
+  exports.bindLanes(run(Object.values(burst)));
+  exports.bindForward(address(tables.ageingSec), address(macTable.entries), macTable.entryMask);
+  const { msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow, extAt, extLen } = outbox;
+  exports.bindEncap(
+    ...[tables.templates, tables.peerFrameMax].map(address),
+    run([msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow]),
+    run([extAt, extLen]),
+    PEER_ROW,
+  );
+  const { parse, prefetch, learn, lookup, encap, writeOne } = exports;
+  return { parse, prefetch, learn, lookup, encap, writeOne };
+}

@@ -16,6 +16,9 @@ function tunOpens(): boolean {
   }
 }
 
+/** Whether `command` works in a network namespace of its own, which ends with it. */
+const worksApart = (...command: string[]) => spawnSync('unshare', ['--net', ...command]).status === 0;
+
 const built = (path: string) => existsSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)));
 
 const needs = {
@@ -28,6 +31,17 @@ const needs = {
   ethtool: { isMet: () => hasCommand('ethtool'), lack: 'the ethtool command' },
   tshark: { isMet: () => hasCommand('tshark'), lack: 'the tshark command' },
   tcpdump: { isMet: () => hasCommand('tcpdump'), lack: 'the tcpdump command' },
+  python3: { isMet: () => hasCommand('python3'), lack: 'Python 3' },
+  vxlan: {
+    isMet: () => worksApart('ip', 'link', 'add', 'x0', 'type', 'vxlan', 'id', '1', 'dstport', '4789'),
+    lack: 'VXLAN in this kernel',
+  },
+  vlan: {
+    isMet: () =>
+      worksApart('sh', '-c', 'ip link add x0 type veth peer name x1 && ip link add link x0 name x2 type vlan id 2'),
+    lack: 'VLAN devices (802.1Q) in this kernel',
+  },
+  bridge: { isMet: () => worksApart('ip', 'link', 'add', 'x0', 'type', 'bridge'), lack: 'bridges in this kernel' },
   scapy: {
     isMet: () => spawnSync('python3', ['-c', 'import scapy']).status === 0,
     lack: 'scapy for Python 3 (python3-scapy)',

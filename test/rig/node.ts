@@ -1,0 +1,163 @@
+// weft as its users run it: `weft up CONFIG` inside of a namespace, looked at through its verbs and its control socket.
+import { type ChildProcess, execFile } from 'node:child_process';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { request } from 'node:http';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { expect } from 'vitest';
+import { stringify } from 'yaml';
+import type { ConfigInput } from '../../src/control/config.js';
+import type { MacDocument, StatsDocument, StatusDocument } from '../../src/observe/documents.js';
+import { startIn } from './namespaces.js';
+import { until } from './waiting.js';
+
+/** The `weft` command, as it is built. */
+export const WEFT = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));
+
+const folder = mkdtempSync(join(tmpdir(), 'weft-test-'));
+process.on('exit', () => rmSync(folder, { recursive: true, force: true }));
+let files = 0;
+
+/** A path for a file of this test process; the folder is removed with it. */
+export const scratchFile = (name: string) => join(folder, `${++files}-${name}`);
+
+export interface Ended {
+  status: number;
+  stdout: string;
+  stderr: string;
+}
+
+/** Runs a program to its end, whatever its exit status; killed after `limitMs`. */
+export function runToEnd(command: string, args: string[], limitMs = 30_000): Promise<Ended> {
+  return new Promise((resolve) => {
+    execFile(
+      command,
+      args,
+      { timeout: limitMs, killSignal: 'SIGKILL', maxBuffer: 1 << 26 },
+      (error, stdout, stderr) => {
+        const status = error === null ? 0 : typeof error.code === 'number' ? error.code : -1;
+        resolve({ status, stdout, stderr });
+      },
+    );
+  });
+}
+
+/** Runs one `weft` command in the root namespace. */
+export const weft = (...args: string[]) => runToEnd(process.execPath, [WEFT, ...args]);
+
+/** Writes a configuration file as a user would have it. */
+export function writeConfig(config: ConfigInput): string {
+  const path = scratchFile('node.yaml');
+  writeFileSync(path, stringify(config));
+  return path;
+}
+
+/** Runs `weft up` where it is not expected to come up. */
+export function failUp(namespace: string, config: ConfigInput): Promise<Ended> {
+  const args = ['netns', 'exec', namespace, process.execPath, WEFT, 'up', writeConfig(config)];
+  return runToEnd('ip', args, 15_000);
+}
+
+function getJson<T>(socketPath: string, path: string): Promise<T> {
+  return new Promise((resolve, reject) => {
+    const asked = request({ socketPath, path, timeout: 5000 }, (response) => {
+      const chunks: Buffer[] = [];
+      response.on('data', (chunk: Buffer) => chunks.push(chunk));
+      response.on('error', reject);
+      response.on('end', () => {
+        const text = Buffer.concat(chunks).toString();
+        if (response.statusCode === 200) resolve(JSON.parse(text));
+        else reject(new Error(`${path}: ${response.statusCode} ${text}`));
+      });
+    });
+    asked.on('error', reject).on('timeout', () => asked.destroy(new Error(`${path}: no answer`)));
+    asked.end();
+  });
+}
+
+export class WeftNode {
+  readonly name: string;
+  readonly namespace: string;
+  readonly socket: string;
+  readonly child: ChildProcess;
+  #said = '';
+
+  constructor(name: string, namespace: string, socket: string, child: ChildProcess) {
+    this.name = name;
+    this.namespace = namespace;
+    this.socket = socket;
+    this.child = child;
+    for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (this.#said += text));
+  }
+
+  /** What it printed so far. */
+  get said(): string {
+    return this.#said;
+  }
+
+  get hasEnded(): boolean {
+    return this.child.exitCode !== null || this.child.signalCode !== null;
+  }
+
+  /** A document of the control API. */
+  get<T>(path: string): Promise<T> {
+    return getJson<T>(this.socket, path);
+  }
+
+  status = () => this.get<StatusDocument>('/v1/status');
+  stats = () => this.get<StatsDocument>('/v1/stats');
+  macs = () => this.get<MacDocument[]>('/v1/mac');
+
+  /** Runs a verb on this node: `node.weft('mac', '--json')`. */
+  weft(verb: string, ...args: string[]): Promise<Ended> {
+    return weft(verb, '--socket', this.socket, ...args);
+  }
+
+  /** What a verb prints with `--json`. */
+  async read<T>(verb: string): Promise<T> {
+    const { status, stdout, stderr } = await this.weft(verb, '--json');
+    if (status !== 0) throw new Error(`weft ${verb} --json ended with ${status}: ${stderr}`);
+    return JSON.parse(stdout);
+  }
+
+  /** Sends a signal and waits for the end; its exit status, or -1 when the signal ended it. */
+  async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
+    if (!this.hasEnded) this.child.kill(signal);
+    await until(`the end of ${this.name} by ${signal}\n${this.#said}`, () => this.hasEnded);
+    return this.child.exitCode ?? -1;
+  }
+}
+
+export const nodeName = (label: string) => `wt-${process.pid}-${label}`;
+
+/** Starts a node and waits until frames move. Its name and socket are made here unless the configuration has them. */
+export async function up(namespace: string, config: ConfigInput, program = WEFT): Promise<WeftNode> {
+  const name = config.node?.name ?? namespace;
+  const socket = config.node?.socket ?? scratchFile('node.sock');
+  const path = writeConfig({ ...config, node: { ...config.node, name, socket } });
+  const child = startIn(namespace, process.execPath, program, 'up', path);
+  const node = new WeftNode(name, namespace, socket, child);
+  await until(
+    `${name} is ready`,
+    () => {
+      if (node.hasEnded) throw new Error(`${name} ended instead of starting:\n${node.said}`);
+      return /ready: node/.test(node.said);
+    },
+    { withinMs: 15_000, everyMs: 10 },
+  );
+  return node;
+}
+
+/** Once traffic has ended: the account balances, and every slot is home. */
+export async function expectQuiet(...nodes: WeftNode[]): Promise<void> {
+  for (const node of nodes) {
+    const look = async () => {
+      const { account, slots } = await node.status();
+      return { held: account.held, slotsHeld: slots.held };
+    };
+    const isQuiet = async () => Object.values(await look()).every((n) => n === 0);
+    await until(`${node.name} is quiet`, isQuiet, { withinMs: 2000 }).catch(() => {});
+    expect(await look(), `the account of ${node.name}`).toEqual({ held: 0, slotsHeld: 0 });
+  }
+}

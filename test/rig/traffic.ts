@@ -1,0 +1,97 @@
+// Traffic between namespaces: pings, TCP streams and UDP datagrams whose bytes are compared, and raw frames.
+
+import { execFile } from 'node:child_process';
+import { fileURLToPath } from 'node:url';
+import { startIn } from './namespaces.js';
+import { runToEnd } from './node.js';
+import { until } from './waiting.js';
+
+const STATION = fileURLToPath(new URL('station.mjs', import.meta.url));
+const RAW_FRAMES = fileURLToPath(new URL('rawFrames.py', import.meta.url));
+const PORT = 5001;
+
+export interface PingOptions {
+  count?: number;
+  /** Bytes of ICMP payload. */
+  size?: number;
+  /** TOS byte of the requests. */
+  tos?: number;
+}
+
+/** Pings and returns the number of answers. */
+export async function ping(namespace: string, address: string, options: PingOptions = {}): Promise<number> {
+  const { count = 3, size = 56, tos = 0 } = options;
+  const args = ['-n', '-q', '-c', `${count}`, '-i', '0.02', '-W', '1', '-s', `${size}`, '-Q', `${tos}`, address];
+  const { stdout, stderr } = await runToEnd('ip', ['netns', 'exec', namespace, 'ping', ...args]);
+  const received = /(\d+) received/.exec(stdout)?.[1];
+  if (received === undefined) throw new Error(`ping said: ${stdout}${stderr}`);
+  return Number(received);
+}
+
+async function receiver(namespace: string, ...args: string[]) {
+  const child = startIn(namespace, process.execPath, STATION, ...args);
+  let said = '';
+  child.stdout?.on('data', (text) => (said += text));
+  child.stderr?.on('data', (text) => (said += text));
+  await until(`${args[0]} is ready`, () => /ready/.test(said));
+  return {
+    result: async <T>(withinMs: number): Promise<T> => {
+      await until(`the end of ${args[0]}, which said ${said}`, () => child.exitCode !== null, { withinMs });
+      return JSON.parse(said.replace('ready', ''));
+    },
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+export interface Stream {
+  bytes: number;
+  sha256: string;
+}
+
+/** Sends a TCP stream from one namespace to an address in another; what was sent and what arrived. */
+export async function sendTcp(from: string, to: string, address: string, bytes: number, limitMs = 20_000) {
+  const server = await receiver(to, 'tcp-receive', address, `${PORT}`);
+  try {
+    const args = ['netns', 'exec', from, process.execPath, STATION, 'tcp-send', address, `${PORT}`, `${bytes}`];
+    const { status, stdout, stderr } = await runToEnd('ip', args, limitMs);
+    if (status !== 0) throw new Error(`tcp-send ended with ${status}: ${stderr}`);
+    return { sent: JSON.parse(stdout) as Stream, received: await server.result<Stream>(limitMs) };
+  } finally {
+    server.kill();
+  }
+}
+
+/** Sends UDP datagrams of 8 to `bytesMax` bytes; how many arrived, and how many of those were not what was sent. */
+export async function sendUdp(from: string, to: string, address: string, count: number, bytesMax: number) {
+  const server = await receiver(to, 'udp-receive', address, `${PORT}`, `${count}`);
+  try {
+    const args = ['udp-send', address, `${PORT}`, `${count}`, `${bytesMax}`];
+    const { status, stderr } = await runToEnd('ip', ['netns', 'exec', from, process.execPath, STATION, ...args]);
+    if (status !== 0) throw new Error(`udp-send ended with ${status}: ${stderr}`);
+    return await server.result<{ datagrams: number; damaged: number }>(10_000);
+  } finally {
+    server.kill();
+  }
+}
+
+/** One raw frame; `vnet` is the virtio-net header that says how the device is to finish it. */
+export type RawFrame = { frame: Uint8Array; vnet?: Uint8Array };
+
+/** Sends raw frames out of a device, as they are. */
+export function sendFrames(
+  namespace: string,
+  device: string,
+  frames: readonly (Uint8Array | RawFrame)[],
+): Promise<void> {
+  const lines = frames.map((raw) => {
+    const { frame, vnet = new Uint8Array(10) } = raw instanceof Uint8Array ? { frame: raw } : raw;
+    return `${Buffer.from(vnet).toString('hex')} ${Buffer.from(frame).toString('hex')}\n`;
+  });
+  return new Promise((resolve, reject) => {
+    const child = execFile('ip', ['netns', 'exec', namespace, 'python3', RAW_FRAMES, device], (error, _, stderr) => {
+      if (error) reject(new Error(`rawFrames.py: ${stderr}`));
+      else resolve();
+    });
+    child.stdin?.end(lines.join(''));
+  });
+}

@@ -1,0 +1,75 @@
+// tcpdump and tshark: what crosses a device, as somebody else reads it.
+import { startIn } from './namespaces.js';
+import { runToEnd, scratchFile } from './node.js';
+import { until } from './waiting.js';
+
+export interface Recording {
+  readonly path: string;
+  /** Ends the recording; returns the path of the capture file. */
+  stop(): Promise<string>;
+}
+
+export interface RecordOptions {
+  /** What the host receives, what it sends, or both. The filter words `inbound` and `outbound` are no substitute: they lose the first frame. */
+  direction?: 'in' | 'out' | 'inout';
+  /** A pcap filter. */
+  filter?: string;
+}
+
+/** Records a device of a namespace. */
+export async function record(namespace: string, device: string, options: RecordOptions = {}): Promise<Recording> {
+  const { direction = 'inout', filter } = options;
+  const path = scratchFile(`${device}.pcap`);
+  // Immediate mode and -U: nothing waits in a buffer when the recording ends. -Z root: the folder is ours alone.
+  const args = ['--immediate-mode', '-U', '-n', '-Z', 'root', '-s', '0', '-B', '16384', '-Q', direction];
+  args.push('-i', device, '-w', path);
+  const child = startIn(namespace, 'tcpdump', ...args, ...(filter ? [filter] : []));
+  let said = '';
+  child.stderr?.on('data', (text) => (said += text));
+  await until(`tcpdump on ${device}: ${said}`, () => {
+    if (child.exitCode !== null) throw new Error(`tcpdump: ${said}`);
+    return /listening on/.test(said);
+  });
+  return {
+    path,
+    async stop() {
+      child.kill('SIGINT');
+      await until(`the end of tcpdump: ${said}`, () => child.exitCode !== null);
+      if (!/\n0 packets dropped by kernel/.test(said)) throw new Error(`tcpdump lost frames: ${said}`);
+      return path;
+    },
+  };
+}
+
+export interface ReadOptions {
+  /** Display filter. */
+  filter?: string;
+  /** UDP port that carries VXLAN. */
+  udpPort?: number;
+}
+
+/** Every checksum is verified, not assumed. */
+const VERIFY = ['ip', 'udp', 'tcp'].flatMap((protocol) => ['-o', `${protocol}.check_checksum:TRUE`]);
+/** TCP is read packet by packet: what was lost or came twice is not this reader's business. */
+const PLAIN = ['-o', 'tcp.analyze_sequence_numbers:FALSE', '-o', 'tcp.desegment_tcp_streams:FALSE'];
+
+/** Fields of each frame: all values of a field, from the outermost layer inwards. */
+export async function readFields<const N extends string>(
+  path: string,
+  names: readonly N[],
+  { filter = '', udpPort = 4789 }: ReadOptions = {},
+): Promise<Record<N, string[]>[]> {
+  const fields = names.flatMap((name) => ['-e', name]);
+  const form = ['-T', 'fields', '-E', 'occurrence=a', '-E', 'aggregator=|', ...fields];
+  const decode = ['-d', `udp.port==${udpPort},vxlan`];
+  const args = ['-n', '-r', path, ...VERIFY, ...PLAIN, ...decode, ...form, ...(filter ? ['-Y', filter] : [])];
+  const { status, stdout, stderr } = await runToEnd('tshark', args);
+  if (status !== 0) throw new Error(`tshark ended with ${status}: ${stderr}`);
+  return stdout
+    .split('\n')
+    .slice(0, -1)
+    .map((line) => {
+      const values = line.split('\t').map((value) => (value === '' ? [] : value.split('|')));
+      return Object.fromEntries(names.map((name, i) => [name, values[i]])) as Record<N, string[]>;
+    });
+}

@@ -167,7 +167,9 @@ describe('the ring of a capture', () => {
         const frames = Array.from({ length: 130 }, (_, n) => frame(n + round, (n * 13 + round) % 200));
         rig.from('a', frames);
         const seen = drain(rig).map((s) => toHex(s.bytes));
-        expect(seen).toEqual(frames.slice(0, seen.length).map(toHex));
+        // A short frame may still fit where a longer one did not.
+        const kept = new Set(seen);
+        expect(seen).toEqual(frames.map(toHex).filter((f) => kept.has(f)));
         expect(seen.length + missed(rig) - missedBefore).toBe(frames.length);
         expect(seen.length).toBeGreaterThan(50);
       }

@@ -1,7 +1,5 @@
 // One pipeline in the calling thread, between files and memory: what the golden tests run captures through.
 
-import { createMacTableBuffer } from '../../src/forward/macTable.js';
-import { createArenaMemory, DEFAULT_SHAPE } from '../../src/packet/arena.js';
 import { LANES } from '../../src/packet/burst.js';
 import { createClock } from '../../src/packet/clock.js';
 import {
@@ -13,10 +11,10 @@ import {
   readRow,
   UNDERLAY_ROW,
 } from '../../src/packet/counters.js';
-import { createIoBlock } from '../../src/packet/outbox.js';
-import { countHeld, createSlotState } from '../../src/packet/slots.js';
+import { countHeld } from '../../src/packet/slots.js';
 import { createPipeline } from '../../src/pipeline/pipeline.js';
 import type { FrameDevicePlan, NetworkPlan, PeerPlan, Plan, PortPlan, UnderlayPlan } from '../../src/pipeline/plan.js';
+import { createNodeMemory } from '../../src/worker/nodeMemory.js';
 
 export const OWN_MAC = '02:00:00:00:00:01';
 export const NEXT_HOP_MAC = '02:00:00:00:00:02';
@@ -119,17 +117,9 @@ function dropsOf(counters: Float64Array): Record<string, number> {
 
 /** Runs both inputs to their ends: first that of the port, then that of the underlay, unless told otherwise. */
 export function replay(options: ReplayOptions): ReplayResult {
-  const shape = { ...DEFAULT_SHAPE, workers: 1 };
+  const { shape, slots, memory: arena } = createNodeMemory(1);
   const counters = makeCounterBlock();
-  const slots = createSlotState(shape);
-  const memory = {
-    arena: createArenaMemory(shape),
-    shape,
-    slots,
-    macTable: createMacTableBuffer(4096),
-    counters,
-    io: createIoBlock(),
-  };
+  const memory = { arena, shape, slots, counters };
   const pipeline = createPipeline({
     worker: 0,
     workers: 1,

@@ -4,31 +4,25 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
-import { internetChecksum, type OuterFields, outerFrame } from '../rig/outerFrames.js';
-import { NEXT_HOP_MAC, OWN_MAC, replay } from './replay.js';
+import { type OuterFields, onesSum, outer as outerFrame, vxlan } from '../rig/frames.js';
+import { replay } from './replay.js';
 
 const SELF = '198.18.0.1';
 const PEER = '198.18.0.2';
 const hex = (text: string) => Buffer.from(text.replaceAll(' ', ''), 'hex');
 const PLAIN = hex('020000000001 020000000009 88b5 00112233');
 
-const GOOD: OuterFields = {
-  destinationMac: OWN_MAC,
-  sourceMac: NEXT_HOP_MAC,
-  tos: 0,
-  identification: 7,
-  fragment: 0,
-  ttl: 9,
-  source: PEER,
-  destination: SELF,
-  sourcePort: 4000,
-  destinationPort: 4789,
-  checksum: true,
-  flags: 0x08,
-  vni: 42,
-};
-const outer = (change: Partial<OuterFields> = {}, inner: Uint8Array = PLAIN) =>
-  outerFrame({ ...GOOD, ...change }, inner);
+interface Change extends OuterFields {
+  /** First byte of the VXLAN header. */
+  flags?: number;
+  vni?: number;
+}
+
+/** A good frame from the peer, but for what is changed. */
+function outer({ flags, vni, ...fields }: Change = {}, inner: Uint8Array = PLAIN): Buffer {
+  const known = { src: PEER, dst: SELF, checksum: 'good' as const };
+  return Buffer.from(outerFrame({ ...known, ...fields }, vxlan(vni ?? 42, inner, flags ?? 0x08)));
+}
 
 /** A copy with one byte changed. */
 function poked(frame: Buffer, at: number, value: number): Buffer {
@@ -40,15 +34,15 @@ function poked(frame: Buffer, at: number, value: number): Buffer {
 /** A copy whose IPv4 header was changed and given a checksum again. */
 function repaired(frame: Buffer, at: number, value: number): Buffer {
   const copy = poked(frame, at, value);
-  copy.writeUInt16BE(0, 24);
   const headerEnd = 14 + 4 * Math.max(5, copy[14] & 15);
-  copy.writeUInt16BE(internetChecksum(copy.subarray(14, headerEnd)), 24);
+  copy.writeUInt16BE(0, 24);
+  copy.writeUInt16BE(0xffff - onesSum(copy.subarray(14, headerEnd)), 24);
   return copy;
 }
 
 const ipv4Tos = (tos: string) =>
   hex(`020000000001 020000000009 0800 45${tos}0014 0000 4000 40 fd 0000 0a000001 0a000002`);
-const NO_CHECKSUM = { checksum: false };
+const NO_CHECKSUM = { checksum: 'zero' as const };
 
 const unwelcome: { what: string; frame: Buffer; reason: string }[] = [
   { what: 'ARP on the underlay', frame: poked(outer(), 13, 0x06), reason: 'not-for-us' },
@@ -59,8 +53,8 @@ const unwelcome: { what: string; frame: Buffer; reason: string }[] = [
   { what: 'a damaged VXLAN header', frame: poked(outer(), 45, 0x11), reason: 'outer-checksum' },
   { what: 'a damaged inner frame', frame: poked(outer(), 60, 0x11), reason: 'outer-checksum' },
   { what: 'TCP', frame: repaired(outer(), 23, 6), reason: 'not-for-us' },
-  { what: 'another address', frame: outer({ destination: '198.18.0.9' }), reason: 'not-for-us' },
-  { what: 'another port', frame: outer({ destinationPort: 8472 }), reason: 'not-for-us' },
+  { what: 'another address', frame: outer({ dst: '198.18.0.9' }), reason: 'not-for-us' },
+  { what: 'another port', frame: outer({ dport: 8472 }), reason: 'not-for-us' },
   { what: 'a first fragment', frame: outer({ fragment: 0x2000 }), reason: 'outer-fragment' },
   { what: 'a later fragment', frame: outer({ fragment: 0x0010 }), reason: 'outer-fragment' },
   { what: 'a UDP length of 7', frame: poked(outer(NO_CHECKSUM), 39, 7), reason: 'malformed-outer' },
@@ -69,7 +63,7 @@ const unwelcome: { what: string; frame: Buffer; reason: string }[] = [
   { what: 'no valid VNI', frame: outer({ flags: 0x00 }), reason: 'tunnel-flags' },
   { what: 'all flags but I', frame: outer({ flags: 0xf7 }), reason: 'tunnel-flags' },
   { what: 'an unknown VNI', frame: outer({ vni: 41 }), reason: 'unknown-vni' },
-  { what: 'a stranger', frame: outer({ source: '198.18.0.9' }), reason: 'unknown-peer' },
+  { what: 'a stranger', frame: outer({ src: '198.18.0.9' }), reason: 'unknown-peer' },
   { what: 'an inner frame of 13 bytes', frame: outer({}, PLAIN.subarray(0, 13)), reason: 'malformed-frame' },
   {
     what: 'a VLAN tag that is cut off',
@@ -118,18 +112,16 @@ describe('frames that are dropped', () => {
   });
 
   it('ignores reserved bits, as RFC 7348 wants', () => {
-    const reserved = outer({ flags: 0xff, checksum: false });
+    const reserved = outer({ flags: 0xff, checksum: 'zero' });
     reserved.fill(0xff, 43, 46);
     reserved[49] = 0xff;
     expect(receive([reserved])).toEqual({ drops: {}, delivered: [PLAIN] });
   });
 
   it('takes IP options, and padding behind the IP packet', () => {
-    const plain = outer({ checksum: false });
-    const options = Buffer.concat([plain.subarray(0, 34), hex('01010101'), plain.subarray(34)]);
-    options.writeUInt16BE(plain.length - 14 + 4, 16);
-    const padded = Buffer.concat([outer(), Buffer.alloc(9, 0xee)]);
-    expect(receive([repaired(options, 14, 0x46), padded])).toEqual({ drops: {}, delivered: [PLAIN, PLAIN] });
+    const options = outer({ options: hex('01010101') });
+    const padded = outer({ trailer: 9 });
+    expect(receive([options, padded])).toEqual({ drops: {}, delivered: [PLAIN, PLAIN] });
   });
 
   it('delivers nothing of a frame that is cut off, at every length', () => {

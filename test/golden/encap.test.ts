@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
-import { DONT_FRAGMENT, outerFrame } from '../rig/outerFrames.js';
+import { join as bytesOf, outer as outerFrame, vxlan } from '../rig/frames.js';
 import { NEXT_HOP_MAC, OWN_MAC, replay } from './replay.js';
 
 const SELF = '198.18.0.1';
@@ -47,25 +47,14 @@ describe('frames of a port, encapsulated', () => {
   });
   afterEach(() => rmSync(folder, { recursive: true }));
 
-  const expected = (outer: Buffer, inner: Buffer, tos: number, settings: { ttl?: number; checksum?: boolean } = {}) =>
-    outerFrame(
-      {
-        destinationMac: NEXT_HOP_MAC,
-        sourceMac: OWN_MAC,
-        tos,
-        identification: 0,
-        fragment: DONT_FRAGMENT,
-        ttl: settings.ttl ?? 64,
-        source: SELF,
-        destination: destinationOf(outer),
-        sourcePort: sourcePortOf(outer),
-        destinationPort: 4789,
-        checksum: settings.checksum ?? true,
-        flags: 0x08,
-        vni: 0xabcdef,
-      },
-      inner,
-    ).toString('hex');
+  /** DF set, IP identification 0; the destination and the source port are taken from `outer`. */
+  const expected = (outer: Buffer, inner: Buffer, tos: number, settings: { ttl?: number; checksum?: boolean } = {}) => {
+    const macs = { dstMac: bytesOf(NEXT_HOP_MAC.replaceAll(':', '')), srcMac: bytesOf(OWN_MAC.replaceAll(':', '')) };
+    const route = { src: SELF, dst: destinationOf(outer), sport: sourcePortOf(outer) };
+    const checksum = settings.checksum === false ? ('zero' as const) : ('good' as const);
+    const fields = { ...macs, ...route, checksum, tos, ttl: settings.ttl ?? 64, fragment: 0x4000 };
+    return Buffer.from(outerFrame(fields, vxlan(0xabcdef, inner))).toString('hex');
+  };
 
   it.each([
     { checksum: true, dscp: 0, ttl: 64 },
@@ -109,9 +98,7 @@ describe('frames of a port, encapsulated', () => {
     // One peer that has been heard: every frame goes to it alone, with the header in its own headroom.
     const learned = join(folder, 'learned.pcap');
     const hello = hex('020000000001 020000000009 88b5 00');
-    const fields = { destinationMac: OWN_MAC, sourceMac: NEXT_HOP_MAC, tos: 0, identification: 1, fragment: 0, ttl: 9 };
-    const route = { source: PEERS[0], destination: SELF, sourcePort: 4000, destinationPort: 4789 };
-    writePcap(learned, [outerFrame({ ...fields, ...route, checksum: true, flags: 8, vni: 0xabcdef }, hello)]);
+    writePcap(learned, [outerFrame({ src: PEERS[0], dst: SELF }, vxlan(0xabcdef, hello))]);
     writePcap(
       input,
       crafted.map(({ frame }) => frame),

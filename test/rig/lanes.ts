@@ -1,27 +1,14 @@
 // The lanes of one burst over an arena of their own, for tests of single steps. Bytes around every frame are 0xa5: what is read or written
 // outside of it shows.
-import {
-  type Arena,
-  type ArenaShape,
-  attachArena,
-  createArenaMemory,
-  HEADROOM,
-  slotStart,
-} from '../../src/packet/arena.js';
-import { type Burst, createBurst, HAS_GSO, LANES, NEEDS_CSUM } from '../../src/packet/burst.js';
+import { type Arena, HEADROOM, slotStart } from '../../src/packet/arena.js';
+import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../../src/packet/burst.js';
 import { type ChecksumKernel, instantiateChecksum } from '../../src/packet/checksum.js';
-import {
-  bindOutbox,
-  createIoBlock,
-  NEXT_EXTENT,
-  NEXT_HEADER,
-  NEXT_MESSAGE,
-  type Outbox,
-} from '../../src/packet/outbox.js';
+import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../../src/packet/outbox.js';
 import { bindParse } from '../../src/pipeline/parse.js';
 import { bindTransport, type Transport } from '../../src/pipeline/transport.js';
 import { decode } from './decode.js';
 import { join } from './frames.js';
+import { makeKernelRig } from './walkKernel.js';
 
 const GUARD = 0xa5;
 const GUARD_BYTES = 128;
@@ -46,6 +33,8 @@ export interface Lanes {
   readonly kernel: ChecksumKernel;
   readonly transport: Transport;
   parse(n: number): void;
+  /** The same without the kernel: every lane by the form in TypeScript. */
+  parseCarefully(n: number): void;
   /** Puts frames into lanes 0, 1, ... and resets every column. */
   lay(frames: Uint8Array[], fields?: LaneFields | ((i: number) => LaneFields)): void;
   /** The bytes of lane i. */
@@ -57,16 +46,16 @@ export interface Lanes {
   resetOutbox(): void;
 }
 
-const SHAPE: ArenaShape = { workers: 1, smallSlots: 1, largeSlots: LANES, headerBytes: 512 * 1024, captureBytes: 4096 };
-
 export function makeLanes(): Lanes {
-  const arena = attachArena(createArenaMemory(SHAPE), SHAPE);
-  const burst = createBurst();
-  const [partition] = arena.partitions;
-  const outbox = bindOutbox(createIoBlock(), partition.headersAt + 64, partition.headersEnd);
+  const { arena, burst, outbox, kernel: walkKernel } = makeKernelRig();
   const kernel = instantiateChecksum(arena.memory);
   const { bytes } = arena;
   const guards = new Int32Array(LANES);
+  const everyLane = (n: number): number => {
+    let left = 0;
+    for (let i = 0; i < n; i++) if (burst.drop[i] === 0) burst.careful[left++] = i;
+    return left;
+  };
 
   return {
     arena,
@@ -74,7 +63,8 @@ export function makeLanes(): Lanes {
     outbox,
     kernel,
     transport: bindTransport(arena, burst, kernel),
-    parse: bindParse(arena, burst),
+    parse: bindParse(arena, burst, walkKernel),
+    parseCarefully: bindParse(arena, burst, { parse: everyLane }),
     lay(frames, fields = {}) {
       for (const column of Object.values(burst)) column.fill(-0x5a5a5a5);
       frames.forEach((frame, i) => {

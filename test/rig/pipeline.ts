@@ -1,7 +1,7 @@
 // One worker's pipeline in memory, for tests of the whole walk: named ports, networks, peers over a frame underlay and over sockets of a
 // kernel in memory. After every test the account of each rig must balance and its slots be home.
 import { afterEach, expect } from 'vitest';
-import { createMacTableBuffer } from '../../src/forward/macTable.js';
+import { macTableBytes } from '../../src/forward/macTable.js';
 import { type ArenaShape, createArenaMemory, DEFAULT_SHAPE } from '../../src/packet/arena.js';
 import { LANES } from '../../src/packet/burst.js';
 import { advance, type Clock, createClock } from '../../src/packet/clock.js';
@@ -16,7 +16,6 @@ import {
   readRow,
   UNDERLAY_ROW,
 } from '../../src/packet/counters.js';
-import { createIoBlock } from '../../src/packet/outbox.js';
 import { countHeld, createSlotState } from '../../src/packet/slots.js';
 import { createPipeline, type Pipeline } from '../../src/pipeline/pipeline.js';
 import type {
@@ -214,7 +213,13 @@ function openedOf(options: RigOptions): WorkerDevices {
 }
 
 export function makeRig(options: RigOptions): Rig {
-  const shape: ArenaShape = { ...DEFAULT_SHAPE, captureBytes: 64 * 1024, ...options.shape, workers: 1 };
+  const shape: ArenaShape = {
+    ...DEFAULT_SHAPE,
+    captureBytes: 64 * 1024,
+    macBytes: macTableBytes(options.macs ?? 1000),
+    ...options.shape,
+    workers: 1,
+  };
   const slots = createSlotState(shape);
   const clock = createClock(100);
   const kernel = makeKernel();
@@ -222,9 +227,7 @@ export function makeRig(options: RigOptions): Rig {
     arena: createArenaMemory(shape),
     shape,
     slots,
-    macTable: createMacTableBuffer(options.macs ?? 1000),
     counters: makeCounterBlock(),
-    io: createIoBlock(),
   };
   const pipeline = createPipeline({
     worker: 0,

@@ -1,44 +1,30 @@
 import { beforeEach, describe, expect, it } from 'vitest';
 import { bindLearn } from '../../../src/forward/learn.js';
-import {
-  attachMacTable,
-  createMacTableBuffer,
-  forEachMac,
-  macHash,
-  macKey,
-  setStatic,
-  tryLock,
-  unlock,
-} from '../../../src/forward/macTable.js';
-import { bindPrefetch } from '../../../src/forward/prefetch.js';
-import { createBurst, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
+import { forEachMac, macHash, macKey, setStatic, tryLock, unlock } from '../../../src/forward/macTable.js';
+import { TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { createClock } from '../../../src/packet/clock.js';
 import { LEARN_REFUSED, MAC_MOVES, makeCounterBlock, NETWORK_ROW, ROW_WIDTH } from '../../../src/packet/counters.js';
 import { DROP } from '../../../src/packet/drop.js';
 import { macWords, stationMac } from '../../rig/frames.js';
+import { makeKernelRig } from '../../rig/walkKernel.js';
 
-const burst = createBurst();
+const { burst, tables, macTable: table, kernel } = makeKernelRig();
 const clock = createClock(100);
-const ageingSec = new Int32Array(512).fill(300);
-let table = attachMacTable(createMacTableBuffer(100), 2);
-let counters = new Float64Array(makeCounterBlock());
+const { ageingSec } = tables;
+ageingSec.fill(300);
+const counters = new Float64Array(makeCounterBlock());
+const step = bindLearn(burst, table, ageingSec, clock, counters, kernel);
 /** The step with the hashing that comes before it. */
-function makeLearn(): (n: number) => void {
-  const prefetch = bindPrefetch(burst, table);
-  const learn = bindLearn(burst, table, ageingSec, clock, counters);
-  return (n) => {
-    prefetch(n);
-    learn(n);
-  };
-}
-let learn = makeLearn();
+const learn = (n: number) => {
+  kernel.prefetch(n);
+  step(n);
+};
 
 beforeEach(() => {
   clock.seconds = 100;
-  table = attachMacTable(createMacTableBuffer(100), 2);
+  for (const part of [table.entries, table.counts, table.control, table.moves]) part.fill(0);
   table.limits.fill(50);
-  counters = new Float64Array(makeCounterBlock());
-  learn = makeLearn();
+  counters.fill(0);
 });
 
 interface Lane {
@@ -90,14 +76,14 @@ describe('the learn step', () => {
 
   it('takes no lock for what is known where it is', () => {
     run({ src: stationMac(5), origin: TO_PORT | 1 });
-    const other = attachMacTable(table.buffer, 3);
+    const other = { ...table, holder: 3 };
     tryLock(other);
     expect(run({ src: stationMac(5), origin: TO_PORT | 1 })).toEqual([0]);
     unlock(other);
   });
 
   it('lets a frame go on that it could not learn because the table was busy', () => {
-    const other = attachMacTable(table.buffer, 3);
+    const other = { ...table, holder: 3 };
     tryLock(other);
     expect(run({ src: stationMac(5), origin: TO_PORT | 1 })).toEqual([0]);
     expect(known()).toEqual({});

@@ -1,18 +1,16 @@
 import { describe, expect, it } from 'vitest';
 import { bindLookup } from '../../../src/forward/lookup.js';
-import { attachMacTable, createMacTableBuffer, learnSource, macHash, macKey } from '../../../src/forward/macTable.js';
-import { bindPrefetch } from '../../../src/forward/prefetch.js';
-import { createBurst, FROM_PEER, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
+import { learnSource } from '../../../src/forward/macTable.js';
+import { FROM_PEER, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { createClock } from '../../../src/packet/clock.js';
 import { DROP } from '../../../src/packet/drop.js';
 import { BROADCAST, join, macWords, stationMac } from '../../rig/frames.js';
+import { makeKernelRig } from '../../rig/walkKernel.js';
 
-const burst = createBurst();
+const { burst, macTable: table, kernel } = makeKernelRig();
 const clock = createClock(100);
-const table = attachMacTable(createMacTableBuffer(100), 2);
 table.limits.fill(50);
-const prefetch = bindPrefetch(burst, table);
-const lookup = bindLookup(burst, table, clock);
+const lookup = bindLookup(burst, table, clock, kernel);
 
 const place = (station: number, network: number, value: number, expires = 400) => {
   const { lo, hi } = macWords(stationMac(station));
@@ -35,9 +33,7 @@ function look(dstMac: ArrayLike<number>, origin: number, network = 1, drop = 0):
   burst.flags[0] = (origin & TO_PORT) !== 0 ? 0 : FROM_PEER;
   burst.drop[0] = drop;
   burst.dst[0] = 777;
-  // The learn step has hashed the address.
-  burst.dstEntry[0] = macHash(lo, macKey(hi, network), table.entryMask);
-  prefetch(1);
+  kernel.prefetch(1);
   lookup(1);
   return [burst.dst[0], burst.drop[0]];
 }

@@ -22,10 +22,10 @@ import {
   tryLock,
   unlock,
 } from '../../../src/forward/macTable.js';
-import { bindPrefetch } from '../../../src/forward/prefetch.js';
 import { createBurst, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { type Clock, createClock } from '../../../src/packet/clock.js';
 import { DROP } from '../../../src/packet/drop.js';
+import { idleKernel } from '../../rig/walkKernel.js';
 
 const PORT_1 = TO_PORT | 1;
 const PORT_2 = TO_PORT | 2;
@@ -73,8 +73,8 @@ function scan(table: MacTable) {
 
 function bindTestLookup(table: MacTable, clock: Clock) {
   const burst = createBurst();
-  const prefetch = bindPrefetch(burst, table);
-  const lookup = bindLookup(burst, table, clock);
+  const kernel = idleKernel(burst, table);
+  const lookup = bindLookup(burst, table, clock, kernel);
   return (lo: number, hi: number, network: number) => {
     burst.dstLo[0] = lo;
     burst.dstHi[0] = hi;
@@ -82,8 +82,7 @@ function bindTestLookup(table: MacTable, clock: Clock) {
     burst.origin[0] = TO_PORT | 999;
     burst.drop[0] = 0;
     burst.dst[0] = 12345;
-    burst.dstEntry[0] = macHash(lo, macKey(hi, network), table.entryMask);
-    prefetch(1);
+    kernel.prefetch(1);
     lookup(1);
     return burst.dst[0];
   };

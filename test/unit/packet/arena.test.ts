@@ -18,8 +18,8 @@ import {
 } from '../../../src/packet/arena.js';
 
 const shapes: ArenaShape[] = [
-  { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 4096, captureBytes: 4096 },
-  { workers: 3, smallSlots: 7, largeSlots: 5, headerBytes: 10_000, captureBytes: 5_000 },
+  { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 4096, captureBytes: 4096, macBytes: 4096 },
+  { workers: 3, smallSlots: 7, largeSlots: 5, headerBytes: 10_000, captureBytes: 5_000, macBytes: 4096 },
   { workers: 2, ...DEFAULT_SHAPE },
 ];
 

@@ -1,17 +1,22 @@
 import { describe, expect, it } from 'vitest';
-import { LANES } from '../../../src/packet/burst.js';
+import { type ArenaShape, attachArena, createArenaMemory } from '../../../src/packet/arena.js';
+import { LANES, sharedInts } from '../../../src/packet/burst.js';
 import {
   bindOutbox,
-  createIoBlock,
+  columnsBehindIo,
   EXTENTS,
   IO_LAYOUT,
   IO_WORDS,
+  ioBlock,
   MESSAGES,
   NEXT_EXTENT,
   NEXT_HEADER,
   NEXT_MESSAGE,
   READY_MAX,
 } from '../../../src/packet/outbox.js';
+
+const shape: ArenaShape = { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 64, captureBytes: 64, macBytes: 64 };
+const makeArena = () => attachArena(createArenaMemory(shape), shape);
 
 const { burst, messages, extents, ...columns } = IO_LAYOUT;
 
@@ -29,6 +34,9 @@ const lengths: Record<string, number> = {
   rxFlags: burst,
   msgFirst: messages,
   msgCount: messages,
+  msgPackets: messages,
+  msgBytes: messages,
+  msgPeerRow: messages,
   msgDest: messages,
   msgSocket: messages,
   msgGso: messages,
@@ -52,7 +60,9 @@ describe('the io block', () => {
     }
     expect(spans[0].at).toBe(0);
     expect(spans.at(-1)?.end).toBeLessThanOrEqual(IO_WORDS);
-    expect(createIoBlock().byteLength).toBe(IO_WORDS * 4);
+    const arena = makeArena();
+    expect(ioBlock(arena, 0).length).toBe(IO_WORDS);
+    expect(columnsBehindIo(arena, 0) - ioBlock(arena, 0).byteOffset).toBe(IO_WORDS * 4);
   });
 
   it('starts every column on a cache line, and the clock where a double may lie', () => {
@@ -66,9 +76,8 @@ describe('the io block', () => {
 
 describe('an outbox', () => {
   it('shows each column of the block under its name', () => {
-    const block = createIoBlock();
-    const words = new Int32Array(block);
-    const outbox = bindOutbox(block, 1000, 2000) as unknown as Record<string, Int32Array>;
+    const words = ioBlock(makeArena(), 0);
+    const outbox = bindOutbox(words, sharedInts, 1000, 2000) as unknown as Record<string, Int32Array>;
     for (const [name, at] of Object.entries(columns)) {
       const n = lengths[name];
       words[at] = 11;
@@ -79,7 +88,7 @@ describe('an outbox', () => {
   });
 
   it('begins empty, with the header region in front of it', () => {
-    const { cursor, headersAt, headersEnd } = bindOutbox(createIoBlock(), 1000, 2000);
+    const { cursor, headersAt, headersEnd } = bindOutbox(ioBlock(makeArena(), 0), sharedInts, 1000, 2000);
     expect([cursor[NEXT_MESSAGE], cursor[NEXT_EXTENT], cursor[NEXT_HEADER]]).toEqual([0, 0, 1000]);
     expect([headersAt, headersEnd]).toEqual([1000, 2000]);
   });

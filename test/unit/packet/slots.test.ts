@@ -10,7 +10,14 @@ import {
 } from '../../../src/packet/arena.js';
 import { bindSlots, bringHome, countHeld, createSlotState, fillWindow, HOME } from '../../../src/packet/slots.js';
 
-const shape: ArenaShape = { workers: 2, smallSlots: 5, largeSlots: 3, headerBytes: 4096, captureBytes: 4096 };
+const shape: ArenaShape = {
+  workers: 2,
+  smallSlots: 5,
+  largeSlots: 3,
+  headerBytes: 4096,
+  captureBytes: 4096,
+  macBytes: 4096,
+};
 const PER_WORKER = 8;
 
 function takeAll(pool: { take(): number }): number[] {

@@ -1,0 +1,62 @@
+// The walk's kernel over an arena of its own, and its twin that leaves every lane to TypeScript.
+import { attachMacTable, type MacTable, macHash, macKey, macTableBytes } from '../../src/forward/macTable.js';
+import {
+  type Arena,
+  type ArenaShape,
+  attachArena,
+  columnAllocator,
+  createArenaMemory,
+} from '../../src/packet/arena.js';
+import { type Burst, createBurst, LANES } from '../../src/packet/burst.js';
+import { bindOutbox, columnsBehindIo, ioBlock, type Outbox } from '../../src/packet/outbox.js';
+import { createTables, type Tables } from '../../src/pipeline/tables.js';
+import { instantiateWalk, type WalkKernel } from '../../src/pipeline/walkKernel.js';
+
+export interface KernelRig {
+  arena: Arena;
+  burst: Burst;
+  outbox: Outbox;
+  tables: Tables;
+  macTable: MacTable;
+  kernel: WalkKernel;
+}
+
+export function makeKernelRig(macs = 100): KernelRig {
+  const shape: ArenaShape = {
+    workers: 1,
+    smallSlots: 1,
+    largeSlots: LANES,
+    headerBytes: 512 * 1024,
+    captureBytes: 4096,
+    macBytes: macTableBytes(macs),
+  };
+  const arena = attachArena(createArenaMemory(shape), shape);
+  const allocate = columnAllocator(arena, 0, columnsBehindIo(arena, 0));
+  const burst = createBurst(allocate);
+  const [partition] = arena.partitions;
+  const outbox = bindOutbox(ioBlock(arena, 0), allocate, partition.headersAt + 64, partition.headersEnd);
+  const tables = createTables(allocate);
+  const macTable = attachMacTable(arena.memory.buffer as SharedArrayBuffer, 2, arena.macAt, shape.macBytes);
+  return { arena, burst, outbox, tables, macTable, kernel: instantiateWalk(arena, burst, outbox, tables, macTable) };
+}
+
+/** Does nothing but what TypeScript needs from a kernel: every lane is left to it. */
+export function idleKernel(burst: Burst, macTable: MacTable) {
+  const { careful, drop, srcLo, srcHi, dstLo, dstHi, srcEntry, dstEntry, network } = burst;
+  const leaveAll = (n: number): number => {
+    let left = 0;
+    for (let i = 0; i < n; i++) if (drop[i] === 0) careful[left++] = i;
+    return left;
+  };
+  return {
+    prefetch(n: number) {
+      for (let i = 0; i < n; i++) {
+        srcEntry[i] = macHash(srcLo[i], macKey(srcHi[i], network[i]), macTable.entryMask);
+        dstEntry[i] = macHash(dstLo[i], macKey(dstHi[i], network[i]), macTable.entryMask);
+      }
+    },
+    parse: leaveAll,
+    learn: leaveAll,
+    lookup: leaveAll,
+  };
+}

@@ -24,6 +24,12 @@ export function portFaults({ path, value }: Item, network: Item, root: unknown):
       message: 'a pcap port needs `input`, `output` or both',
       remedy: 'name a capture file to read or to write',
     });
+  if (type === 'pcap' && typeof workers === 'number' && workers > 1)
+    faults.push({
+      path,
+      message: `a capture file has one reader and writer, this node has ${workers} workers`,
+      remedy: 'set node.workers: 1, or run the pcap port in a node of its own',
+    });
   if (type === 'tap') faults.push(...tapFaults(path, value, typeof mtu === 'number' ? mtu : most, workers));
   return faults;
 }

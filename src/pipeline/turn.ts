@@ -43,6 +43,8 @@ export function createTurnLoop(
   poll.add(doorbell, -1);
   const watched = new Map<number, number>();
   const precise = new Float64Array(io.buffer, io.byteOffset + (IO_LAYOUT.clock + 2) * 4, 1);
+  /** Ids of devices without a descriptor (capture files): looked at in every turn while they have more. */
+  let unpolled: number[] = [];
   let busyAt = 0;
   let tickedAtMs = 0;
 
@@ -75,11 +77,22 @@ export function createTurnLoop(
     clock.millis = clockWords[1];
   }
 
+  const deviceOf = (id: number) => (id >= UNDERLAY_IDS ? walk.underlays[id - UNDERLAY_IDS] : walk.ports[id]);
+  const hasWaiting = (id: number) => deviceOf(id)?.hasMore() ?? false;
+
   function serveReady(n: number): number {
     readClock();
     let total = 0;
     for (let k = 0; k < n; k++) total += serve(ready[k]);
+    for (const id of unpolled) if (hasWaiting(id)) total += serve(id);
     return total;
+  }
+
+  function findUnpolled(polled: Set<number>): number[] {
+    const ids: number[] = [];
+    walk.ports.forEach((port, id) => port && !polled.has(id) && ids.push(id));
+    walk.underlays.forEach((underlay, id) => underlay && !polled.has(UNDERLAY_IDS + id) && ids.push(UNDERLAY_IDS + id));
+    return ids;
   }
 
   const loop: TurnLoop = {
@@ -102,11 +115,14 @@ export function createTurnLoop(
         poll.add(fd, id);
         watched.set(fd, id);
       }
+      const elsewhere = devices.ports.filter((q) => q.rxFd < 0).map((q) => q.port);
+      unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere]));
       busyAt = 0;
     },
     turn() {
       let n = 0;
-      if ((precise[0] - busyAt) * 1e6 < loop.busyPollUs) n = poll.wait(0);
+      const isBusy = (precise[0] - busyAt) * 1e6 < loop.busyPollUs;
+      if (isBusy || (unpolled.length > 0 && unpolled.some(hasWaiting))) n = poll.wait(0);
       else {
         Atomics.store(sleeping, sleepingAt, 1);
         n = poll.wait(SLEEP_MAX_US);

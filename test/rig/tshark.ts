@@ -16,12 +16,15 @@ export interface RecordOptions {
   filter?: string;
 }
 
+/** Longer than any packet of an MTU of 1500: each place in tcpdump's ring is as large, and large ones are few. */
+const SNAP_BYTES = '2048';
+
 /** Records a device of a namespace. */
 export async function record(namespace: string, device: string, options: RecordOptions = {}): Promise<Recording> {
   const { direction = 'inout', filter } = options;
   const path = scratchFile(`${device}.pcap`);
   // Immediate mode and -U: nothing waits in a buffer when the recording ends. -Z root: the folder is ours alone.
-  const args = ['--immediate-mode', '-U', '-n', '-Z', 'root', '-s', '0', '-B', '16384', '-Q', direction];
+  const args = ['--immediate-mode', '-U', '-n', '-Z', 'root', '-s', SNAP_BYTES, '-B', '16384', '-Q', direction];
   args.push('-i', device, '-w', path);
   const child = startIn(namespace, 'tcpdump', ...args, ...(filter ? [filter] : []));
   let said = '';

@@ -96,8 +96,8 @@ export function createSupervisor(options: SupervisorOptions) {
           if (capture !== null) worker.post({ type: 'capture', key: capture.key, snapLen: capture.snapLen });
           events.emit('worker-replaced', { index: worker.index, afterMs: performance.now() - lostAt });
         },
-        // A task that failed has ended and comes back through onEnded; one that hangs is made to.
-        () => worker.terminate(),
+        // Its task has ended, or is being ended: that comes back through onEnded.
+        () => {},
       );
     };
     if (deaths < 3) relaunch();

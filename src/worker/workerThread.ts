@@ -77,6 +77,7 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
       const timer = setTimeout(() => {
         settle(new WeftError('WORKER', `worker ${index} ${what} in time`, { object: `worker ${index}` }));
       }, READY_TIMEOUT_MS);
+      timer.unref();
       from.on('message', onMessage);
     });
   }
@@ -103,8 +104,12 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
       abort = new AbortController();
       control.fill(0);
       worker.launchedAt = performance.now();
+      let hasFailed = false;
       port.on('message', (m: FromWorker) => {
-        if (m.type === 'failed') worker.lastError = m.message;
+        if (m.type === 'failed') {
+          hasFailed = true;
+          worker.lastError = m.message;
+        }
         if (m.type === 'unknown-peer') onStranger(m);
       });
       const ready = expect(port, 'was not ready', onReady);
@@ -124,14 +129,25 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
       running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
         () => undefined,
         (error: Error) => {
-          worker.lastError ??= error.message;
+          if (!hasFailed) worker.lastError = error.message;
         },
       );
       void running.then(() => {
         port1.close();
         if (port === port1) port = null;
       });
-      await Promise.race([ready, running.then(() => Promise.reject(new Error(worker.lastError ?? 'ended at once')))]);
+      let hasEnded = false;
+      const endedEarly = running.then(() => {
+        hasEnded = true;
+        throw new Error(worker.lastError ?? 'ended at once');
+      });
+      try {
+        await Promise.race([ready, endedEarly]);
+      } catch (error) {
+        // One that failed ends its own thread; only one that does not answer is ended. (Node 20 aborts when terminate() meets an exit.)
+        if (!hasEnded && !hasFailed) worker.terminate();
+        throw error;
+      }
       worker.state = 'running';
     },
     ended: () => running,

@@ -2,8 +2,10 @@ import { parseArgs } from 'node:util';
 import type { Benchmark, OptionValue } from './benchmark.js';
 import { pipeline } from './pipeline/pipeline.js';
 import { makeReport, renderReport, writeJson } from './report/report.js';
+import { idle } from './system/idle.js';
+import { tcpVxlan } from './system/tcpVxlan.js';
 
-const benchmarks: Benchmark[] = [pipeline];
+const benchmarks: Benchmark[] = [pipeline, tcpVxlan, idle];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

@@ -68,6 +68,12 @@ export interface FakeKernel {
   overflowed: Map<number, number>;
   /** ICMP errors that wait: destination that was meant, and errno. */
   errors: { address: string; errno: number }[];
+  /** What the poll watches: ids by descriptor. */
+  watched: Map<number, number>;
+  /** Timeouts of the polls so far, in microseconds. */
+  waits: number[];
+  /** Monotonic seconds, as every poll tells them. */
+  now: number;
 }
 
 const mapped = (address: string) => join('00000000000000000000ffff', address.split('.').map(Number));
@@ -126,6 +132,9 @@ export function makeKernel(): FakeKernel {
     rxError: new Map(),
     overflowed: new Map(),
     errors: [],
+    watched: new Map(),
+    waits: [],
+    now: 1000,
   };
 
   function failedRx(fd: number): number {
@@ -213,6 +222,50 @@ export function makeKernel(): FakeKernel {
     return taken.length;
   };
 
-  kernel.tun = { bindUdpRx, bindUdpTx, bindTapRx, bindTapTx, bindErrorQueue } as Partial<Tun> as Tun;
+  const isReady = (fd: number) =>
+    queue(udpQueues, fd).length > 0 || queue(tapQueues, fd).length > 0 || kernel.rxError.has(fd) || rung.has(fd);
+
+  const bindPoll: Tun['bindPoll'] = (io, l, readyAt, readyMax) => ({
+    add(fd, id) {
+      if (kernel.watched.has(fd)) throw new Error('EEXIST');
+      kernel.watched.set(fd, id);
+    },
+    remove(fd) {
+      if (!kernel.watched.delete(fd)) throw new Error('ENOENT');
+    },
+    wait(timeoutUs) {
+      kernel.waits.push(timeoutUs);
+      io[l.clock] = Math.floor(kernel.now);
+      io[l.clock + 1] = (kernel.now * 1000) % 2 ** 31;
+      new Float64Array(io.buffer, io.byteOffset + (l.clock + 2) * 4, 1)[0] = kernel.now;
+      const ids = [...kernel.watched].filter(([fd]) => isReady(fd)).map(([, id]) => id);
+      ids.slice(0, readyMax).forEach((id, k) => {
+        io[readyAt + k] = id;
+      });
+      return Math.min(ids.length, readyMax);
+    },
+    close: () => kernel.watched.clear(),
+  });
+
+  // An eventfd that was rung stays ready: nobody drains it.
+  let nextFd = 5000;
+  const rung = new Set<number>();
+  const eventfd = () => nextFd++;
+  const wake = (fd: number) => {
+    rung.add(fd);
+    return 0;
+  };
+
+  kernel.tun = {
+    bindUdpRx,
+    bindUdpTx,
+    bindTapRx,
+    bindTapTx,
+    bindErrorQueue,
+    bindPoll,
+    eventfd,
+    wake,
+    close: () => {},
+  } as Partial<Tun> as Tun;
   return kernel;
 }

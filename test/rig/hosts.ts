@@ -58,3 +58,19 @@ export function addKernelVxlan(options: KernelVxlan): void {
 export function macOf(namespace: string, device: string): string {
   return runIn(namespace, 'cat', `/sys/class/net/${device}/address`).trim();
 }
+
+/** Joins `count` namespaces by a bridge in one of its own: host n has 198.18.0.n on `underlay`. */
+export function makeMesh(count: number): VethEnd[] {
+  const hub = makeQuietNamespace('hub');
+  runIn(hub, 'ip', 'link', 'add', 'bridge', 'type', 'bridge');
+  runIn(hub, 'ip', 'link', 'set', 'bridge', 'up');
+  return Array.from({ length: count }, (_, i) => {
+    const host = { namespace: makeQuietNamespace(`n${i + 1}`), device: 'underlay', address: `198.18.0.${i + 1}/24` };
+    const plug = `plug${i + 1}`;
+    runIn(hub, 'ip', 'link', 'add', plug, 'type', 'veth', 'peer', 'name', host.device, 'netns', host.namespace);
+    runIn(hub, 'ip', 'link', 'set', plug, 'master', 'bridge', 'up');
+    runIn(host.namespace, 'ip', 'address', 'add', host.address, 'dev', host.device);
+    runIn(host.namespace, 'ip', 'link', 'set', host.device, 'up');
+    return host;
+  });
+}

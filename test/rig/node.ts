@@ -110,8 +110,8 @@ export class WeftNode {
   macs = () => this.get<MacDocument[]>('/v1/mac');
 
   /** Runs a verb on this node: `node.weft('mac', '--json')`. */
-  weft(verb: string, ...args: string[]): Promise<Ended> {
-    return weft(verb, '--socket', this.socket, ...args);
+  weft(...args: string[]): Promise<Ended> {
+    return weft(...args, '--socket', this.socket);
   }
 
   /** What a verb prints with `--json`. */

@@ -1,11 +1,12 @@
 import { parseArgs } from 'node:util';
 import type { Benchmark, OptionValue } from './benchmark.js';
+import { codec } from './micro/codec.js';
 import { pipeline } from './pipeline/pipeline.js';
 import { makeReport, renderReport, writeJson } from './report/report.js';
 import { idle } from './system/idle.js';
 import { tcpVxlan } from './system/tcpVxlan.js';
 
-const benchmarks: Benchmark[] = [pipeline, tcpVxlan, idle];
+const benchmarks: Benchmark[] = [codec, pipeline, tcpVxlan, idle];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

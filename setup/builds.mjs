@@ -43,7 +43,7 @@ const kernelOutput = (source) => source.replace(/\.as\.ts$/, '.wasm');
 const distOutput = (path) => join(root, 'dist', relative(at('src'), path));
 
 export const wasm = {
-  title: 'checksum kernel (asc)',
+  title: 'WASM kernels (asc)',
   outputs: () => kernelSources().flatMap((source) => [kernelOutput(source), distOutput(kernelOutput(source))]),
   hash: () => hashOf([...kernelSources(), at('asconfig.json'), at('package-lock.json')]),
   lacks: () => [],

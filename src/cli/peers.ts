@@ -22,8 +22,12 @@ export function peersText(peers: PeerDocument[]): string {
     peer.rxPackets,
     peer.txPackets,
     peer.failedSends,
+    peer.icmpErrors,
     peer.lastError,
     peer.dropped,
   ]);
-  return table(['NETWORK', 'PEER', 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'LAST ERROR', 'DROPPED'], rows);
+  return table(
+    ['NETWORK', 'PEER', 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'ICMP ERRORS', 'LAST ERROR', 'DROPPED'],
+    rows,
+  );
 }

@@ -52,7 +52,7 @@ export interface Node extends EventEmitter<NodeEvents> {
   macs(): MacDocument[];
   peers(): PeerDocument[];
   drops(): DropsDocument;
-  /** Frames of a port (or of an underlay, by its name) as a pcapng stream. */
+  /** Frames of a port as a pcapng stream. */
   capture(on: string, options?: CaptureOptions): CaptureStream;
 }
 

@@ -17,7 +17,7 @@ export function crossFaults(root: unknown): Located[] {
     ...duplicates(underlays, 'name', 'underlay'),
     ...duplicates(networks, 'name', 'network'),
     ...duplicates(ports, 'name', 'port'),
-    ...underlays.flatMap(underlayFaults),
+    ...underlays.flatMap((underlay) => underlayFaults(underlay, root)),
     ...endpointClashes(underlays),
     ...networks.flatMap((network) => underlayReference(network, underlays)),
     ...vniClashes(networks),
@@ -31,7 +31,7 @@ export function crossFaults(root: unknown): Located[] {
   ];
 }
 
-function underlayFaults({ path, value }: Item): Located[] {
+function underlayFaults({ path, value }: Item, root: unknown): Located[] {
   const faults: Located[] = [];
   const { kind = 'udp', frame, device } = value;
   if (kind === 'frame' && frame === undefined)
@@ -39,6 +39,13 @@ function underlayFaults({ path, value }: Item): Located[] {
       path,
       message: 'a frame underlay needs `frame`',
       remedy: 'add frame: {type: memory|pcap, mac: OWN_MAC}',
+    });
+  const workers = record(record(root)?.node)?.workers ?? 1;
+  if (record(frame)?.type === 'pcap' && typeof workers === 'number' && workers > 1)
+    faults.push({
+      path: [...path, 'frame'],
+      message: `a capture file has one reader and writer, this node has ${workers} workers`,
+      remedy: 'set node.workers: 1',
     });
   if (kind === 'udp' && frame !== undefined)
     faults.push({

@@ -23,9 +23,9 @@ export interface TapDevice {
   close(): string[];
 }
 
-/** Largest UDP payload over IPv4, and the segments that one UDP_SEGMENT message may have on every kernel. */
-const UDP_PAYLOAD_MAX = 65507;
-const UDP_SEGMENTS_MAX = 64;
+/** What one UDP_SEGMENT message takes (pipeline/socketEgress.ts, underlay/udp.ts). */
+const MESSAGE_BYTES_MAX = 65000;
+const SEGMENTS_MAX = 63;
 /** Headers of a TCP segment inside of its MTU (with timestamps), and what VXLAN adds to it inside of the UDP payload. */
 const TCP_HEADERS = 52;
 const VXLAN_AND_ETHERNET = 22;
@@ -34,7 +34,7 @@ const SUPERFRAME_MAX = 65280;
 
 /** Largest superframe of a created TAP, so that what it hands over goes out as one UDP_SEGMENT message. */
 export function gsoMaxSize(mtu: number): number {
-  const segments = Math.min(UDP_SEGMENTS_MAX, Math.floor(UDP_PAYLOAD_MAX / (mtu + VXLAN_AND_ETHERNET)));
+  const segments = Math.max(1, Math.min(SEGMENTS_MAX, Math.floor(MESSAGE_BYTES_MAX / (mtu + VXLAN_AND_ETHERNET))));
   return Math.min(SUPERFRAME_MAX, segments * (mtu - TCP_HEADERS) + TCP_HEADERS + 14);
 }
 

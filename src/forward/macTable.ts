@@ -76,7 +76,7 @@ export function attachMacTable(buffer: SharedArrayBuffer, holder: number, at = 0
   return { buffer, holder, capacity, entryMask: capacity * ENTRY - 1, entries, counts, limits, control, moves };
 }
 
-/** First word of the entry where the probe for a key starts. Hot loops repeat this expression in place. */
+/** First word of the entry where the probe for a key starts. The walk's kernel has the same expression. */
 export function macHash(lo: number, key: number, entryMask: number): number {
   const x = Math.imul(lo ^ Math.imul(key, 0x9e3779b1), 0x85ebca6b);
   return ((x ^ (x >>> 15)) << 2) & entryMask;

@@ -124,6 +124,8 @@ export interface PeerDocument {
   txPackets: number;
   /** Packets to it that the kernel did not take. */
   failedSends: number;
+  /** ICMP errors that came back about packets to it: nobody listens there, or the way is closed. */
+  icmpErrors: number;
   /** Name of the last error of a send, such as EHOSTUNREACH; null when none failed. */
   lastError: string | null;
   dropped: number;
@@ -174,6 +176,8 @@ export interface CountersDocument {
   missed: number;
   learnRefused: number;
   macMoves: number;
+  /** ICMP errors that came back about packets to a peer. */
+  icmpErrors: number;
   dropped: number;
   /** By reason, only those that occurred. */
   drops: Record<string, number>;

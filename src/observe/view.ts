@@ -151,6 +151,7 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
       failedSends,
+      icmpErrors: row.icmpErrors,
       lastError: row.lastErrno === 0 ? null : errnoName(row.lastErrno),
       dropped: sumOf(row.drops),
     };

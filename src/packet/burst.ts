@@ -68,7 +68,7 @@ export interface Burst {
   readonly dstHi: Int32Array;
   readonly srcLo: Int32Array;
   readonly srcHi: Int32Array;
-  /** Where the probes for the two MACs begin in the MAC table (forward/learn.ts). */
+  /** Where the probes for the two MACs begin in the MAC table (the prefetch step). */
   readonly srcEntry: Int32Array;
   readonly dstEntry: Int32Array;
   /** What the parse step saw of the burst as a whole: SUMMARY_* words. */
@@ -86,6 +86,7 @@ export function sharedInts(count: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(count * 4));
 }
 
+/** The columns, in the order in which they lie: the walk's kernel knows it by offsets (pipeline/walk.as.ts). */
 export function createBurst(allocate: Allocate = sharedInts): Burst {
   const column = () => allocate(LANES);
   return {

@@ -1,3 +1,4 @@
+import { DESTINATION_WORDS } from '../native/io.js';
 import type { Allocate } from '../packet/arena.js';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX } from '../packet/counters.js';
 import { createVtepTable, type VtepTable } from '../tunnel/vtep.js';
@@ -36,8 +37,6 @@ export interface Tables {
   /** (underlay, VNI, VTEP address) -> peer and network. */
   readonly vteps: VtepTable;
 }
-
-export const DESTINATION_WORDS = 8;
 
 export function createTables(allocate: Allocate): Tables {
   return {

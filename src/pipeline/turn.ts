@@ -8,7 +8,7 @@ import type { WorkerDevices } from './plan.js';
  * The turn loop: one native poll over all descriptors and the doorbell, then a walk for each that is ready.
  *
  * Idle policy: after the last packet the worker keeps looking for busyPollUs without sleeping, then blocks in the poll. The doorbell
- * ends the sleep; whoever rings it looks at `sleeping` first, so a busy worker costs its callers no system call.
+ * ends the sleep. `sleeping` says for people whether the worker blocks; the control thread rings always, its messages are rare.
  */
 export interface TurnLoop {
   /** Watches exactly the descriptors of these devices. */
@@ -90,8 +90,8 @@ export function createTurnLoop(
 
   function findUnpolled(polled: Set<number>): number[] {
     const ids: number[] = [];
-    walk.ports.forEach((port, id) => port && !polled.has(id) && ids.push(id));
-    walk.underlays.forEach((underlay, id) => underlay && !polled.has(UNDERLAY_IDS + id) && ids.push(UNDERLAY_IDS + id));
+    for (const port of walk.ports) if (port && !polled.has(port.id)) ids.push(port.id);
+    for (const u of walk.underlays) if (u && !polled.has(UNDERLAY_IDS + u.id)) ids.push(UNDERLAY_IDS + u.id);
     return ids;
   }
 

@@ -38,6 +38,8 @@ const STATION_3_HI = 0x0300;
 const MTU = 1450;
 const SELF = '198.18.0.1';
 const VTEP = '198.18.0.2';
+/** Of three stations' bursts some pass whole, some in part, some not at all. */
+const FLOODS_A_SECOND = 600;
 const NOTHING: WorkerDevices = { ports: [], underlays: [] };
 
 const network = (id: number, underlay: number): NetworkPlan => ({
@@ -48,7 +50,8 @@ const network = (id: number, underlay: number): NetworkPlan => ({
   mtu: MTU,
   ageingSec: 300,
   macLimit: 64,
-  broadcastPps: 16,
+  // One network meets its limit; in the other every flood goes out.
+  broadcastPps: id === OVER_SOCKETS ? FLOODS_A_SECOND : 0,
   acceptUnknownPeers: false,
 });
 
@@ -223,8 +226,11 @@ function framesOfStation(src: number): Inject[] {
   ]);
   return [
     ...toStations,
+    // Flooded: finished before it is shared.
+    offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
     plain(arpRequest(src)),
     plain(ipv4Udp({ src, dst: 99, payload: 30 })),
+    offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
     plain(ipv4Udp({ src, dst: 9, payload: 1500 })),
     plain(ipv4Udp({ src, dst: 9, payload: 30, fragment: true })),
     plain(damaged(ipv4Udp({ src, dst: 9, payload: 60 }), 16, 0x7f)), // total length beyond the frame

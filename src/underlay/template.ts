@@ -5,7 +5,7 @@ import * as Vxlan from '../wire/vxlan.js';
 
 /**
  * Outer header templates of a frame underlay: what stands in front of every inner frame to one peer, built once per plan by the byte-shaped
- * writers of wire/, and copied as words by the hot encap.
+ * writers of wire/, and copied by the walk's kernel.
  *
  *   byte   0      6          12        18     20              40        48            56
  *          | pad  | dst MAC  | src MAC | type | IPv4 header   | UDP     | VXLAN       |  inner frame (0 mod 8)

@@ -2,7 +2,7 @@ import type { Tun } from '../native/tun.js';
 import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
-import { IO_LAYOUT, IO_RXQ_OVFL, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import { COUNTER_RXQ_OVFL, IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
@@ -54,7 +54,7 @@ export function bindUdpUnderlays(
       const total = rxLen[datagram];
       const size = rxGso[datagram] > 0 ? rxGso[datagram] : total;
       // A super-datagram stays in one burst where it can: its segments become one superframe again (44 instead of 29 on average).
-      if (n > 0 && offset === 0 && n + Math.ceil(total / size) > LANES) break;
+      if (n > 0 && offset === 0 && n + (((total + size - 1) / size) | 0) > LANES) break;
       const truncated = (rxFlags[datagram] & RX_TRUNCATED) !== 0;
       // An empty datagram is a lane of its own, so that it is counted; a super-datagram's tail may be shorter than its segments.
       const bytes = size < total - offset ? size : total - offset;
@@ -95,7 +95,7 @@ export function bindUdpUnderlays(
       rx() {
         max = sawSuper ? RX_SUPER : LANES;
         // All sockets of a worker share the word, and the kernel tells its count only once something was lost.
-        counters[IO_RXQ_OVFL] = overflowed;
+        counters[COUNTER_RXQ_OVFL] = overflowed;
         last = nativeRx(max);
         received = last > 0 ? last : 0;
         datagram = 0;
@@ -111,8 +111,8 @@ export function bindUdpUnderlays(
       close() {},
       missed() {
         // The kernel counts from the opening of the socket, in 32 bits.
-        const lost = (counters[IO_RXQ_OVFL] - overflowed) >>> 0;
-        overflowed = counters[IO_RXQ_OVFL];
+        const lost = (counters[COUNTER_RXQ_OVFL] - overflowed) >>> 0;
+        overflowed = counters[COUNTER_RXQ_OVFL];
         return lost;
       },
       readErrors(onError) {

@@ -3,7 +3,7 @@ import { Piscina } from 'piscina';
 import { type ArenaShape, slotsPerWorker } from '../packet/arena.js';
 import { LANES } from '../packet/burst.js';
 import { WeftError } from '../packet/error.js';
-import { IO_GSO_FALLBACKS, IO_LAYOUT, ioBlock } from '../packet/outbox.js';
+import { COUNTER_GSO_FALLBACKS, IO_LAYOUT, ioBlock } from '../packet/outbox.js';
 import { countHeld } from '../packet/slots.js';
 import { type CaptureRecord, drainCapture, missedRecords } from '../pipeline/capture.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
@@ -210,7 +210,7 @@ export function createSupervisor(options: SupervisorOptions) {
         return { total, free: total - held, held };
       }),
     /** Messages that the kernel refused to cut and the addon sent as single datagrams, per worker. */
-    gsoFallbacks: () => workers.map((w) => ioBlock(arena, w.index)[IO_LAYOUT.counters + IO_GSO_FALLBACKS]),
+    gsoFallbacks: () => workers.map((w) => ioBlock(arena, w.index)[IO_LAYOUT.counters + COUNTER_GSO_FALLBACKS]),
     arenaBytes: node.memory.buffer.byteLength,
     /** Ends a worker as a crash would: for tests of the replacement. */
     terminate(index: number): Promise<void> {

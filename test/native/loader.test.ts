@@ -1,5 +1,5 @@
 // Loading the addon: one clear error where it is not built.
-import { copyFileSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
@@ -14,10 +14,11 @@ describe('the loader', () => {
   beforeAll(async () => {
     // A package of its own, in which nothing is built.
     root = mkdtempSync(join(tmpdir(), 'weft-loader-'));
-    mkdirSync(join(root, 'src/native'), { recursive: true });
     mkdirSync(join(root, 'native/tun'), { recursive: true });
-    for (const name of ['tun.ts', 'io.ts']) {
-      copyFileSync(fileURLToPath(new URL(`../../src/native/${name}`, import.meta.url)), join(root, 'src/native', name));
+    for (const folder of ['native', 'packet']) {
+      cpSync(fileURLToPath(new URL(`../../src/${folder}`, import.meta.url)), join(root, 'src', folder), {
+        recursive: true,
+      });
     }
     ({ tun: load } = await import(join(root, 'src/native/tun.ts')));
   });

@@ -70,7 +70,7 @@ export async function transferAcross(
     '-c',
     address,
     '-t',
-    String(Math.max(1, Math.round(durationSec))),
+    String(durationSec),
     '-O',
     '1',
     '-J',

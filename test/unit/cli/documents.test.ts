@@ -68,6 +68,7 @@ const STATUS: StatusDocument = {
       rxPackets: 3,
       txPackets: 1200,
       failedSends: 5,
+      icmpErrors: 2,
       lastError: 'EHOSTUNREACH',
       dropped: 5,
     },

@@ -1,11 +1,10 @@
 import { describe, expect, it } from 'vitest';
 import { sharedInts } from '../../../src/packet/burst.js';
 import type { Plan, PortPlan } from '../../../src/pipeline/plan.js';
-import { compilePlan, isPeerAddress } from '../../../src/pipeline/tables.js';
+import { compilePlan, createTables, isPeerAddress } from '../../../src/pipeline/tables.js';
 import { vtepKey } from '../../../src/tunnel/vtep.js';
 import { join } from '../../rig/frames.js';
 import { network, peer } from '../../rig/pipeline.js';
-import { makeKernelRig } from '../../rig/walkKernel.js';
 
 const port = (id: number, net: number): PortPlan => ({
   id,

@@ -34,8 +34,8 @@ export function defineLab(program: Command): void {
 
 function seconds(text: string): number {
   const value = Number(text);
-  if (value >= 0.5 && value <= 3600) return value;
-  throw new InvalidArgumentError('It must be a number of seconds, 0.5 to 3600.');
+  if (Number.isInteger(value) && value >= 1 && value <= 3600) return value;
+  throw new InvalidArgumentError('It must be a whole number of seconds, 1 to 3600.');
 }
 
 function rounds(text: string): number {

@@ -4,7 +4,7 @@ import { NEXT_EXTENT, NEXT_HEADER } from '../../../src/packet/outbox.js';
 import { BLOCK_BYTES_MAX, bindSegment, CUT_HEADERS_MAX } from '../../../src/pipeline/segment.js';
 import { tcpFields } from '../../rig/arbitrary.js';
 import { decode, isIpChecksumRight, isTransportChecksumRight } from '../../rig/decode.js';
-import { ACK, CWR, ECE, FIN, join, noise, PSH, read16, read32, type TcpFields, tcp } from '../../rig/frames.js';
+import { ACK, CWR, ECE, FIN, join, noise, PSH, read16, read32, type TcpFields, tcp, toHex } from '../../rig/frames.js';
 import { makeLanes } from '../../rig/lanes.js';
 import { segmentTwin } from '../../rig/segmentTwin.js';
 
@@ -39,7 +39,7 @@ function cut(frame: Uint8Array, mss: number, { offset = 0, prefix = 0 }: Cut = {
     expect(message.length).toBe(bytes);
     out.push(message);
   }
-  expect(lanes.frame(0), 'the superframe stays as it is').toEqual(frame);
+  expect(toHex(lanes.frame(0)), 'the superframe stays as it is').toBe(toHex(frame));
   expect(lanes.isGuarded(0, prefix)).toBe(true);
   return out;
 }
@@ -86,29 +86,29 @@ describe('segments', () => {
     const frame = tcp({ ...base, ...fields });
     for (const prefix of [0, 8, 50]) {
       for (const offset of [0, 2, 58, 63]) {
-        expect(cut(frame, mss, { offset, prefix }), `offset ${offset}, prefix ${prefix}`).toEqual(
-          twin(frame, mss, prefix),
+        expect(cut(frame, mss, { offset, prefix }).map(toHex), `offset ${offset}, prefix ${prefix}`).toEqual(
+          twin(frame, mss, prefix).map(toHex),
         );
       }
     }
   });
 
   it('are those of the twin for any superframe', () => {
-    const superframe = fc.tuple(tcpFields, fc.integer({ min: 1, max: 6000 }), fc.integer({ min: 0, max: 255 }));
+    const superframe = fc.tuple(tcpFields, fc.integer({ min: 1, max: 3000 }), fc.integer({ min: 0, max: 255 }));
     fc.assert(
       fc.property(
         superframe,
-        fc.integer({ min: 4, max: 1500 }),
+        fc.integer({ min: 40, max: 1500 }),
         fc.nat(63),
         fc.constantFrom(0, 8, 50),
         ([f, payload, seed], mss, offset, prefix) => {
           const frame = tcp({ ...f, payload: noise(payload, seed), trailer: 0 });
           const d = decode(frame);
           if (d === null || d.l4 === 0 || d.l4 + 60 > CUT_HEADERS_MAX) return;
-          expect(cut(frame, mss, { offset, prefix })).toEqual(twin(frame, mss, prefix));
+          expect(cut(frame, mss, { offset, prefix }).map(toHex)).toEqual(twin(frame, mss, prefix).map(toHex));
         },
       ),
-      { numRuns: 600 },
+      { numRuns: 300 },
     );
   });
 
@@ -122,7 +122,7 @@ describe('segments', () => {
       expect(isIpChecksumRight(s, d)).toBe(true);
       expect(isTransportChecksumRight(s, d)).toBe(true);
     }
-    expect(join(...segments.map((s) => s.slice(54)))).toEqual(frame.slice(54));
+    expect(toHex(join(...segments.map((s) => s.slice(54))))).toBe(toHex(frame.slice(54)));
   });
 });
 

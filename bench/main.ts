@@ -1,5 +1,7 @@
+import { accessSync, constants, existsSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
-import type { Benchmark, OptionValue } from './benchmark.js';
+import { type Benchmark, type OptionValues, UsageError } from './benchmark.js';
 import { codec } from './micro/codec.js';
 import { pipeline } from './pipeline/pipeline.js';
 import { makeReport, renderReport, writeJson } from './report/report.js';
@@ -21,6 +23,7 @@ function usage(): string {
       lines.push(`  ${' '.repeat(width)}--${name}: ${o.help}${fallback}`);
     }
   }
+  lines.push('', 'The report goes to standard output; --json writes all of it, with raw samples, to a file.');
   return lines.join('\n');
 }
 
@@ -29,25 +32,31 @@ function listNames(): string {
   return benchmarks.map((b) => `${b.name.padEnd(width)}${b.summary}`).join('\n');
 }
 
-function readOptions(benchmark: Benchmark, args: string[]): Record<string, OptionValue> {
+function readOptions(benchmark: Benchmark, args: string[]): OptionValues {
   const options = { json: { type: 'string' as const }, ...benchmark.options };
-  return parseArgs({ args, options, allowPositionals: false }).values as Record<string, OptionValue>;
+  try {
+    return parseArgs({ args, options, allowPositionals: false }).values as OptionValues;
+  } catch (error) {
+    throw new UsageError((error as Error).message);
+  }
 }
 
-async function run(benchmark: Benchmark, args: string[]): Promise<number> {
-  let options: Record<string, OptionValue>;
+/** Before minutes of work, not after them. */
+function requireWritable(file: string): void {
   try {
-    options = readOptions(benchmark, args);
-  } catch (error) {
-    console.error(`${(error as Error).message}\n\n${usage()}`);
-    return EXIT_USAGE;
+    accessSync(existsSync(file) ? file : dirname(resolve(file)), constants.W_OK);
+  } catch {
+    throw new UsageError(`--json: ${file} can't be written`);
   }
-  const { json, ...own } = options;
+}
+
+async function run(benchmark: Benchmark, args: string[]): Promise<void> {
+  const { json, ...own } = readOptions(benchmark, args);
+  if (typeof json === 'string') requireWritable(json);
   const findings = await benchmark.run(own, (line) => console.error(`${benchmark.name}: ${line}`));
   const report = makeReport(benchmark.name, own, findings);
-  console.log(renderReport(report));
   if (typeof json === 'string') writeJson(json, report);
-  return 0;
+  console.log(renderReport(report));
 }
 
 async function main(): Promise<number> {
@@ -66,10 +75,12 @@ async function main(): Promise<number> {
     return EXIT_USAGE;
   }
   try {
-    return await run(benchmark, args);
+    await run(benchmark, args);
+    return 0;
   } catch (error) {
-    console.error(`${name}: ${(error as Error).stack}`);
-    return EXIT_FAILED;
+    const isUsage = error instanceof UsageError;
+    console.error(`${name}: ${isUsage ? error.message : (error as Error).stack}`);
+    return isUsage ? EXIT_USAGE : EXIT_FAILED;
   }
 }
 

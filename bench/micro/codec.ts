@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Benchmark } from '../benchmark.js';
+import { type Benchmark, numberOption, wordOption } from '../benchmark.js';
 import type { Findings } from '../report/report.js';
 import { ratios } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
@@ -90,9 +90,14 @@ export const codec: Benchmark = {
     only: { type: 'string', help: `one suite: ${SUITE_NAMES.join(', ')}` },
   },
   async run(options, log): Promise<Findings> {
-    const suites = SUITE_NAMES.filter((suite) => options.only === undefined || suite === options.only);
-    if (suites.length === 0) throw new Error(`--only is one of ${SUITE_NAMES.join(', ')}`);
-    const found = await gather(suites, Number(options.rounds), Number(options.seconds), log);
+    const only = wordOption(options, 'only', SUITE_NAMES);
+    const suites = only === undefined ? SUITE_NAMES : [only];
+    const found = await gather(
+      suites,
+      numberOption(options, 'rounds', 1),
+      numberOption(options, 'seconds', 0.01, false),
+      log,
+    );
     const checksums = found.get('packet');
     return {
       tables: [

@@ -1,5 +1,5 @@
 import { Worker } from 'node:worker_threads';
-import type { Benchmark } from '../benchmark.js';
+import { type Benchmark, numberOption, UsageError } from '../benchmark.js';
 import type { Findings, Series } from '../report/report.js';
 import { median } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
@@ -8,7 +8,7 @@ import type { Assignment, Outcome } from './variantWorker.js';
 
 const SIZES = [64, 512, 1400];
 const HEAP_PACKETS = 12_000_000;
-const PACKETS_PER_SAMPLE = 1_500_000;
+const PACKETS_PER_SAMPLE = 1_000_000;
 const SAMPLES_PER_THREAD = 3;
 const CLOCK_INTERVAL_MS = 5;
 /** A thread that allocates a little shows it only while its young generation is not collected. */
@@ -207,7 +207,14 @@ export const pipeline: Benchmark = {
   async run(options, log): Promise<Findings> {
     const only = typeof options.only === 'string' ? options.only : '';
     const variants = allVariants().filter((v) => v.name.includes(only));
-    const found = await gather(variants, Number(options.rounds), log);
+    if (variants.length === 0) {
+      throw new UsageError(
+        `--only ${only}: the variants are ${allVariants()
+          .map((v) => v.name)
+          .join(', ')}`,
+      );
+    }
+    const found = await gather(variants, numberOption(options, 'rounds', 1), log);
     const kinds = [...new Set(variants.map((v) => v.name.split('/')[0]))];
     const tables = kinds.map((kind) => {
       const names = variants.filter((v) => v.name.split('/')[0] === kind).map((v) => v.name);

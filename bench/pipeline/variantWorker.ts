@@ -34,7 +34,7 @@ export interface Outcome {
   sent: number;
 }
 
-const WARM_UP_PACKETS = 2_000_000;
+const WARM_UP_PACKETS = 1_000_000;
 
 const { variant, mode, samples, packetsPerSample, clockWords } = workerData as Assignment;
 const words = new Int32Array(clockWords);

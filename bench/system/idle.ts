@@ -3,7 +3,7 @@ import { join } from 'node:path';
 import { must, sleep } from '../../dist/cli/lab/commands.js';
 import type { Undo } from '../../dist/cli/lab/undo.js';
 import { createNodeMemory } from '../../dist/worker/nodeMemory.js';
-import type { Benchmark } from '../benchmark.js';
+import { type Benchmark, numberOption } from '../benchmark.js';
 import type { Findings } from '../report/report.js';
 import { median } from '../report/statistics.js';
 import { cell } from '../report/table.js';
@@ -93,10 +93,10 @@ export const idle: Benchmark = {
     seconds: { type: 'string', default: '20', help: 'how long the last of them is watched' },
   },
   async run(options, log): Promise<Findings> {
+    const starts = numberOption(options, 'starts', 1);
+    const seconds = numberOption(options, 'seconds', 1);
     requirePrograms(['ip']);
-    const found = await withCleanUp((undo, signal) =>
-      measure(Number(options.starts), Number(options.seconds), log, undo, signal),
-    );
+    const found = await withCleanUp((undo, signal) => measure(starts, seconds, log, undo, signal));
     const { readyMs, cpuPercent, switchesPerSec } = found;
     const rss = found.rssBytes.map((b) => b / MEGABYTE);
     const arena = found.arenaResidentBytes.map((b) => b / MEGABYTE);

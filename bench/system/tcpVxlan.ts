@@ -1,6 +1,6 @@
 import { join } from 'node:path';
 import type { Undo } from '../../dist/cli/lab/undo.js';
-import type { Benchmark } from '../benchmark.js';
+import { type Benchmark, numberOption, wordOption } from '../benchmark.js';
 import type { Findings, Series } from '../report/report.js';
 import { median, ratios } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
@@ -119,15 +119,14 @@ export const tcpVxlan: Benchmark = {
     streams: { type: 'string', default: '1', help: 'TCP streams at once' },
   },
   async run(options, log): Promise<Findings> {
-    requirePrograms(['ip', 'ss', 'ping', 'iperf3', 'ethtool']);
-    const rigs: Rig[] = options.rig === 'both' ? ['uncut', 'cut'] : [options.rig as Rig];
-    if (!rigs.every((rig) => rig in RIG_TEXT)) throw new Error(`--rig is uncut, cut or both, not ${options.rig}`);
+    const rig = wordOption(options, 'rig', ['uncut', 'cut', 'both']) ?? 'both';
     const settings = {
-      rigs,
-      rounds: Number(options.rounds),
-      seconds: Number(options.seconds),
-      streams: Number(options.streams),
+      rigs: rig === 'both' ? (['uncut', 'cut'] as Rig[]) : [rig],
+      rounds: numberOption(options, 'rounds', 1),
+      seconds: numberOption(options, 'seconds', 1),
+      streams: numberOption(options, 'streams', 1),
     };
+    requirePrograms(['ip', 'ss', 'ping', 'iperf3', 'ethtool']);
     const found = await withCleanUp((undo, signal) => measure(settings, log, undo, signal));
     const uncut = found.get('uncut');
     return {

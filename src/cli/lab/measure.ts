@@ -64,17 +64,7 @@ export async function transferAcross(
   durationSec: number,
   signal: AbortSignal,
 ): Promise<Transfer> {
-  const command = inside(
-    from,
-    'iperf3',
-    '-c',
-    address,
-    '-t',
-    String(durationSec),
-    '-O',
-    '1',
-    '-J',
-  );
+  const command = inside(from, 'iperf3', '-c', address, '-t', String(durationSec), '-O', '1', '-J');
   const { stdout, stderr } = await finish(command, signal, (durationSec + 20) * 1000);
   return parseIperf(stdout, stderr);
 }

@@ -45,6 +45,7 @@ export function captureStream(
   let overrun = 0;
   let unreported = 0;
   let handle: Handle | null = null;
+  let isStopped = false;
   let isDone = false;
   const missed = () => overrun + (handle?.missed() ?? 0);
 
@@ -60,11 +61,21 @@ export function captureStream(
     if (++frames >= count) finish();
   }
 
+  /** Once only: by the time that the stream is destroyed another capture may be running. */
+  function stop(): void {
+    if (isStopped) return;
+    isStopped = true;
+    handle?.stop();
+  }
+
   function finish(): void {
     if (isDone) return;
+    // Stopping brings what still waits in the workers; it belongs to the capture unless that has its count.
+    if (frames < count) stop();
+    if (isDone) return;
     isDone = true;
+    stop();
     const lost = missed();
-    handle?.stop();
     stream.push(statisticsBlock(frames + lost, lost));
     stream.push(null);
   }
@@ -75,7 +86,7 @@ export function captureStream(
       read() {},
       destroy(error, callback) {
         isDone = true;
-        handle?.stop();
+        stop();
         callback(error);
       },
     }),

@@ -73,6 +73,33 @@ describe('a capture stream', () => {
     for (const [, , time] of rows) expect(Math.abs(Number(time) - Date.now() / 1000)).toBeLessThan(5);
   });
 
+  it('has what still waited in the workers when it was ended, and stops them once', async () => {
+    let stops = 0;
+    let waiting: OnRecord | null = null;
+    const stream = captureStream(
+      'web',
+      {
+        capture: (_port, _snap, onRecord) => {
+          waiting = onRecord;
+          return {
+            missed: () => stops,
+            stop() {
+              stops++;
+              waiting?.({ direction: 'out', seconds: seconds(), originalLength: 4, bytes: Uint8Array.of(1, 2, 3, 4) });
+            },
+          };
+        },
+      },
+      5,
+      { count: 3 },
+    );
+    stream.finish();
+    const bytes = await collect(stream);
+    stream.destroy();
+    expect([stream.frames, stops, stream.missed()]).toEqual([1, 1, 1]);
+    expect(bytes.includes(Uint8Array.of(1, 2, 3, 4))).toBe(true);
+  });
+
   it('ends after its count', async () => {
     const { state, dataplane } = source();
     const stream = captureStream('web', dataplane, 5, { count: 1, snapLength: 64 });

@@ -52,12 +52,19 @@ async function up(file: string, format: LogFormat): Promise<void> {
     fail(error);
     process.exit();
   }
-  sayReady(node, log, performance.now() - startedAt);
+  const { name, socket } = node;
+  log('info', `ready: node ${name}`, {
+    socket: socket ?? undefined,
+    afterMs: Math.round(performance.now() - startedAt),
+  });
+  sayPaths(node, log);
   await ended;
 }
 
-function sayReady(node: Node, log: Log, afterMs: number): void {
+/** Every way that is not the fast one, with its reason. After the ready line: a whole status takes a while. */
+function sayPaths(node: Node, log: Log): void {
   const { ports, peers, underlays } = node.status();
+  log('info', `${plural(ports.length, 'port')}, ${plural(peers.length, 'peer')}`);
   for (const [kind, list] of [
     ['port', ports],
     ['underlay', underlays],
@@ -65,10 +72,6 @@ function sayReady(node: Node, log: Log, afterMs: number): void {
     for (const { name, path } of list)
       for (const { reason, remedy } of path.reasons)
         log('warning', `${kind} ${name}: ${reason}`, { remedy: remedy ?? undefined });
-  log('info', `ready: node ${node.name}, ${plural(ports.length, 'port')}, ${plural(peers.length, 'peer')}`, {
-    socket: node.socket ?? undefined,
-    afterMs: Math.round(afterMs),
-  });
 }
 
 function report(node: Node, log: Log): void {

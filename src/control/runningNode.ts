@@ -96,6 +96,10 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     const hasTaps = config.networks.some((network) => network.ports.some((port) => port.type === 'tap'));
     const hasSockets = config.underlays.some((underlay) => underlay.kind === 'udp');
     if (hasTaps || hasSockets) requireRights(hasTaps);
+    // The workers warm up while everything else is opened.
+    const dataplane = this.#parts.dataplane(config);
+    undo.push(() => dataplane.stop());
+    dataplane.prepare();
     let api: ApiServer | null = null;
     if (this.socket !== null) {
       api = await createApi(this, this.socket);
@@ -107,8 +111,6 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     const devices = createDevices(kernel);
     devices.open(planned.plan);
     undo.push(() => devices.closeAll());
-    const dataplane = this.#parts.dataplane(config);
-    undo.push(() => dataplane.stop());
     await dataplane.start(planned.plan, devices.forWorkers(planned.plan));
     const startedAt = this.#parts.now();
     const dynamicPeers = this.#watch(dataplane);

@@ -3,7 +3,7 @@ import { type Burst, FROM_PEER, TO_PEER } from '../packet/burst.js';
 import type { Clock } from '../packet/clock.js';
 import { LAST_HEARD, PEER_ROW, ROW_WIDTH, RX_BYTES, RX_PACKETS } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { type VtepTable, vtepKey } from './vtep.js';
+import type { VtepTable } from './vtep.js';
 
 /**
  * VXLAN (RFC 7348) over bursts: only its own header, whatever underlay carries it.
@@ -43,18 +43,56 @@ export function bindDecap(
   const { view } = arena;
   const { at, len, drop, flags, network, origin, from } = burst;
   const { networkRows } = vteps;
+  // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
+  const headerLen = HEADER_LEN;
+  const fromPeer = FROM_PEER;
+  const toPeer = TO_PEER;
+
+  // What the last lookup found: lanes in a row mostly have one sender and one VNI.
+  let net = 0;
+  let peer = 0;
+  let reason = 0;
+
+  function find(key: number, underlay: number, source: number): void {
+    reason = 0;
+    peer = 0;
+    const row = vteps.findNetwork(key);
+    if (row < 0) {
+      reason = DROP['unknown-vni'];
+      return;
+    }
+    net = networkRows[row + 1];
+    peer = vteps.findPeer(key, sources, source);
+    if (peer === 0 && networkRows[row + 2] === 0) reason = DROP['unknown-peer'];
+    else if (peer === 0) onUnknownPeer(underlay, net, source);
+  }
+
+  /** Counters are touched once for a run of lanes: adding to a double in memory for each would wait for the last addition. */
+  function countRun(packets: number, bytes: number): void {
+    if (packets === 0) return;
+    const row = (PEER_ROW + peer) * ROW_WIDTH;
+    counters[row + RX_PACKETS] += packets;
+    counters[row + RX_BYTES] += bytes;
+    counters[row + LAST_HEARD] = clock.seconds;
+  }
+
+  const isSameSource = (a: number, b: number) =>
+    a === b ||
+    (sources[a + 3] === sources[b + 3] &&
+      sources[a + 2] === sources[b + 2] &&
+      sources[a + 1] === sources[b + 1] &&
+      sources[a] === sources[b]);
 
   return function decap(n, underlay) {
-    const now = clock.seconds;
-    let lastKey = 0;
-    let lastFrom = -1;
-    let net = 0;
-    let peer = 0;
-    let reason = 0;
+    let lastKey = -1;
+    let lastSource = 0;
+    let packets = 0;
+    let bytes = 0;
     for (let i = 0; i < n; i++) {
       if (drop[i] !== 0) continue;
       const o = at[i];
-      if (len[i] <= HEADER_LEN) {
+      const length = len[i];
+      if (length <= headerLen) {
         drop[i] = DROP['malformed-tunnel'];
         continue;
       }
@@ -62,36 +100,29 @@ export function bindDecap(
         drop[i] = DROP['tunnel-flags'];
         continue;
       }
-      const key = vtepKey(underlay, view.getInt32(o + 4) >>> 8);
-      // Segments of one super-datagram share their sender, and nearly always the VNI: looked up once.
-      if (key !== lastKey || from[i] !== lastFrom) {
-        lastKey = key;
-        lastFrom = from[i];
-        reason = 0;
-        peer = 0;
-        const row = vteps.findNetwork(key);
-        if (row < 0) reason = DROP['unknown-vni'];
-        else {
-          net = networkRows[row + 1];
-          peer = vteps.findPeer(key, sources, lastFrom << 2);
-          if (peer === 0 && networkRows[row + 2] === 0) reason = DROP['unknown-peer'];
-          else if (peer === 0) onUnknownPeer(underlay, net, lastFrom << 2);
-          else counters[(PEER_ROW + peer) * ROW_WIDTH + LAST_HEARD] = now;
-        }
+      const key = (view.getInt32(o + 4) >>> 8) | (underlay << 24);
+      const source = from[i] << 2;
+      if (key !== lastKey || !isSameSource(source, lastSource)) {
+        countRun(packets, bytes);
+        packets = 0;
+        bytes = 0;
+        find(key, underlay, source);
       }
+      lastKey = key;
+      lastSource = source;
       if (reason !== 0) {
         drop[i] = reason;
         continue;
       }
-      at[i] = o + HEADER_LEN;
-      len[i] -= HEADER_LEN;
-      flags[i] |= FROM_PEER;
+      at[i] = o + headerLen;
+      len[i] = length - headerLen;
+      flags[i] |= fromPeer;
       network[i] = net;
-      origin[i] = peer === 0 ? 0 : TO_PEER | peer;
+      origin[i] = peer === 0 ? 0 : toPeer | peer;
       if (peer === 0) continue;
-      const row = (PEER_ROW + peer) * ROW_WIDTH;
-      counters[row + RX_PACKETS]++;
-      counters[row + RX_BYTES] += len[i];
+      packets++;
+      bytes += length - headerLen;
     }
+    countRun(packets, bytes);
   };
 }

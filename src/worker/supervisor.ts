@@ -45,6 +45,18 @@ const CAPTURE_POLL_MS = 10;
 const RESTART_DELAY_MAX_MS = 5_000;
 const QUICK_DEATH_MS = 5_000;
 
+const EMPTY_PLAN: Plan = {
+  generation: 0,
+  node: '',
+  workers: 0,
+  busyPollUs: 0,
+  underlays: [],
+  networks: [],
+  ports: [],
+  peers: [],
+  statics: [],
+};
+
 export type Supervisor = ReturnType<typeof createSupervisor>;
 
 /** The workers of a node: one long task each in a piscina pool. Posts plans to them, replaces those that die, reads what they share. */
@@ -55,6 +67,7 @@ export function createSupervisor(options: SupervisorOptions) {
   const workers: WorkerThread[] = [];
   let pool: Piscina | null = null;
   let current: { plan: Plan; devices: WorkerDevices[] } | null = null;
+  let warm: Promise<unknown> = Promise.resolve();
   let isStopping = false;
   let capture: { timer: NodeJS.Timeout; key: number; snapLen: number } | null = null;
 
@@ -110,8 +123,11 @@ export function createSupervisor(options: SupervisorOptions) {
     installStatics(macTable, plan.statics);
   }
 
-  async function start(plan: Plan, devices: WorkerDevices[]): Promise<void> {
-    adopt(plan, devices);
+  /** Starts the threads and warms them up without a port, which takes most of a start: meanwhile the caller opens devices. */
+  function prepare(): void {
+    if (pool !== null) return;
+    const nothing = Array.from({ length: shape.workers }, () => ({ ports: [], underlays: [] }));
+    current = { plan: EMPTY_PLAN, devices: nothing };
     pool = new Piscina({
       filename: new URL('./task.js', import.meta.url).href,
       minThreads: shape.workers,
@@ -119,8 +135,16 @@ export function createSupervisor(options: SupervisorOptions) {
       trackUnmanagedFds: false,
     });
     for (let w = 0; w < shape.workers; w++) workers.push(createWorkerThread(w, node, onStranger));
+    warm = Promise.all(workers.map(launch));
+    // start() reports it; a caller that never comes to start() stops.
+    warm.catch(() => {});
+  }
+
+  async function start(plan: Plan, devices: WorkerDevices[]): Promise<void> {
+    prepare();
     try {
-      await Promise.all(workers.map(launch));
+      await warm;
+      await apply(plan, devices);
     } catch (cause) {
       await stop();
       throw new WeftError('WORKER', `a worker did not start: ${(cause as Error).message}`, { cause });
@@ -180,6 +204,7 @@ export function createSupervisor(options: SupervisorOptions) {
   }
 
   return {
+    prepare,
     start,
     apply,
     stop,

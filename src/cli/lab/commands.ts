@@ -29,7 +29,10 @@ export function finish(command: string[], signal: AbortSignal, timeoutMs = 30_00
     child.stderr.on('data', (data) => {
       stderr += data;
     });
-    child.on('error', reject);
+    // One that was aborted is waited for: what it was about to do is done or not when this rejects.
+    child.on('error', (error) => {
+      if (child.pid === undefined) reject(error);
+    });
     child.on('close', (code, killedBy) => {
       if (killedBy === null) resolve({ stdout, stderr, code });
       else

@@ -1,7 +1,7 @@
 /**
  * The two hosts of the lab: network namespaces with names of this process, joined by a veth pair.
  */
-import { mkdirSync, rmSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
@@ -62,8 +62,11 @@ export async function buildHosts(hosts: [Host, Host], id: number, undo: Undo, si
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   undo.add(() => rmSync(folder, { recursive: true, force: true }));
   for (const { netns } of hosts) {
+    // Noted first: Ctrl-C reaches the command too, and may end it when the namespace is there already.
+    undo.add(async (late) => {
+      if (existsSync(join('/run/netns', netns))) await must(['ip', 'netns', 'delete', netns], late);
+    });
     await must(['ip', 'netns', 'add', netns], signal);
-    undo.add((late) => must(['ip', 'netns', 'delete', netns], late));
   }
   const [a, b] = hosts;
   await must(

@@ -125,6 +125,7 @@ export function fakeDataplane(): FakeDataplane {
     record: null,
     events: new EventEmitter() as Dataplane['events'],
     counters,
+    prepare() {},
     async start(plan, devices) {
       plane.plans.push(plan);
       plane.devices = devices;

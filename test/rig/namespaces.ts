@@ -52,15 +52,18 @@ export function startIn(namespace: string, command: string, ...args: string[]): 
   return child;
 }
 
+/** Removes one namespace in the middle of a test. */
+export function removeNamespace(name: string): void {
+  ip('netns', 'delete', name);
+  made.delete(name);
+}
+
 /** Ends what `startIn` started and removes every namespace that this process made; for `afterAll` and `afterEach`. */
 export async function removeNamespaces(): Promise<void> {
   const ends = [...started].map((child) => new Promise((resolve) => child.once('close', resolve)));
   for (const child of started) child.kill('SIGKILL');
   await Promise.all(ends);
-  for (const name of made) {
-    ip('netns', 'delete', name);
-    made.delete(name);
-  }
+  for (const name of made) removeNamespace(name);
 }
 
 function isAlive(pid: number): boolean {

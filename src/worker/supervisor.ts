@@ -132,7 +132,8 @@ export function createSupervisor(options: SupervisorOptions) {
       filename: new URL('./task.js', import.meta.url).href,
       minThreads: shape.workers,
       maxThreads: shape.workers,
-      trackUnmanagedFds: false,
+      // What a worker opened itself (capture files) is closed when its thread ends, however it ends.
+      trackUnmanagedFds: true,
     });
     for (let w = 0; w < shape.workers; w++) workers.push(createWorkerThread(w, node, onStranger));
     warm = Promise.all(workers.map(launch));

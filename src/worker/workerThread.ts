@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import { breakLock } from '../forward/macTable.js';
 import { tun } from '../native/tun.js';
@@ -100,19 +100,27 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
     launchedAt: 0,
     async launch(pool, plan, devices, faultyStep) {
       const channel = new MessageChannel();
-      port = channel.port1;
+      const { port1 } = channel;
+      port = port1;
       abort = new AbortController();
       control.fill(0);
       worker.launchedAt = performance.now();
       let hasFailed = false;
-      port.on('message', (m: FromWorker) => {
+      const onMessage = (m: FromWorker) => {
         if (m.type === 'failed') {
           hasFailed = true;
           worker.lastError = m.message;
         }
         if (m.type === 'unknown-peer') onStranger(m);
+      };
+      port.on('message', onMessage);
+      let exited: Promise<void> | undefined;
+      const ready = expect(port, 'was not ready', (m) => {
+        if (!onReady(m)) return false;
+        const thread = pool.threads.find((t) => t.threadId === worker.threadId);
+        exited = thread && new Promise((resolve) => thread.once('exit', () => resolve()));
+        return true;
       });
-      const ready = expect(port, 'was not ready', onReady);
       const { memory, shape, slots } = node;
       const task: WorkerTask = {
         index,
@@ -125,11 +133,16 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
         devices,
         faultyStep,
       };
-      const { port1 } = channel;
+
       running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
         () => undefined,
         (error: Error) => {
+          // The pool may hear of the thread's end before the thread's last words come in here.
+          for (let m = receiveMessageOnPort(port1); m !== undefined; m = receiveMessageOnPort(port1))
+            onMessage(m.message);
           if (!hasFailed) worker.lastError = error.message;
+          // The pool gives a task up before the thread that it ends has stopped; until then what it holds is not ours to bring home.
+          return exited;
         },
       );
       void running.then(() => {

@@ -279,6 +279,17 @@ describe('the MAC table and its twin', () => {
     expect(learnAt(PORT_2, 112)).toBe(LEARN_MOVED);
   });
 
+  it('begin a spell anew five seconds after its first move', () => {
+    const moveAt = (times: number[]) => {
+      const table = makeTable();
+      const { lo, hi, network } = KEYS[0];
+      learnSource(table, lo, hi, network, PORT_1, 400, 100);
+      return times.map((now, n) => learnSource(table, lo, hi, network, n % 2 ? PORT_1 : PORT_2, now + 300, now));
+    };
+    expect(moveAt([100, 101, 102, 103, 104])[4]).toBe(DROP['mac-flap']);
+    expect(moveAt([100, 101, 102, 103, 105])[4]).toBe(LEARN_MOVED);
+  });
+
   it('let a MAC move slowly for ever', () => {
     const table = makeTable();
     const { lo, hi, network } = KEYS[0];

@@ -121,12 +121,18 @@ describe('a capture', () => {
 describe('the ring of a capture', () => {
   it('goes round: records of any length, over its end, many times', () => {
     const rig = captureRig(1);
+    // The columns of rx positions lie behind the ring, and never change.
+    const { bytes, partitions } = rig.pipeline.arena;
+    const end = partitions[0].captureAt + CAPTURE_BYTES;
+    const behind = bytes.slice(end, end + 1024);
+    expect(behind.some((b) => b !== 0)).toBe(true);
     for (let n = 0; n < 600; n++) {
       const frames = [frame(n, (n * 37) % 1500), frame(n + 1, (n * 91) % 700)];
       rig.from('a', frames);
       expect(drain(rig).map((s) => toHex(s.bytes))).toEqual(frames.map(toHex));
     }
     expect(missed(rig)).toBe(0);
+    expect(bytes.slice(end, end + 1024), 'bytes behind the ring').toEqual(behind);
     rig.delivered();
   });
 

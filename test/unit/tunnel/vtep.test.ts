@@ -64,6 +64,17 @@ describe('the table of VTEPs', () => {
     expect(table.findPeer(vtepKey(2, 0), Int32Array.of(0, 0, -65536, 0), 0)).toBe(0);
   });
 
+  it('tells addresses apart by each of their words', () => {
+    // A quarter of the table is occupied by addresses that differ in one word alone: a probe that left it out would find another's row.
+    const large = createVtepTable(512, 1);
+    for (const word of [0, 1, 2, 3]) {
+      large.clear();
+      const addressOf = (n: number) => Int32Array.of(7, 7, 7, 7).fill(n * 0x01010101, word, word + 1);
+      for (let n = 0; n < 512; n++) large.addPeer(1, 1, addressOf(n), n + 1, 1);
+      for (let n = 0; n < 1024; n++) expect(large.findPeer(vtepKey(1, 1), addressOf(n), 0)).toBe(n < 512 ? n + 1 : 0);
+    }
+  });
+
   it('is empty after clear', () => {
     table.addNetwork(1, 1, 1, true);
     table.addPeer(1, 1, Int32Array.of(0, 0, 0, 0), 3, 1);

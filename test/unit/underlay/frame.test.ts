@@ -52,6 +52,11 @@ describe('whole outer frames that come in', () => {
     ['a UDP length of 7', 'malformed-outer', fromA({ patches: [[38, [0, 7]]] })],
     ['a UDP length of 0', 'malformed-outer', fromA({ patches: [[38, [0, 0]]] })],
     ['a UDP length beyond the packet', 'malformed-outer', fromA({ patches: [[38, [0xff, 0xff]]] })],
+    [
+      'a UDP length that takes bytes from behind the packet',
+      'malformed-outer',
+      fromA({ patches: [[38, [0, 8 + 8 + inner.length + 1]]], trailer: 9 }),
+    ],
     ['a wrong UDP checksum', 'outer-checksum', fromA({ checksum: 'bad' })],
     ['nothing behind UDP', 'malformed-tunnel', outer({ src: PEER_A }, new Uint8Array(0))],
     ['a VXLAN header alone', 'malformed-tunnel', outer({ src: PEER_A }, vxlan(VNI, new Uint8Array(0)))],

@@ -364,6 +364,10 @@ export function makeRig(options: RigOptions): Rig {
       expect(pipeline.pools.small.free(), 'small slots').toBe(shape.smallSlots);
       expect(pipeline.pools.large.free(), 'large slots').toBe(shape.largeSlots - LANES);
       expect(Array.from(outbox.cursor.slice(0, 2)), 'messages left in the outbox').toEqual([0, 0]);
+      // Header blocks that ran past their region would lie in the capture ring.
+      const ring = arena.partitions[0].captureAt >> 2;
+      if (pipeline.capture.key < 0)
+        expect(arena.words[ring], 'head of a ring that nobody writes').toBe(arena.words[ring + 1]);
     },
   };
   rig.apply();

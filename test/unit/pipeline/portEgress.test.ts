@@ -1,6 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { account } from '../../../src/packet/counters.js';
-import { ACK, BROADCAST, join, noise, PSH, type TcpFields, tcp, udp, vxlan } from '../../rig/frames.js';
+import { ACK, BROADCAST, join, noise, PSH, type TcpFields, tcp, toHex, udp, vxlan } from '../../rig/frames.js';
 import { makeRig, PEER_A, peer, type Rig, type RigPort } from '../../rig/pipeline.js';
 import { segmentTwin } from '../../rig/segmentTwin.js';
 
@@ -110,6 +110,16 @@ describe('segments of a local station', () => {
     const frames = Array.from({ length: 5 }, (_, k) => tcp({ src: 2, dst: 1, seq: k * 100, payload: 100 }));
     rig.from('u', frames);
     expect(rig.took('t')).toEqual(frames);
+  });
+});
+
+describe('superframes that are cut for a port', () => {
+  it('may be more segments than the outbox has messages', () => {
+    const rig = rigWith({ offloads: 0 });
+    const frames = [1, 2, 3].map((sport) => tcp({ src: 2, dst: 1, sport, payload: 60_000, checksum: 'unfinished' }));
+    rig.from('u', frames, { flags: 1, gsoType: 1, gsoSize: 34, csumStart: 34, csumOffset: 16 });
+    expect(rig.took('t').map(toHex)).toEqual(frames.flatMap((f) => segmentTwin(f, 34).map(toHex)));
+    expect(rig.row('port', 1).txPackets).toBe(1 + 3 * 1765);
   });
 });
 

@@ -249,6 +249,24 @@ describe('a superframe', () => {
   });
 });
 
+describe('header blocks', () => {
+  it('of the longest kind stay inside of their region, however many there are', () => {
+    const rig = socketRig();
+    const fields = { options: new Uint8Array(40).fill(1), tcpOptions: new Uint8Array(40).fill(1) };
+    const tags: [number, number][] = [
+      [0x88a8, 1],
+      [0x8100, 2],
+    ];
+    // 192 bytes a block, and room for 2730 of them.
+    const frames = [1, 2, 3].map((sport) =>
+      tcp({ src: 1, dst: 9, sport, payload: 51_000, tags, ...fields, checksum: 'unfinished' }),
+    );
+    const messages = send(rig, frames, { ...gso4(34), csumStart: 14 + 8 + 60 });
+    const wanted = frames.flatMap((f) => segmentTwin(f, 34).map((s) => toHex(join(header, s))));
+    expect(messages.flatMap((m) => m.datagrams).map(toHex)).toEqual(wanted);
+  });
+});
+
 describe('the MTU of the network', () => {
   it('judges the packet behind Ethernet and tags, a superframe by its segments', () => {
     const rig = socketRig({ networks: [network(1, { mtu: 1000 })] });

@@ -142,6 +142,39 @@ describe('decap', () => {
     expect(Array.from(burst.network.slice(0, 5))).toEqual([7, 7, 8, 7, 7]);
   });
 
+  it('tells senders apart by every word of their address', () => {
+    const base = [0x01020304, 0x05060708, 0x090a0b0c, 0x0d0e0f10];
+    const all = [base, ...base.map((_, word) => base.map((w, k) => (k === word ? w + 1 : w)))].map((a) =>
+      Int32Array.from(a),
+    );
+    all.forEach((address, k) => {
+      vteps.addPeer(UNDERLAY, VNI, address, 40 + k, 7);
+    });
+    const frames = all.flatMap(() => [vxlan(VNI, inner), vxlan(VNI, inner)]);
+    lanes.lay(frames);
+    frames.forEach((_, i) => {
+      // The first sender again and again, each of the others in between.
+      sources.set(all[i % 2 === 0 ? 0 : (i - 1) / 2], i * 4);
+      burst.from[i] = i;
+    });
+    decap(frames.length, UNDERLAY);
+    const peers = Array.from(burst.origin.slice(0, frames.length), (o) => o & 0xffff);
+    expect(peers).toEqual([40, 40, 40, 41, 40, 42, 40, 43, 40, 44]);
+  });
+
+  it('counts each peer of a burst for itself', () => {
+    const peers = [0, 0, 1, 0, 1, 1, 1, 0];
+    run(
+      peers.map(() => vxlan(VNI, inner)),
+      ['198.18.0.2', '198.18.0.3'],
+      (i) => peers[i],
+    );
+    for (const peer of [21, 23]) {
+      const row = (PEER_ROW + peer) * ROW_WIDTH;
+      expect([counters[row + RX_PACKETS], counters[row + RX_BYTES]]).toEqual([4, 4 * inner.length]);
+    }
+  });
+
   it('counts what a peer sent and when it was heard', () => {
     run([vxlan(VNI, inner), vxlan(VNI, udp({ payload: 99 })), vxlan(VNI, inner, 0)], ['198.18.0.2'], () => 0);
     const row = (PEER_ROW + 21) * ROW_WIDTH;

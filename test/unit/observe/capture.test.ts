@@ -97,7 +97,7 @@ describe('a capture stream', () => {
     const bytes = await collect(stream);
     stream.destroy();
     expect([stream.frames, stops, stream.missed()]).toEqual([1, 1, 1]);
-    expect(bytes.includes(Uint8Array.of(1, 2, 3, 4))).toBe(true);
+    expect(bytes.includes(Buffer.of(1, 2, 3, 4))).toBe(true);
   });
 
   it('ends after its count', async () => {

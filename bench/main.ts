@@ -4,7 +4,8 @@ import { parseArgs } from 'node:util';
 import { type Benchmark, type OptionValues, UsageError } from './benchmark.js';
 import { codec } from './micro/codec.js';
 import { pipeline } from './pipeline/pipeline.js';
-import { makeReport, renderReport, writeJson } from './report/report.js';
+import { readEnvironment } from './report/machine.js';
+import { type Report, renderReport, writeJson } from './report/report.js';
 import { idle } from './system/idle.js';
 import { tcpVxlan } from './system/tcpVxlan.js';
 
@@ -53,8 +54,9 @@ function requireWritable(file: string): void {
 async function run(benchmark: Benchmark, args: string[]): Promise<void> {
   const { json, ...own } = readOptions(benchmark, args);
   if (typeof json === 'string') requireWritable(json);
+  const environment = readEnvironment();
   const findings = await benchmark.run(own, (line) => console.error(`${benchmark.name}: ${line}`));
-  const report = makeReport(benchmark.name, own, findings);
+  const report: Report = { benchmark: benchmark.name, environment, options: own, ...findings };
   if (typeof json === 'string') writeJson(json, report);
   console.log(renderReport(report));
 }

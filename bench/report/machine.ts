@@ -1,5 +1,5 @@
 import { execFileSync } from 'node:child_process';
-import { cpus, release, totalmem, type } from 'node:os';
+import { cpus, loadavg, release, totalmem, type } from 'node:os';
 import { fileURLToPath } from 'node:url';
 
 export interface Machine {
@@ -7,6 +7,8 @@ export interface Machine {
   cores: number;
   memoryBytes: number;
   kernel: string;
+  /** Load averages over 1, 5 and 15 minutes before the benchmark began: what else ran. */
+  loadAverage: number[];
 }
 
 /** Where and of what a report was made: figures without it can't be compared with any other. */
@@ -39,6 +41,7 @@ export function readEnvironment(): Environment {
       cores: cpus().length,
       memoryBytes: totalmem(),
       kernel: `${type()} ${release()}`,
+      loadAverage: loadavg(),
     },
     node: process.version,
     v8: process.versions.v8,
@@ -49,8 +52,9 @@ export function readEnvironment(): Environment {
 }
 
 export function describeEnvironment(e: Environment): string {
-  const { cpuModel, cores, memoryBytes, kernel } = e.machine;
+  const { cpuModel, cores, memoryBytes, kernel, loadAverage } = e.machine;
   const memory = `${(memoryBytes / 2 ** 30).toFixed(1)} GiB`;
   const commit = e.commit === null ? 'no git checkout' : `${e.commit.slice(0, 12)}${e.isDirty ? ' with changes' : ''}`;
-  return `${cpuModel}, ${cores} cores, ${memory}, ${kernel}, Node ${e.node} (V8 ${e.v8})\n${commit}, ${e.date}`;
+  const load = loadAverage.map((n) => n.toFixed(2)).join(', ');
+  return `${cpuModel}, ${cores} cores, ${memory}, ${kernel}, Node ${e.node} (V8 ${e.v8})\n${commit}, ${e.date}, load before ${load}`;
 }

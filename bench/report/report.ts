@@ -1,5 +1,5 @@
 import { writeFileSync } from 'node:fs';
-import { describeEnvironment, type Environment, readEnvironment } from './machine.js';
+import { describeEnvironment, type Environment } from './machine.js';
 import { type Summary, summarize } from './statistics.js';
 import { renderTable, type Table } from './table.js';
 
@@ -34,10 +34,6 @@ export interface Report extends Findings {
 }
 
 export const isMet = (t: Target) => (t.sense === 'below' ? t.value < t.limit : t.value > t.limit);
-
-export function makeReport(benchmark: string, options: Record<string, unknown>, findings: Findings): Report {
-  return { benchmark, environment: readEnvironment(), options, ...findings };
-}
 
 function renderTarget(target: Target): string {
   const { text, value, limit, sense } = target;

@@ -1,31 +1,28 @@
 // Three nodes in a full mesh, two tenants with the same MACs and addresses, each station in a namespace of its own.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
 import type { DropsDocument, MacDocument, PeerDocument } from '../../src/observe/documents.js';
 import { readFrames } from '../rig/captureFiles.js';
-import { arpRequest, BROADCAST, ethernet, stationMac } from '../rig/frames.js';
-import { makeMesh, makeQuietNamespace } from '../rig/hosts.js';
+import { arpRequest, BROADCAST, ethernet } from '../rig/frames.js';
+import { makeQuietNamespace } from '../rig/hosts.js';
+import {
+  DEVICE,
+  HOSTS,
+  type Mesh,
+  macText,
+  overlayAddress,
+  STATIC,
+  startMesh,
+  TENANTS,
+  type Tenant,
+  underlayAddress,
+} from '../rig/mesh.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';
-import { expectQuiet, up, type WeftNode } from '../rig/node.js';
+import { expectQuiet } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
 import { ping, sendFrames, sendTcp } from '../rig/traffic.js';
-import { type Recording, record } from '../rig/tshark.js';
-import { sleep, until } from '../rig/waiting.js';
+import { record } from '../rig/tshark.js';
+import { until } from '../rig/waiting.js';
 
-const HOSTS = [1, 2, 3];
-const TENANTS = [
-  { name: 'blue', vni: 100, ageing: 300 },
-  { name: 'red', vni: 0xffffff, ageing: 6 },
-] as const;
-type Tenant = (typeof TENANTS)[number]['name'];
-
-/** Names of every device: the same in each station's namespace. */
-const DEVICE = 'eth0';
-const underlayAddress = (n: number) => `198.18.0.${n}`;
-const overlayAddress = (n: number) => `10.0.0.${n}`;
-const macText = (n: number) => Buffer.from(stationMac(n)).toString('hex').replace(/..\B/g, '$&:');
-/** A MAC that node 1 of tenant blue is told of. */
-const STATIC = 50;
 /** Type of frames that only the tests send (IEEE 802, local experiments). */
 const EXPERIMENT = 0x88b5;
 
@@ -33,85 +30,30 @@ const frame = (source: number, destination: number | Uint8Array, mark = 0) =>
   ethernet({ src: source, dst: destination }, EXPERIMENT, new Uint8Array(50).fill(mark));
 
 describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'python3', 'bridge'], 'three nodes', () => {
-  const stations = new Map<string, string>();
-  const nodes: WeftNode[] = [];
-  const station = (tenant: Tenant, n: number) => stations.get(`${tenant} ${n}`) as string;
-  const node = (n: number) => nodes[n - 1];
-
-  function configOf(n: number): ConfigInput {
-    const peers = HOSTS.filter((other) => other !== n).map(underlayAddress);
-    return {
-      // One of them with two workers: two queues, two sockets, one switch.
-      node: { workers: n === 3 ? 2 : 1 },
-      underlays: [{ name: 'wire', address: underlayAddress(n) }],
-      networks: TENANTS.map(({ name, vni, ageing }) => ({
-        name,
-        vni,
-        ageing,
-        underlay: 'wire',
-        peers,
-        staticMacs: name === 'blue' && n === 1 ? [{ mac: macText(STATIC), peer: underlayAddress(2) }] : [],
-        ports: [
-          {
-            type: 'tap' as const,
-            name,
-            device: DEVICE,
-            netns: station(name, n),
-            mac: macText(n),
-            addresses: [`${overlayAddress(n)}/24`],
-          },
-        ],
-      })),
-    };
-  }
-
+  let mesh: Mesh;
   beforeAll(async () => {
-    const hosts = makeMesh(HOSTS.length);
-    for (const { name } of TENANTS) {
-      for (const n of HOSTS) stations.set(`${name} ${n}`, makeQuietNamespace(`${name}${n}`));
-    }
-    for (const n of HOSTS) nodes.push(await up(hosts[n - 1].namespace, configOf(n)));
+    mesh = await startMesh();
   });
   afterAll(async () => {
-    for (const running of nodes) await running.end();
+    for (const running of mesh?.nodes ?? []) await running.end();
     await removeNamespaces();
   });
 
   const pairs = HOSTS.flatMap((from) => HOSTS.filter((to) => to !== from).map((to) => [from, to] as const));
 
-  /** Records frames of a type that stations of a tenant receive; the result counts them by station. */
-  async function receivers(tenant: Tenant, type: number) {
-    const recordings: Recording[] = [];
-    const filter = `ether proto ${type}`;
-    for (const n of HOSTS) recordings.push(await record(station(tenant, n), DEVICE, { direction: 'in', filter }));
-    return {
-      async stop() {
-        // Time for what should not come to come.
-        await sleep(250);
-        return Promise.all(recordings.map(async (recording) => readFrames(await recording.stop())));
-      },
-    };
-  }
-
-  const whereIs = async (n: number, tenant: Tenant, who: number) => {
-    const macs = await node(n).read<MacDocument[]>('mac');
-    const found = macs.find(({ network, mac }) => network === tenant && mac === macText(who));
-    return found && (found.port ?? found.peer);
-  };
-
   it.each(TENANTS)('of tenant $name all reach all others', async ({ name }) => {
-    const answers = await Promise.all(pairs.map(([from, to]) => ping(station(name, from), overlayAddress(to))));
+    const answers = await Promise.all(pairs.map(([from, to]) => ping(mesh.station(name, from), overlayAddress(to))));
     expect(answers).toEqual(pairs.map(() => 3));
-    for (const running of nodes) {
+    for (const running of mesh.nodes) {
       const macs = (await running.macs()).filter((entry) => entry.network === name && !entry.static);
       expect(macs.map(({ mac }) => mac)).toEqual(HOSTS.map(macText));
     }
-    await expectQuiet(...nodes);
+    await expectQuiet(...mesh.nodes);
   });
 
   it('show each other as heard', async () => {
     for (const n of HOSTS) {
-      const peers = await node(n).read<PeerDocument[]>('peers');
+      const peers = await mesh.node(n).read<PeerDocument[]>('peers');
       expect(peers).toHaveLength(4);
       for (const peer of peers) expect(peer).toMatchObject({ failedSends: 0, lastError: null, dropped: 0 });
       for (const { lastHeardSec } of peers) expect(lastHeardSec).toBeLessThan(30);
@@ -120,8 +62,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'python3', 'bridg
 
   it.each(pairs)('carry a stream from %i to %i whole', async (from, to) => {
     const { sent, received } = await sendTcp(
-      station('blue', from),
-      station('blue', to),
+      mesh.station('blue', from),
+      mesh.station('blue', to),
       overlayAddress(to),
       10_000_000,
     );
@@ -129,13 +71,13 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'python3', 'bridg
   });
 
   it('bring a broadcast to every other station exactly once, and to no other tenant', async () => {
-    const blue = await receivers('blue', 0x0806);
-    const red = await receivers('red', 0x0806);
+    const blue = await mesh.listen('blue', 0x0806);
+    const red = await mesh.listen('red', 0x0806);
     // A node that has a frame from a peer sends it to no other peer.
     const hears = { direction: 'out' as const, filter: 'udp dst port 4789' };
-    const others = await Promise.all([2, 3].map((n) => record(node(n).namespace, 'underlay', hears)));
+    const others = await Promise.all([2, 3].map((n) => record(mesh.node(n).namespace, 'underlay', hears)));
     const requests = Array.from({ length: 50 }, (_, i) => Buffer.from(arpRequest(1, 100 + i)));
-    await sendFrames(station('blue', 1), DEVICE, requests);
+    await sendFrames(mesh.station('blue', 1), DEVICE, requests);
     // Kernels ask now and then whether a neighbour is still there: only what was sent here counts.
     const sent = requests.map((bytes) => bytes.toString('hex')).sort();
     const ours = (frames: Buffer[]) =>
@@ -148,112 +90,123 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'python3', 'bridg
   it('find a station that moved after one frame', async () => {
     const WANDERER = 77;
     const call = async () => {
-      const heard = await receivers('blue', EXPERIMENT);
-      await sendFrames(station('blue', 3), DEVICE, [frame(3, WANDERER)]);
+      const heard = await mesh.listen('blue', EXPERIMENT);
+      await sendFrames(mesh.station('blue', 3), DEVICE, [frame(3, WANDERER)]);
       return (await heard.stop()).map((frames) => frames.length);
     };
-    await sendFrames(station('blue', 1), DEVICE, [frame(WANDERER, BROADCAST)]);
-    await until('node 3 finds the station', async () => (await whereIs(3, 'blue', WANDERER)) === underlayAddress(1));
-    expect(await whereIs(1, 'blue', WANDERER)).toBe('blue');
-    expect(await whereIs(2, 'blue', WANDERER)).toBe(underlayAddress(1));
+    await sendFrames(mesh.station('blue', 1), DEVICE, [frame(WANDERER, BROADCAST)]);
+    await until(
+      'node 3 finds the station',
+      async () => (await mesh.whereIs(3, 'blue', WANDERER)) === underlayAddress(1),
+    );
+    expect(await mesh.whereIs(1, 'blue', WANDERER)).toBe('blue');
+    expect(await mesh.whereIs(2, 'blue', WANDERER)).toBe(underlayAddress(1));
     expect(await call()).toEqual([1, 0, 0]);
 
-    await sendFrames(station('blue', 2), DEVICE, [frame(WANDERER, BROADCAST)]);
-    await until('node 3 sees it moved', async () => (await whereIs(3, 'blue', WANDERER)) === underlayAddress(2));
-    expect(await whereIs(1, 'blue', WANDERER)).toBe(underlayAddress(2));
-    expect(await whereIs(2, 'blue', WANDERER)).toBe('blue');
+    await sendFrames(mesh.station('blue', 2), DEVICE, [frame(WANDERER, BROADCAST)]);
+    await until('node 3 sees it moved', async () => (await mesh.whereIs(3, 'blue', WANDERER)) === underlayAddress(2));
+    expect(await mesh.whereIs(1, 'blue', WANDERER)).toBe(underlayAddress(2));
+    expect(await mesh.whereIs(2, 'blue', WANDERER)).toBe('blue');
     expect(await call()).toEqual([0, 1, 0]);
-    expect(await whereIs(3, 'red', WANDERER)).toBeUndefined();
-    const { networks } = await node(3).stats();
+    expect(await mesh.whereIs(3, 'red', WANDERER)).toBeUndefined();
+    const { networks } = await mesh.node(3).stats();
     expect(networks.find(({ name }) => name === 'blue')?.macMoves).toBe(1);
   });
 
   it('keep tenants with equal MACs and addresses apart', async () => {
     const packets = async (tenant: Tenant) => {
-      const counts = await Promise.all(nodes.map((running) => running.stats()));
+      const counts = await Promise.all(mesh.nodes.map((running) => running.stats()));
       return counts
         .map(({ ports }) => ports.find((port) => port.name === tenant))
         .map((port) => [port?.rxPackets, port?.txPackets]);
     };
     const before = await packets('red');
-    expect(await ping(station('blue', 1), overlayAddress(2), { count: 20 })).toBe(20);
+    expect(await ping(mesh.station('blue', 1), overlayAddress(2), { count: 10 })).toBe(10);
     expect(await packets('red')).toEqual(before);
     // One tenant's station is off; the other's, with the same MAC and address, answers.
-    runIn(station('red', 2), 'ip', 'link', 'set', DEVICE, 'down');
-    expect(await ping(station('red', 1), overlayAddress(2))).toBe(0);
-    expect(await ping(station('blue', 1), overlayAddress(2))).toBe(3);
-    runIn(station('red', 2), 'ip', 'link', 'set', DEVICE, 'up');
-    await until('red 2 answers again', async () => (await ping(station('red', 1), overlayAddress(2))) === 3);
+    runIn(mesh.station('red', 2), 'ip', 'link', 'set', DEVICE, 'down');
+    const answers = [
+      await ping(mesh.station('red', 1), overlayAddress(2)),
+      await ping(mesh.station('blue', 1), overlayAddress(2)),
+    ];
+    runIn(mesh.station('red', 2), 'ip', 'link', 'set', DEVICE, 'up');
+    expect(answers).toEqual([0, 3]);
+    await until('red 2 answers again', async () => (await ping(mesh.station('red', 1), overlayAddress(2))) === 3);
   });
 
   it('believe a static MAC more than its sender', async () => {
-    const entry = (await node(1).read<MacDocument[]>('mac')).find(({ mac }) => mac === macText(STATIC));
+    const entry = (await mesh.node(1).read<MacDocument[]>('mac')).find(({ mac }) => mac === macText(STATIC));
     const fixed = { network: 'blue', port: null, peer: underlayAddress(2), static: true, expiresInSec: null };
     expect(entry).toMatchObject(fixed);
     // Not flooded, though nobody has heard of it.
-    const heard = await receivers('blue', EXPERIMENT);
-    await sendFrames(station('blue', 1), DEVICE, [frame(1, STATIC)]);
+    const heard = await mesh.listen('blue', EXPERIMENT);
+    await sendFrames(mesh.station('blue', 1), DEVICE, [frame(1, STATIC)]);
     expect((await heard.stop()).map((frames) => frames.length)).toEqual([0, 1, 0]);
 
-    const again = await receivers('blue', EXPERIMENT);
-    await sendFrames(station('blue', 3), DEVICE, [frame(STATIC, BROADCAST)]);
+    const again = await mesh.listen('blue', EXPERIMENT);
+    await sendFrames(mesh.station('blue', 3), DEVICE, [frame(STATIC, BROADCAST)]);
     expect((await again.stop()).map((frames) => frames.length)).toEqual([0, 1, 0]);
-    const { peers } = await node(1).stats();
+    const { peers } = await mesh.node(1).stats();
     const third = peers.find(({ network, address }) => network === 'blue' && address === underlayAddress(3));
     expect(third?.drops).toEqual({ 'static-mac': 1 });
-    expect((await node(1).macs()).find(({ mac }) => mac === macText(STATIC))).toMatchObject(fixed);
+    expect((await mesh.node(1).macs()).find(({ mac }) => mac === macText(STATIC))).toMatchObject(fixed);
   });
 
   it('forget a silent station, and flood what is for it', async () => {
     const SILENT = 88;
-    await sendFrames(station('red', 2), DEVICE, [frame(SILENT, BROADCAST)]);
-    await until('node 1 finds it', async () => (await whereIs(1, 'red', SILENT)) === underlayAddress(2));
-    const known = await receivers('red', EXPERIMENT);
-    await sendFrames(station('red', 1), DEVICE, [frame(1, SILENT)]);
+    await sendFrames(mesh.station('red', 2), DEVICE, [frame(SILENT, BROADCAST)]);
+    await until('node 1 finds it', async () => (await mesh.whereIs(1, 'red', SILENT)) === underlayAddress(2));
+    const known = await mesh.listen('red', EXPERIMENT);
+    await sendFrames(mesh.station('red', 1), DEVICE, [frame(1, SILENT)]);
     expect((await known.stop()).map((frames) => frames.length)).toEqual([0, 1, 0]);
-    await until('node 1 forgets it', async () => (await whereIs(1, 'red', SILENT)) === undefined, { withinMs: 12_000 });
-    const forgotten = await receivers('red', EXPERIMENT);
-    await sendFrames(station('red', 1), DEVICE, [frame(1, SILENT)]);
+    await until('node 1 forgets it', async () => (await mesh.whereIs(1, 'red', SILENT)) === undefined, {
+      withinMs: 12_000,
+    });
+    const forgotten = await mesh.listen('red', EXPERIMENT);
+    await sendFrames(mesh.station('red', 1), DEVICE, [frame(1, SILENT)]);
     expect((await forgotten.stop()).map((frames) => frames.length)).toEqual([0, 1, 1]);
     // The other tenant's entries live longer.
-    expect(await whereIs(1, 'blue', 2)).toBe(underlayAddress(2));
+    expect(await mesh.whereIs(1, 'blue', 2)).toBe(underlayAddress(2));
   });
 
   it('take and lose peers while they run', async () => {
-    const [from, to] = [station('blue', 1), overlayAddress(2)];
-    expect(await node(1).weft('peer', 'remove', 'blue', underlayAddress(2))).toMatchObject({ status: 0, stderr: '' });
+    const [from, to] = [mesh.station('blue', 1), overlayAddress(2)];
+    expect(await mesh.node(1).weft('peer', 'remove', 'blue', underlayAddress(2))).toMatchObject({
+      status: 0,
+      stderr: '',
+    });
     expect(await ping(from, to)).toBe(0);
-    expect(await ping(station('blue', 2), overlayAddress(1))).toBe(0);
-    expect(await whereIs(1, 'blue', 2)).toBeUndefined();
-    const peers = (await node(1).read<PeerDocument[]>('peers')).filter(({ network }) => network === 'blue');
+    expect(await ping(mesh.station('blue', 2), overlayAddress(1))).toBe(0);
+    expect(await mesh.whereIs(1, 'blue', 2)).toBeUndefined();
+    const peers = (await mesh.node(1).read<PeerDocument[]>('peers')).filter(({ network }) => network === 'blue');
     expect(peers.map(({ address }) => address)).toEqual([underlayAddress(3)]);
-    expect(await ping(station('red', 1), to)).toBe(3);
+    expect(await ping(mesh.station('red', 1), to)).toBe(3);
 
-    expect(await node(1).weft('peer', 'add', 'blue', underlayAddress(2))).toMatchObject({ status: 0, stderr: '' });
+    expect(await mesh.node(1).weft('peer', 'add', 'blue', underlayAddress(2))).toMatchObject({ status: 0, stderr: '' });
     expect(await ping(from, to)).toBe(3);
-    await expectQuiet(...nodes);
+    await expectQuiet(...mesh.nodes);
   });
 
   it('take and lose ports while they run', async () => {
     const guest = makeQuietNamespace('guest');
     const where = ['--device', DEVICE, '--netns', guest, '--mac', macText(9), '--address', `${overlayAddress(9)}/24`];
-    expect(await node(3).weft('port', 'add', 'blue', 'guest', ...where)).toMatchObject({ status: 0, stderr: '' });
+    expect(await mesh.node(3).weft('port', 'add', 'blue', 'guest', ...where)).toMatchObject({ status: 0, stderr: '' });
     expect(await ping(guest, overlayAddress(1))).toBe(3);
     expect(await ping(guest, overlayAddress(3))).toBe(3);
-    const { sent, received } = await sendTcp(station('blue', 2), guest, overlayAddress(9), 10_000_000);
+    const { sent, received } = await sendTcp(mesh.station('blue', 2), guest, overlayAddress(9), 10_000_000);
     expect(received).toEqual(sent);
-    expect(await whereIs(1, 'blue', 9)).toBe(underlayAddress(3));
+    expect(await mesh.whereIs(1, 'blue', 9)).toBe(underlayAddress(3));
 
-    expect(await node(3).weft('port', 'remove', 'guest')).toMatchObject({ status: 0, stderr: '' });
+    expect(await mesh.node(3).weft('port', 'remove', 'guest')).toMatchObject({ status: 0, stderr: '' });
     expect(runIn(guest, 'ip', '-o', 'link')).not.toContain(DEVICE);
-    expect(await whereIs(3, 'blue', 9)).toBeUndefined();
-    expect(await ping(station('blue', 3), overlayAddress(1))).toBe(3);
-    await expectQuiet(...nodes);
+    expect(await mesh.whereIs(3, 'blue', 9)).toBeUndefined();
+    expect(await ping(mesh.station('blue', 3), overlayAddress(1))).toBe(3);
+    await expectQuiet(...mesh.nodes);
   });
 
   it('have dropped nothing but what was to be dropped', async () => {
-    await expectQuiet(...nodes);
-    const drops = await Promise.all(nodes.map((running) => running.read<DropsDocument>('drops')));
+    await expectQuiet(...mesh.nodes);
+    const drops = await Promise.all(mesh.nodes.map((running) => running.read<DropsDocument>('drops')));
     // Unknown unicast reaches nodes that know it behind another peer; they keep it from circling.
     const expected = 'split-horizon';
     const reasons = drops.map(({ reasons: all }) =>

@@ -5,6 +5,7 @@ import { ACK, ethernet, stationMac, tcp, udp } from '../rig/frames.js';
 import { addKernelVxlan, KERNEL_DEVICE, macOf, makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';
 import { expectQuiet, scratchFile, up } from '../rig/node.js';
+import { expectGood, OUTER_FIELDS, type OuterRow } from '../rig/outerFields.js';
 import { describeWith } from '../rig/requirements.js';
 import { ping, type RawFrame, sendFrames, sendTcp, sendUdp } from '../rig/traffic.js';
 import { readFields, record } from '../rig/tshark.js';
@@ -14,92 +15,6 @@ const WEFT = '10.1.0.1';
 const KERNEL = '10.1.0.2';
 const TAP = 'weft0';
 const VNI = 0xabcdef;
-
-const FIELDS = [
-  ...[
-    'eth.src',
-    'eth.dst',
-    'eth.type',
-    'ieee8021ad.id',
-    'vlan.id',
-    'vlan.priority',
-    'ip.src',
-    'ip.dst',
-    'ip.proto',
-    'ip.dsfield',
-  ],
-  ...['ip.id', 'ip.flags.df', 'ip.frag_offset', 'ip.ttl', 'ip.checksum.status', 'ipv6.src', 'ipv6.dst', 'ipv6.nxt'],
-  ...['udp.srcport', 'udp.dstport', 'udp.checksum', 'udp.checksum.status', 'vxlan.flags', 'vxlan.vni'],
-  ...['tcp.srcport', 'tcp.dstport', 'tcp.checksum.status', 'tcp.seq_raw', 'tcp.len', 'icmp.checksum.status'],
-  ...['_ws.malformed', 'arp.opcode', 'frame.len'],
-] as const;
-type Row = Record<(typeof FIELDS)[number], string[]>;
-
-/** tshark's words for a checksum. */
-const GOOD = '1';
-const NOT_PRESENT = '3';
-
-interface Wire {
-  checksum: boolean;
-  /** -1: that of the inner packet. */
-  dscp: number;
-  ttl: number;
-  udpPort: number;
-  isSourcePort(port: number): boolean;
-}
-
-/** Inner flow of a row, as a text: the outer addresses are the first value of each field. */
-function flowOf(row: Row): string {
-  const l3 = [...row['ip.src'].slice(1), ...row['ip.dst'].slice(1), ...row['ipv6.src'], ...row['ipv6.dst']];
-  const isTransport = row['tcp.srcport'].length > 0 || row['udp.srcport'].length > 1;
-  const ports = [row['tcp.srcport'], row['tcp.dstport'], row['udp.srcport'].slice(1), row['udp.dstport'].slice(1)];
-  return l3.length === 0
-    ? `${row['eth.src'][1]} ${row['eth.dst'][1]}`
-    : `${l3} ${row['ip.proto'].slice(1)} ${isTransport ? ports.flat() : ''}`;
-}
-
-/** Everything that is the same for all that a node sends. */
-function expectGood(rows: Row[], wire: Wire): void {
-  const portOf = new Map<string, string>();
-  for (const row of rows) {
-    const [, innerTos] = row['ip.dsfield'].map(Number);
-    const tos = innerTos ?? 0;
-    const outer = {
-      df: row['ip.flags.df'][0],
-      ttl: row['ip.ttl'][0],
-      tos: Number(row['ip.dsfield'][0]),
-      port: row['udp.dstport'][0],
-      flags: row['vxlan.flags'],
-      vni: row['vxlan.vni'],
-      checksum: row['udp.checksum.status'][0],
-      isZero: Number(row['udp.checksum'][0]) === 0,
-      ipChecksums: new Set(row['ip.checksum.status']),
-    };
-    const isV6 = row['ipv6.src'].length > 0;
-    expect(outer, JSON.stringify(row)).toEqual({
-      df: '1',
-      ttl: `${wire.ttl}`,
-      tos: isV6 ? outer.tos : wire.dscp < 0 ? tos : (wire.dscp << 2) | (tos & 3),
-      port: `${wire.udpPort}`,
-      flags: ['0x0800'],
-      vni: [`${VNI}`],
-      checksum: wire.checksum ? GOOD : NOT_PRESENT,
-      isZero: !wire.checksum,
-      ipChecksums: new Set([GOOD]),
-    });
-    const inner = [
-      ...row['tcp.checksum.status'],
-      ...row['udp.checksum.status'].slice(1),
-      ...row['icmp.checksum.status'],
-    ];
-    expect([...inner, row['_ws.malformed']].filter((status) => status !== GOOD)).toEqual([[]]);
-    const port = row['udp.srcport'][0];
-    const flow = flowOf(row);
-    expect(wire.isSourcePort(Number(port)), `source port ${port}`).toBe(true);
-    expect(portOf.get(flow) ?? port, `source port of ${flow}`).toBe(port);
-    portOf.set(flow, port);
-  }
-}
 
 /** A TCP superframe as a stack hands it to its device: the checksum begun, the segments to be cut at `size`. */
 function superframe(size: number, fields: Parameters<typeof tcp>[0]): RawFrame {
@@ -156,17 +71,17 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'tcpdump', 'tshar
     await sendFrames(a, TAP, [
       udp({ ...tagged, payload: 333, tos: 0x05 }),
       superframe(1000, { ...tagged, payload: 20_000, seq: 1000, flags: ACK }),
-      superframe(1200, { ...tagged, family: 6, payload: 9_000, seq: 5000, flags: ACK }),
+      superframe(1200, { ...tagged, family: 6, tos: 0x22, payload: 9_000, seq: 5000, flags: ACK }),
       ...crowd(60),
     ]);
     await expectQuiet(node);
 
-    const rows: Row[] = await readFields(await recording.stop(), FIELDS, { udpPort });
+    const rows: OuterRow[] = await readFields(await recording.stop(), OUTER_FIELDS, { udpPort });
     expect(rows.length).toBeGreaterThan(2000);
     const [first, last] = settings.sourcePorts.split('-').map(Number);
     const isSourcePort = (n: number) => n >= first && n <= last;
     const dscp = settings.dscp === 'inherit' ? -1 : settings.dscp;
-    expectGood(rows, { checksum, dscp, ttl: settings.ttl, udpPort, isSourcePort });
+    expectGood(rows, { vni: VNI, checksum, dscp, ttl: settings.ttl, udpPort, isSourcePort });
     // Both ends speak ECN: data segments are marked ECT(0) within and without.
     expect(rows.some((row) => row['tcp.len'][0] > '0' && (Number(row['ip.dsfield'][0]) & 3) === 2)).toBe(true);
     // Every source port is in use.
@@ -239,9 +154,9 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'tcpdump', 'tshar
       expect(ports[0].rxSuperframes).toBe(3);
       expect(await node.end()).toBe(0);
 
-      const rows: Row[] = await readFields(output, FIELDS);
+      const rows: OuterRow[] = await readFields(output, OUTER_FIELDS);
       expect(rows).toHaveLength(frames);
-      expectGood(rows, { checksum, dscp: 10, ttl: 33, udpPort: 4789, isSourcePort: (n) => n >= 49152 });
+      expectGood(rows, { vni: VNI, checksum, dscp: 10, ttl: 33, udpPort: 4789, isSourcePort: (n) => n >= 49152 });
       for (const row of rows) {
         const peer = row['ip.dst'][0] === UNDERLAY_B ? '02' : '03';
         expect([row['eth.src'][0], row['eth.dst'][0]]).toEqual(['02:00:00:00:aa:01', `02:00:00:00:aa:${peer}`]);

@@ -18,10 +18,27 @@ export interface PingOptions {
   tos?: number;
 }
 
+/** Pings wait for the last answer as long as this, or twice the longest round trip: on a busy machine an answer takes its time. */
+const PING_INTERVAL_SEC = '0.1';
+
 /** Pings and returns the number of answers. */
 export async function ping(namespace: string, address: string, options: PingOptions = {}): Promise<number> {
   const { count = 3, size = 56, tos = 0 } = options;
-  const args = ['-n', '-q', '-c', `${count}`, '-i', '0.02', '-W', '1', '-s', `${size}`, '-Q', `${tos}`, address];
+  const args = [
+    '-n',
+    '-q',
+    '-c',
+    `${count}`,
+    '-i',
+    PING_INTERVAL_SEC,
+    '-W',
+    '1',
+    '-s',
+    `${size}`,
+    '-Q',
+    `${tos}`,
+    address,
+  ];
   const { stdout, stderr } = await runToEnd('ip', ['netns', 'exec', namespace, 'ping', ...args]);
   const received = /(\d+) received/.exec(stdout)?.[1];
   if (received === undefined) throw new Error(`ping said: ${stdout}${stderr}`);

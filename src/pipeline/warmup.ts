@@ -179,6 +179,13 @@ function datagramsFromPeer(): Datagram[] {
   return [
     joined(segments),
     joined(segments6),
+    joined([segments[0], segments[1], ipv4Tcp({ src: 9, dst: 1, payload: 300, seq: 2000 })]),
+    joined(
+      [0, 1, 2, 3].map((k) =>
+        ipv4Tcp({ src: 9, dst: 1, payload: 1000, seq: (k >> 1) * 1000, srcPort: 5000 + (k & 1) }),
+      ),
+    ),
+    whole(damaged(damaged(ipv4Udp({ src: 9, dst: 1, payload: 50 }), 40, 0), 41, 0)), // no UDP checksum
     joined(
       [0, 1, 2, 3, 4, 5, 6, 7, 8, 9, 10, 11].map((n) => ipv4Tcp({ src: 9, dst: 1, payload: 1000, seq: n, tos: n * 4 })),
     ),
@@ -243,6 +250,15 @@ function framesOfStation(src: number): Inject[] {
     plain(Uint8Array.of(0x01, 0x80, 0xc2, 0, 0, 0, 2, 0, 0, 0, 0, src, 0x88, 0xcc, 0, 0)),
     plain(Uint8Array.of(1, 2, 3)),
   ];
+}
+
+/** Frames that need nothing of anybody. */
+function plainFramesOfStation(src: number): Inject[] {
+  const frames = [1, 2, 3, 9].flatMap((dst) => [
+    ipv4Udp({ src, dst, payload: 100 }),
+    ipv4Tcp({ src, dst, payload: 60, seq: 5 }),
+  ]);
+  return frames.map((frame) => (port) => port.inject(frame));
 }
 
 /** Whole outer frames. */
@@ -313,10 +329,13 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
   const ports = PORTS.map((id) => memory.get(`warm-up-${id}`) as MemoryPort);
   const wire = memory.get(WIRE) as MemoryPort;
   const local = [1, 2, 3, 1].map(framesOfStation);
+  const plain = [1, 2, 3, 1].map(plainFramesOfStation);
   const outside = framesOfWire();
   for (let round = 0; round < ROUNDS; round++) {
     const k = round % ports.length;
-    for (const inject of local[k]) inject(ports[k]);
+    // Every other round is of plain frames alone, as most bursts are.
+    const frames = round & 2 ? local[k] : plain[k];
+    for (const inject of frames) inject(ports[k]);
     // Every other time more than one burst holds.
     if (round & 4) for (const inject of local[k]) inject(ports[k]);
     for (const inject of outside) inject(wire);

@@ -14,6 +14,7 @@ export interface FrameFields {
   payload: number;
   tos?: number;
   seq?: number;
+  srcPort?: number;
   /** Leaves the transport checksum at the pseudo header's sum, as a device with offloads hands it over. */
   unfinished?: boolean;
   fragment?: boolean;
@@ -42,7 +43,7 @@ export function ipv4Tcp(f: FrameFields): Uint8Array {
   const frame = ipv4(f, Ipv4.PROTOCOL_TCP, Tcp.HEADER_BYTES);
   const at = IP + Ipv4.HEADER_BYTES;
   const bytes = frame.length - at;
-  Tcp.write(frame, at, 1000, 2000, f.seq ?? 0, 7, Tcp.ACK, 500);
+  Tcp.write(frame, at, f.srcPort ?? 1000, 2000, f.seq ?? 0, 7, Tcp.ACK, 500);
   Tcp.setChecksum(frame, at, 0);
   const pseudo = Checksum.pseudoIpv4(frame, IP, Ipv4.PROTOCOL_TCP, bytes);
   Tcp.setChecksum(frame, at, f.unfinished ? pseudo : Checksum.finish(Checksum.sum(frame, at, bytes, pseudo)));
@@ -88,10 +89,11 @@ export function withTag(frame: Uint8Array): Uint8Array {
   return tagged;
 }
 
-/** Ethernet frames behind one VXLAN header each, one after the other, as UDP_GRO hands them over. */
+/** Ethernet frames behind one VXLAN header each, one after the other, as UDP_GRO hands them over: only the last may be shorter. */
 export function vxlan(vni: number, ...frames: Uint8Array[]): Uint8Array {
   const segment = frames[0].length + Vxlan.HEADER_BYTES;
-  const bytes = new Uint8Array(segment * frames.length);
+  const last = frames[frames.length - 1].length + Vxlan.HEADER_BYTES;
+  const bytes = new Uint8Array(segment * (frames.length - 1) + last);
   frames.forEach((frame, k) => {
     Vxlan.write(bytes, k * segment, vni);
     bytes.set(frame, k * segment + Vxlan.HEADER_BYTES);

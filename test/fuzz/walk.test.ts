@@ -6,7 +6,7 @@ import { decode, decodeOuter, isIpChecksumRight, isTransportChecksumRight } from
 import { arpRequest, join, noise, outer, toHex, vxlan } from '../rig/frames.js';
 import type { Datagram, SentMessage } from '../rig/kernel.js';
 import { type Delivered, FRAMES, makeRig, network, PEER_A, PEER_B, peer, type Rig } from '../rig/pipeline.js';
-import { anyFrame, anyOffload, damage, fuzzSeed, makeRandom, type Random } from '../rig/random.js';
+import { anyFrame, anyOffload, damage, fuzzSeed, makeRandom, type Random, superframe } from '../rig/random.js';
 
 /** Seconds for each kind of input. */
 const SECONDS = 6;
@@ -148,6 +148,7 @@ function anyDatagram(r: Random): Datagram {
   const tos = r.pick([undefined, 0, 1, 2, 3, 0xff]);
   const isTruncated = r.once(30);
   if (r.once(10)) return { bytes: noise(r.below(60), r.below(10_000)), from, tos };
+  if (r.once(8)) return { bytes: vxlan(41, superframe(r)).slice(0, 65_507), from, tos };
   const tunnel = (frame: Uint8Array) => vxlan(r.pick(VNIS), frame, r.once(10) ? r.below(256) : 8);
   if (!r.once(4)) {
     const bytes = tunnel(anyFrame(r, r.once(10) ? 30_000 : 1500));
@@ -187,7 +188,7 @@ describe('random input', () => {
     for (let n = 1 + r.below(10); n > 0; n--) {
       const port = r.pick(['a', 't', 'u', 'v', 'w']);
       const isTap = port === 't' || port === 'u' || port === 'v';
-      const frame = anyFrame(r, isTap && r.once(5) ? 60_000 : 1500).slice(0, isTap ? 65_000 : 2000);
+      const frame = isTap && r.once(5) ? superframe(r).slice(0, 65_000) : anyFrame(r).slice(0, 2000);
       const supers = () => [1, 2, 3, 4, 5].reduce((sum, id) => sum + rig.row('port', id).rxSuperframes, 0);
       const before = supers();
       rig.from(port, frame, anyOffload(r, frame), isTap ? 0 : r.below(16));

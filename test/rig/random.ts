@@ -1,4 +1,5 @@
 // Random input for the fuzz tier: frames that are nearly right. The seed says everything: WEFT_FUZZ_SEED=n repeats a run.
+import { decode } from './decode.js';
 import {
   ACK,
   arpRequest,
@@ -41,12 +42,14 @@ export function makeRandom(seed: number): Random {
 
 export const fuzzSeed = (): number => Number(process.env.WEFT_FUZZ_SEED ?? Date.now() % 2 ** 31);
 
-const extensions = [
-  { number: 0, bytes: [0, 0, 1, 4, 0, 0, 0, 0] },
-  { number: 43, bytes: [0, 2, ...new Uint8Array(22)] },
-  { number: 44, bytes: [0, 0, 0, 1, 0, 0, 0, 9] },
-  { number: 60, bytes: [0, 12, ...new Uint8Array(102)] },
-];
+/** Extension headers of any number and length: hop-by-hop, routing, fragment, destination options. */
+function anyExtensions(r: Random): { number: number; bytes: number[] }[] {
+  return Array.from({ length: 1 + (r.once(3) ? r.below(9) : 0) }, () => {
+    const number = r.pick([0, 43, 60, 60, 44]);
+    const eights = number === 44 ? 1 : r.pick([1, 1, 2, 3, 13, 40, 100, 175, 256]);
+    return { number, bytes: [0, eights - 1, ...new Array(eights * 8 - 2).fill(0)] };
+  });
+}
 
 /** Stations 1 to 4 are local, 9 and 10 behind peers. */
 const stations = [1, 2, 3, 4, 9, 10];
@@ -74,10 +77,10 @@ export function wholeFrame(r: Random, bytesMax: number): Uint8Array {
         : [[0x8100, r.below(65536)]]
       : [],
     options: r.once(6) ? new Uint8Array(4 * r.below(11)).fill(1) : [],
-    extensions: r.once(4) ? [r.pick(extensions)] : [],
+    extensions: r.once(4) ? anyExtensions(r) : [],
     trailer: r.once(6) ? r.below(20) : 0,
     payload: r.once(4) ? r.below(bytesMax) : r.below(200),
-    checksum: r.pick(['good', 'good', 'good', 'bad', 'unfinished', 'zero']),
+    checksum: r.pick(['good', 'good', 'good', 'bad', 'unfinished', 'unfinished', 'zero']),
     sport: r.below(4),
     dport: 80,
   };
@@ -99,6 +102,28 @@ export function wholeFrame(r: Random, bytesMax: number): Uint8Array {
         tcpOptions: r.once(3) ? new Uint8Array(4 * r.below(11)).fill(1) : [],
       });
   }
+}
+
+/** A TCP superframe as a device hands it over, or as a tunnel leaks it: headers of any length, checksum unfinished. */
+export function superframe(r: Random): Uint8Array {
+  const family: 4 | 6 = r.once(2) ? 6 : 4;
+  const src = r.pick(stations);
+  return tcp({
+    family,
+    src,
+    dst: r.once(3) ? BROADCAST : r.pick(stations),
+    ipSrc: src,
+    ipDst: r.pick(stations),
+    tags: r.once(3) ? [[0x8100, 7]] : [],
+    options: new Uint8Array(4 * r.below(11)).fill(1),
+    extensions: r.once(2) ? anyExtensions(r) : [],
+    tcpOptions: new Uint8Array(4 * r.below(11)).fill(1),
+    trailer: r.once(6) ? r.below(9) : 0,
+    seq: r.below(2 ** 31),
+    flags: r.pick([ACK, ACK | PSH, ACK | FIN | CWR]),
+    payload: 1500 + r.below(r.pick([3000, 20_000, 45_000])),
+    checksum: 'unfinished',
+  });
 }
 
 const extremes = [0, 1, 7, 8, 15, 20, 0x45, 0x4f, 0x60, 0x7f, 0x80, 0xff];
@@ -134,28 +159,21 @@ export function anyFrame(r: Random, bytesMax = 1500): Uint8Array {
   return r.once(2) ? damage(r, frame) : frame;
 }
 
-/** What a device may say of a frame: mostly nothing, sometimes right, sometimes anything. */
+/** What a device may say of a frame: nothing, what is right, or anything. */
 export function anyOffload(r: Random, frame: Uint8Array): Partial<VnetHeader> | undefined {
-  if (r.once(3)) return undefined;
-  const near = r.pick([0, 13, 14, 34, 38, 42, 54, 58, 62, frame.length - 2, frame.length, 65535]);
-  const l4 = 14 + (frame[12] === 0x86 ? 40 : 20) + (frame[12] === 0x81 ? 4 : 0);
+  if (r.once(4)) return undefined;
+  const d = decode(frame);
+  const gsoSize = r.pick([34, 100, 536, 1000, 1400, 1 + r.below(9000)]);
+  if (!r.once(3) && d !== null && d.l4 > 0) {
+    const isTcp = d.protocol === 6;
+    const gsoType = isTcp && !r.once(3) ? (d.family === 4 ? 1 : 4) : 0;
+    return { flags: 1, gsoType, gsoSize, csumStart: d.l4, csumOffset: isTcp ? 16 : 6 };
+  }
   return {
-    flags: r.once(8) ? r.below(256) : 1,
-    gsoType: r.pick([
-      0,
-      0,
-      frame[12] === 0x86 ? 4 : 1,
-      frame[12] === 0x86 ? 4 : 1,
-      1,
-      4,
-      0x81,
-      0x84,
-      3,
-      5,
-      r.below(256),
-    ]),
-    gsoSize: r.pick([0, 1, 34, 100, 536, 1000, 1400, 9000, 65535, r.below(65536)]),
-    csumStart: (r.once(3) ? near : l4) & 0xffff,
-    csumOffset: r.once(3) ? r.pick([0, 6, 16, 65535, r.below(100)]) : r.pick([6, 16, 16]),
+    flags: r.once(4) ? r.below(256) : 1,
+    gsoType: r.pick([0, 0, 1, 4, 0x81, 0x84, 3, 5, r.below(256)]),
+    gsoSize: r.pick([0, 1, gsoSize, 65535]),
+    csumStart: r.pick([0, 13, 14, 34, 38, 42, 54, 58, 62, frame.length - 2, frame.length, 65535]) & 0xffff,
+    csumOffset: r.pick([0, 6, 16, 16, 65535, r.below(100)]),
   };
 }

@@ -19,8 +19,8 @@ import { arpRequest, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './
  * It runs in networks of its own with memory devices, and leaves nothing behind: counters are restored, its MACs flushed, its slots home.
  */
 
-/** Rounds over all frames: V8 has compiled every step after about 100 of them (--trace-opt). */
-const ROUNDS = 150;
+/** Rounds over all frames: V8 has compiled the steps after about 80 of them (--trace-opt). */
+const ROUNDS = 100;
 
 // Ids from the upper end, which the control thread gives out last.
 const OVER_SOCKETS = 509;

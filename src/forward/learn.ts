@@ -10,6 +10,9 @@ import { LEARN_MOVED, LEARN_REFUSED, learnSource, type MacTable, macKey, NEVER, 
  *
  * The kernel only compares: a source that is known where it is, with this second's stamp, costs one probe and no store. Everything else
  * (first sight, a new second, a move) comes here and goes to the table under its try-lock.
+ *
+ * So the lanes of a burst are compared before any of them is learned: where two lanes disagree about a station, the one that moves it wins,
+ * whichever came first.
  */
 export function bindLearn(
   burst: Burst,

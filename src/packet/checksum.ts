@@ -23,3 +23,13 @@ export function instantiateChecksum(memory: WebAssembly.Memory): ChecksumKernel 
   const { sum, copy } = new WebAssembly.Instance(module, { env: { memory } }).exports;
   return { sum, copy };
 }
+
+/** Swaps the bytes of a number that is added to a sum in memory order: lengths, ports. */
+export const bswap16 = (x: number) => ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
+
+/** Folds a sum of 16-bit words to 16 bits (RFC 1071). */
+export function fold(sum: number): number {
+  let s = (sum & 0xffff) + (sum >>> 16);
+  s = (s & 0xffff) + (s >>> 16);
+  return s;
+}

@@ -7,9 +7,7 @@
  * csum_start counts from the first byte of the frame. hdr_len is a hint that devices get wrong on forwarded frames: never trusted.
  */
 export const VNET_NEEDS_CSUM = 1;
-export const VNET_DATA_VALID = 2;
 
-export const GSO_NONE = 0;
 export const GSO_TCPV4 = 1;
 export const GSO_UDP = 3;
 export const GSO_TCPV6 = 4;

@@ -10,7 +10,8 @@ import {
   NEEDS_CSUM,
   sharedInts,
 } from '../packet/burst.js';
-import { bswap16, CSUM_GOOD, fold, type Transport } from './transport.js';
+import { bswap16, fold } from '../packet/checksum.js';
+import { CSUM_GOOD, type Transport } from './transport.js';
 
 /**
  * Joins received TCP segments of one flow into superframes, without moving payload: the head lane keeps its headers, the other lanes
@@ -64,9 +65,8 @@ export function bindCoalesce(arena: Arena, burst: Burst, transport: Transport): 
     const f = flags[i];
     if ((f & (IS_TCP | HAS_OPTIONS | NEEDS_CSUM | HAS_GSO)) !== IS_TCP || l4[i] === 0) return 0;
     if ((v.getUint8(l4[i] + 13) & ~PSH) !== ACK) return 0;
-    const ip = l3[i];
-    const ipEnd = (f & IS_V4) !== 0 ? ip + v.getUint16(ip + 2) : ip + 40 + v.getUint16(ip + 4);
-    headerLen[i] = l4[i] - at[i] + ((v.getUint8(l4[i] + 12) >>> 4) << 2);
+    const ipEnd = l4[i] + transport.transportLen(i);
+    headerLen[i] = transport.tcpHeadersLen(i);
     const payload = ipEnd - at[i] - headerLen[i];
     // Bytes behind the IP packet are padding of a short frame; they must not end up inside a superframe.
     if (payload <= 0 || ipEnd !== at[i] + len[i]) return 0;

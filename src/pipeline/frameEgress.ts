@@ -1,6 +1,6 @@
 import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
-import type { ChecksumKernel } from '../packet/checksum.js';
+import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { EXTENTS, MESSAGES, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
@@ -10,7 +10,7 @@ import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
-import { fold, type Transport } from './transport.js';
+import type { Transport } from './transport.js';
 import type { WalkKernel } from './walkKernel.js';
 
 /**

@@ -1,8 +1,8 @@
-import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, IS_TCP, IS_V4, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
 import { CUT_HEADERS_MAX } from './segment.js';
+import type { Transport } from './transport.js';
 
 /** A superframe cut into more pieces than this is not one that a TCP sender makes (65,535 bytes at an MSS of 36). */
 export const SEGMENTS_MAX = 1800;
@@ -11,12 +11,8 @@ export const SEGMENTS_MAX = 1800;
  * Checks the offload metadata that a device handed over against the parsed frame, and counts each superframe's wire packets.
  * What does not fit is `bad-offload`: metadata is input like any other, and later steps trust it.
  */
-export function bindOffloads(arena: Arena, burst: Burst): (n: number) => void {
-  const { view: v } = arena;
-  const { at, len, flags, drop, packets, gsoType, gsoSize, csumStart, csumOffset, l3, l4 } = burst;
-
-  const packetEnd = (i: number) =>
-    (flags[i] & IS_V4) !== 0 ? l3[i] + v.getUint16(l3[i] + 2) : l3[i] + 40 + v.getUint16(l3[i] + 4);
+export function bindOffloads(burst: Burst, transport: Transport): (n: number) => void {
+  const { at, len, flags, drop, packets, gsoType, gsoSize, csumStart, csumOffset, l4 } = burst;
 
   function checkSuperframe(i: number): void {
     const wants = (gsoType[i] & ~GSO_ECN) === GSO_TCPV4 ? IS_V4 | IS_TCP : IS_V6 | IS_TCP;
@@ -30,12 +26,12 @@ export function bindOffloads(arena: Arena, burst: Burst): (n: number) => void {
       csumOffset[i] === 16 &&
       gsoSize[i] > 0 &&
       // Bytes behind the IP packet would end up in a segment's payload.
-      packetEnd(i) === at[i] + len[i];
+      l4[i] + transport.transportLen(i) === at[i] + len[i];
     if (!fits) {
       drop[i] = DROP['bad-offload'];
       return;
     }
-    const headerLen = l4[i] - at[i] + ((v.getUint8(l4[i] + 12) >>> 4) << 2);
+    const headerLen = transport.tcpHeadersLen(i);
     const count = Math.ceil((len[i] - headerLen) / gsoSize[i]);
     if (count > SEGMENTS_MAX || headerLen > CUT_HEADERS_MAX) drop[i] = DROP['bad-offload'];
     else if (count > 1) packets[i] = count;

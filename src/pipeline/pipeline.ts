@@ -102,7 +102,7 @@ export function createPipeline(options: PipelineOptions) {
 
   const steps: Steps = {
     parse: bindParse(arena, burst, walkKernel),
-    checkOffloads: bindOffloads(arena, burst),
+    checkOffloads: bindOffloads(burst, transport),
     decap: Vxlan.bindDecap(arena, burst, outbox.rxSrc, tables.vteps, clock, counters, onUnknownPeer),
     arrive(n, underlay) {
       arrival.markCongestion(n);

@@ -1,8 +1,8 @@
 import type { Arena } from '../packet/arena.js';
 import { type Burst, IS_V4 } from '../packet/burst.js';
-import type { ChecksumKernel } from '../packet/checksum.js';
+import { bswap16, type ChecksumKernel, fold } from '../packet/checksum.js';
 import { NEXT_EXTENT, NEXT_HEADER, type Outbox } from '../packet/outbox.js';
-import { bswap16, fold, type Transport } from './transport.js';
+import type { Transport } from './transport.js';
 
 /**
  * Cuts a TCP superframe into segments without moving its payload (RFC 9293; the rules are those of the kernel's tcp_gso_segment):
@@ -71,8 +71,8 @@ export function bindSegment(
     frameAt = at[i];
     ipOff = l3[i] - frameAt;
     tcpOff = l4[i] - frameAt;
-    const tcpHeaderLen = (v.getUint8(l4[i] + 12) >>> 4) << 2;
-    headerLen = tcpOff + tcpHeaderLen;
+    headerLen = transport.tcpHeadersLen(i);
+    const tcpHeaderLen = headerLen - tcpOff;
     payloadAt = frameAt + headerLen;
     payloadLen = len[i] - headerLen;
     mss = gsoSize[i];

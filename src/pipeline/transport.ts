@@ -1,6 +1,6 @@
 import type { Arena } from '../packet/arena.js';
 import { type Burst, CSUM_VALID, HAS_GSO, HAS_VLAN, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
-import type { ChecksumKernel } from '../packet/checksum.js';
+import { bswap16, type ChecksumKernel, fold } from '../packet/checksum.js';
 
 /**
  * Transport checksums of lanes (RFC 1071, RFC 9293 section 3.1, RFC 768, RFC 8200 section 8.1).
@@ -10,14 +10,6 @@ import type { ChecksumKernel } from '../packet/checksum.js';
  */
 const ETHERNET = 14;
 const VLAN_TAG = 4;
-
-export const bswap16 = (x: number) => ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
-
-export function fold(sum: number): number {
-  let s = (sum & 0xffff) + (sum >>> 16);
-  s = (s & 0xffff) + (s >>> 16);
-  return s;
-}
 
 /** What verification found. */
 export const CSUM_NONE = 0;

@@ -1,6 +1,6 @@
 import type { Arena } from '../packet/arena.js';
 import type { Burst } from '../packet/burst.js';
-import type { ChecksumKernel } from '../packet/checksum.js';
+import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import { DROP } from '../packet/drop.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
@@ -31,11 +31,6 @@ export function bindFrameUnderlays(arena: Arena, burst: Burst, outbox: Outbox, k
   const { view } = arena;
   const { at, len, drop, from, outerTos } = burst;
   const { rxSrc } = outbox;
-
-  const fold = (sum: number) => {
-    const s = (sum & 0xffff) + (sum >>> 16);
-    return (s & 0xffff) + (s >>> 16);
-  };
 
   /** RFC 768: a zero checksum means none. Lengths of the header and the buffer agree already. */
   function udpChecksumIsRight(ip: number, udp: number, udpLen: number): boolean {

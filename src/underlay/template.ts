@@ -18,10 +18,6 @@ export const TEMPLATE_WORDS = 16;
 export const TEMPLATE_PAD = 6;
 /** Ethernet, IPv4, UDP, VXLAN. */
 export const OUTER_LEN = 50;
-export const WORD_IP = 5;
-export const WORD_TTL_CSUM = 7;
-export const WORD_PORTS = 10;
-export const WORD_UDP_LEN = 11;
 export const WORD_IP_SUM = 14;
 export const WORD_UDP_SUM = 15;
 

@@ -8,7 +8,7 @@ import { type LaneFields, makeLanes, unfinished } from '../../rig/lanes.js';
 
 const lanes = makeLanes();
 const { burst } = lanes;
-const checkOffloads = bindOffloads(lanes.arena, burst);
+const checkOffloads = bindOffloads(burst, lanes.transport);
 
 /** [drop, packets, gsoType, flags & NEEDS_CSUM] of a frame with these metadata. */
 function check(frame: Uint8Array, fields: LaneFields): [number, number, number, number] {

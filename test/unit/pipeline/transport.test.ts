@@ -1,7 +1,8 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
 import { CSUM_VALID, NEEDS_CSUM } from '../../../src/packet/burst.js';
-import { CSUM_BAD, CSUM_GOOD, CSUM_NONE, CSUM_UNFINISHED, fold } from '../../../src/pipeline/transport.js';
+import { fold } from '../../../src/packet/checksum.js';
+import { CSUM_BAD, CSUM_GOOD, CSUM_NONE, CSUM_UNFINISHED } from '../../../src/pipeline/transport.js';
 import { tcpFields, udpFields } from '../../rig/arbitrary.js';
 import { decode, isTransportChecksumRight, pseudoOf } from '../../rig/decode.js';
 import { arpRequest, join, noise, onesSum, read16, tcp, toHex, type UdpFields, udp } from '../../rig/frames.js';

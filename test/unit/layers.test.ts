@@ -17,6 +17,7 @@ const LAYERS = [
   'worker',
   'observe',
   'control',
+  'replay',
   'cni',
   'index.ts',
   'cli',

@@ -29,6 +29,7 @@ export function makeKernelRig(macs = 100): KernelRig {
     headerBytes: 512 * 1024,
     captureBytes: 4096,
     macBytes: macTableBytes(macs),
+    routeBytes: 0,
   };
   const arena = attachArena(createArenaMemory(shape), shape);
   const allocate = columnAllocator(arena, 0, columnsBehindIo(arena, 0));

@@ -18,8 +18,16 @@ import {
 } from '../../../src/packet/arena.js';
 
 const shapes: ArenaShape[] = [
-  { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 4096, captureBytes: 4096, macBytes: 4096 },
-  { workers: 3, smallSlots: 7, largeSlots: 5, headerBytes: 10_000, captureBytes: 5_000, macBytes: 4096 },
+  { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 4096, captureBytes: 4096, macBytes: 4096, routeBytes: 0 },
+  {
+    workers: 3,
+    smallSlots: 7,
+    largeSlots: 5,
+    headerBytes: 10_000,
+    captureBytes: 5_000,
+    macBytes: 4096,
+    routeBytes: 10_000,
+  },
   { workers: 2, ...DEFAULT_SHAPE },
 ];
 
@@ -43,6 +51,8 @@ function regions(shape: ArenaShape): Region[] {
     out.push({ what: `vnet ${w}`, at: p.vnetAt, end: p.vnetAt + 64 * VNET_STRIDE });
     out.push({ what: `capture ${w}`, at: p.captureAt, end: p.captureAt + p.captureBytes });
   });
+  out.push({ what: 'MAC table', at: arena.macAt, end: arena.macAt + shape.macBytes });
+  out.push({ what: 'route tables', at: arena.routeAt, end: arena.routeAt + shape.routeBytes });
   return out.sort((a, b) => a.at - b.at);
 }
 

@@ -15,7 +15,15 @@ import {
   READY_MAX,
 } from '../../../src/packet/outbox.js';
 
-const shape: ArenaShape = { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 64, captureBytes: 64, macBytes: 64 };
+const shape: ArenaShape = {
+  workers: 1,
+  smallSlots: 1,
+  largeSlots: 1,
+  headerBytes: 64,
+  captureBytes: 64,
+  macBytes: 64,
+  routeBytes: 0,
+};
 const makeArena = () => attachArena(createArenaMemory(shape), shape);
 
 const { burst, messages, extents, ...columns } = IO_LAYOUT;

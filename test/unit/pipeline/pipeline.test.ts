@@ -107,6 +107,7 @@ it('an arena too small for one burst is refused', () => {
     headerBytes: 4096,
     captureBytes: 4096,
     macBytes,
+    routeBytes: 0,
   };
   expect(() =>
     createPipeline({

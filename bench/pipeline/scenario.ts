@@ -10,6 +10,7 @@ import type { Steps } from '../../dist/pipeline/walk.js';
 import { warmUp } from '../../dist/pipeline/warmup.js';
 import type { MemoryPort } from '../../dist/port/memory.js';
 import type { Port } from '../../dist/port/port.js';
+import { tunnelPlan } from '../../dist/tunnel/tunnel.js';
 import type { Underlay } from '../../dist/underlay/underlay.js';
 import * as Address from '../../dist/wire/address.js';
 import * as Ethernet from '../../dist/wire/ethernet.js';
@@ -69,7 +70,9 @@ function makePlan(variant: Variant): Plan {
       {
         id: UNDERLAY,
         name: 'frames',
+        underlay: 'frames',
         kind: 'frame',
+        tunnel: 'none',
         address: SELF,
         device: null,
         udpPort: 4789,
@@ -86,6 +89,7 @@ function makePlan(variant: Variant): Plan {
           output: null,
           mac: SELF_MAC,
           neighbours: { [VTEP]: VTEP_MAC },
+          popDepth: 0,
         },
       },
     ],
@@ -93,7 +97,10 @@ function makePlan(variant: Variant): Plan {
       {
         id: NETWORK,
         name: 'bench',
-        vni: VNI,
+        mode: 'l2',
+        tunnel: tunnelPlan('vxlan', VNI),
+        domain: NETWORK,
+        vtepMac: null,
         underlay: UNDERLAY,
         mtu: 1450,
         ageingSec: 300,
@@ -103,8 +110,20 @@ function makePlan(variant: Variant): Plan {
       },
     ],
     ports: [{ id: PORT, name: LOCAL, network: NETWORK, kind: 'memory', mtu: 1450, tap: null, pcap: null }],
-    peers: [{ id: PEER, network: NETWORK, underlay: UNDERLAY, address: VTEP, udpPort: 4789, dynamic: false }],
+    peers: [
+      {
+        id: PEER,
+        network: NETWORK,
+        underlay: UNDERLAY,
+        address: VTEP,
+        udpPort: 4789,
+        mac: null,
+        direct: false,
+        dynamic: false,
+      },
+    ],
     statics: [],
+    routes: [],
   };
 }
 

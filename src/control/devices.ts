@@ -3,7 +3,7 @@
  * here, in one place, whether a start failed half way or a node stops.
  */
 import type { DeviceReports } from '../observe/view.js';
-import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import type { Plan, PortPlan, WorkerDevices } from '../pipeline/plan.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import { openTapDevice, type TapDevice } from './tapDevice.js';
 import { openUnderlay, type UnderlaySockets } from './udpSockets.js';
@@ -91,7 +91,7 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
   return { port, rxFd: queue < fds.length ? fds[queue] : -1, txFd: fds[queue % fds.length], vnetHdrLen, offloads };
 }
 
-function portReport(tap: TapDevice | undefined, kind: 'tap' | 'memory' | 'pcap') {
+function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
   if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length, state: tap.state };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
   return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, state: () => null };

@@ -4,6 +4,7 @@
  */
 import { WeftError } from '../packet/error.js';
 import type { NetworkPlan, PeerPlan, Plan, PortPlan, StaticMacPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js';
+import { tunnelPlan } from '../tunnel/tunnel.js';
 import type { Config, NetworkConfig, PortConfig, TapPortConfig, UnderlayConfig } from './config.js';
 import { MTU_MAX, MTU_MIN } from './config.js';
 import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
@@ -58,6 +59,7 @@ export function makePlan(
     ports: [],
     peers: peers.map((peer) => peerPlan(peer, ids)),
     statics: [],
+    routes: [],
   };
   for (const network of networks) {
     const id = ids.network(network.name);
@@ -78,7 +80,9 @@ function underlayPlan(underlay: UnderlayConfig, id: number): UnderlayPlan {
   return {
     id,
     name: underlay.name,
+    underlay: underlay.name,
     kind: underlay.kind,
+    tunnel: underlay.kind === 'frame' ? 'none' : 'vxlan',
     address: underlay.address,
     device: underlay.device ?? null,
     udpPort: underlay.udpPort,
@@ -95,6 +99,7 @@ function underlayPlan(underlay: UnderlayConfig, id: number): UnderlayPlan {
           input: frame.input ?? null,
           output: frame.output ?? null,
           mac: frame.mac.toLowerCase(),
+          popDepth: 0,
           neighbours: Object.fromEntries(Object.entries(frame.neighbours).map(([ip, mac]) => [ip, mac.toLowerCase()])),
         }
       : null,
@@ -105,7 +110,10 @@ function networkPlan(network: NetworkConfig, id: number, underlay: number, mtu: 
   return {
     id,
     name: network.name,
-    vni: network.vni,
+    mode: 'l2',
+    tunnel: tunnelPlan('vxlan', network.vni),
+    domain: id,
+    vtepMac: null,
     underlay,
     mtu,
     ageingSec: network.ageing,
@@ -172,6 +180,7 @@ function tapPlan(port: TapPortConfig, workers: number, facts: HostFacts): TapPla
     queues: port.queues ?? workers,
     owner: accountId(port, port.owner, facts.users, 'user'),
     group: accountId(port, port.group, facts.groups, 'group'),
+    hostRoutes: [],
   };
 }
 
@@ -228,6 +237,8 @@ function peerPlan(peer: PeerSource, ids: Ids): PeerPlan {
     underlay: ids.underlay(peer.underlay),
     address,
     udpPort,
+    mac: null,
+    direct: false,
     dynamic,
   };
 }

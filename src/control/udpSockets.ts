@@ -4,7 +4,7 @@
  */
 import type { UdpRequest, UdpSocket } from '../native/tun.js';
 import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
-import type { UdpSockets, UnderlayPlan } from '../pipeline/plan.js';
+import type { CarrierSockets, UnderlayPlan } from '../pipeline/plan.js';
 import { underlayError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import { stateOf, tryClose } from './tapDevice.js';
@@ -15,7 +15,7 @@ const BUFFER_BYTES = 7 * 1024 * 1024;
 export interface UnderlaySockets {
   underlay: number;
   /** One entry for each worker. */
-  workers: UdpSockets[];
+  workers: CarrierSockets[];
   sourcePorts: number[];
   device: string | null;
   deviceMtu: number | null;
@@ -62,7 +62,8 @@ export function openUnderlay(kernel: DeviceKernel, underlay: UnderlayPlan, worke
       underlay: underlay.id,
       workers: receivers.map((receiver, w) => ({
         underlay: underlay.id,
-        rxFd: receiver.fd,
+        rxFds: [receiver.fd],
+        protocols: [],
         txFds: senders[w].map((sender) => sender.fd),
         gro: receiver.gro,
         segment: senders[w].every((sender) => sender.segment),

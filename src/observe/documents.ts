@@ -67,7 +67,7 @@ export type DeviceState = 'up' | 'down' | 'gone';
 
 export interface UnderlayDocument {
   name: string;
-  kind: 'udp' | 'frame';
+  kind: 'udp' | 'raw' | 'frame';
   address: string;
   udpPort: number;
   /** Interface that carries the address; null when unknown or for frame underlays. */
@@ -95,7 +95,7 @@ export interface NetworkDocument {
 export interface PortDocument {
   name: string;
   network: string;
-  type: 'tap' | 'memory' | 'pcap';
+  type: 'tap' | 'tun' | 'memory' | 'pcap';
   mtu: number;
   device: string | null;
   netns: string | null;

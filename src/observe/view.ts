@@ -64,7 +64,7 @@ export function buildStatus(view: NodeView): StatusDocument {
     underlays: underlayDocuments(view),
     networks: plan.networks.map((network) => ({
       name: network.name,
-      vni: network.vni,
+      vni: network.tunnel.id,
       underlay: plan.underlays.find((u) => u.id === network.underlay)?.name ?? null,
       mtu: network.mtu,
       ports: plan.ports.filter((port) => port.network === network.id).length,

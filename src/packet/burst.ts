@@ -71,11 +71,22 @@ export interface Burst {
   /** Where the probes for the two MACs begin in the MAC table (the prefetch step). */
   readonly srcEntry: Int32Array;
   readonly dstEntry: Int32Array;
-  /** What the parse step saw of the burst as a whole: SUMMARY_* words. */
-  readonly summary: Int32Array;
   /** Lanes that the parse kernel left to the form in TypeScript. */
   readonly careful: Int32Array;
+  /** Kind of tunnel that the lane came in (tunnel/tunnel.ts), 0 for none. */
+  readonly tunnel: Int32Array;
+  /** VNI or key of that tunnel's header. */
+  readonly key: Int32Array;
+  /** EtherType of what the tunnel carries: PAYLOAD_ETHERNET, or that of an IP packet. */
+  readonly payload: Int32Array;
+  /** Bytes of tunnel options (Geneve) right in front of `at`. */
+  readonly metaLen: Int32Array;
+  /** What the parse step saw of the burst as a whole: SUMMARY_* words. */
+  readonly summary: Int32Array;
 }
+
+/** Value of `payload` for whole Ethernet frames: Transparent Ethernet Bridging (RFC 1701, used by GRE, Geneve and NVGRE). */
+export const PAYLOAD_ETHERNET = 0x6558;
 
 /** All flags of all lanes. */
 export const SUMMARY_FLAGS = 0;
@@ -116,6 +127,10 @@ export function createBurst(allocate: Allocate = sharedInts): Burst {
     srcEntry: column(),
     dstEntry: column(),
     careful: column(),
+    tunnel: column(),
+    key: column(),
+    payload: column(),
+    metaLen: column(),
     summary: allocate(4),
   };
 }

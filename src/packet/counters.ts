@@ -41,7 +41,8 @@ export const ROW_WIDTH = 64;
 export const PORTS_MAX = 1024;
 export const PEERS_MAX = 2048;
 export const NETWORKS_MAX = 512;
-export const UNDERLAYS_MAX = 16;
+/** Carriers of underlays: one for each transport (UDP port or IP protocol) that an underlay's networks use. */
+export const UNDERLAYS_MAX = 64;
 export const PORT_ROW = 0;
 export const PEER_ROW = PORT_ROW + PORTS_MAX;
 export const NETWORK_ROW = PEER_ROW + PEERS_MAX;

@@ -34,6 +34,17 @@ export const DROP_REASONS = [
   { name: 'tx-too-big', text: 'the kernel refused the outer packet: larger than the path or device MTU' },
   { name: 'tx-error', text: 'the kernel refused the packet' },
   { name: 'worker-lost', text: 'held by a worker that died' },
+  { name: 'tunnel-protocol', text: 'the tunnel carries a protocol that the network does not (Ethernet, IPv4, IPv6)' },
+  { name: 'critical-option', text: 'Geneve option of a critical type that is not understood (RFC 8926 section 3.5)' },
+  { name: 'option-mismatch', text: 'Geneve option that the network requires is missing, or has other data' },
+  { name: 'tunnel-control', text: 'control packet of the tunnel (Geneve O bit, GUE C bit): not forwarded' },
+  { name: 'tunnel-checksum', text: 'checksum of the tunnel header is wrong (RFC 2784)' },
+  { name: 'tunnel-sequence', text: 'sequence number of the tunnel older than the last one (RFC 2890 section 2.2)' },
+  { name: 'malformed-packet', text: 'inner packet is not IP, or its header is truncated or inconsistent' },
+  { name: 'no-route', text: 'no route to the destination' },
+  { name: 'ttl-exceeded', text: 'TTL or hop limit used up' },
+  { name: 'nesting-limit', text: 'more tunnels inside of each other than are taken off' },
+  { name: 'wrong-mac', text: 'inner frame for the MAC of another tunnel endpoint' },
 ] as const;
 
 export type DropName = (typeof DROP_REASONS)[number]['name'];

@@ -111,8 +111,8 @@ export function createDevices(context: Context): Devices {
     if (sockets === undefined || openUdp === null) {
       throw new WeftError('WORKER', `underlay ${name} has no open sockets`, { object: `underlay ${name}` });
     }
-    const { rxFd, txFds, segment } = sockets;
-    return openUdp({ id, name, rxFd, txFds, segment, tos, deliverOffloadLeak });
+    const { rxFds, txFds, segment } = sockets;
+    return openUdp({ id, name, rxFd: rxFds[0], txFds, segment, tos, deliverOffloadLeak });
   }
 
   function fillTemplates(plan: UnderlayPlan, all: Plan): void {
@@ -128,7 +128,7 @@ export function createDevices(context: Context): Devices {
         src: Address.ipv4WordFromText(plan.address) as number,
         dst: Address.ipv4WordFromText(peer.address) as number,
         dstPort: peer.udpPort,
-        vni: network?.vni ?? 0,
+        vni: network?.tunnel.id ?? 0,
         tos: plan.dscp < 0 ? 0 : plan.dscp << 2,
         ttl: plan.ttl,
       });

@@ -1,3 +1,5 @@
+import type { TunnelKind, TunnelPlan } from '../tunnel/tunnel.js';
+
 /**
  * The plan: what a node does, as a plain value. `control/` makes it from the configuration, the supervisor posts it to every worker,
  * the worker compiles it into flat tables between two turns. Ids are small integers that stay with their entity for its whole life
@@ -15,17 +17,28 @@ export interface Plan {
   ports: PortPlan[];
   peers: PeerPlan[];
   statics: StaticMacPlan[];
+  routes: RoutePlan[];
 }
 
+/**
+ * A carrier: one transport of a configured underlay. An underlay over sockets has one for each UDP port and each IP protocol that its
+ * networks use; a frame underlay is one carrier for everything.
+ */
 export interface UnderlayPlan {
   id: number;
+  /** Unique: the underlay's name, with the kind of tunnel behind it where it has several carriers. */
   name: string;
-  /** `udp`: kernel sockets carry tunnel header and frame. `frame`: whole outer frames through `device`. */
-  kind: 'udp' | 'frame';
-  /** Own VTEP address, text form. */
+  /** Name of the configured underlay. */
+  underlay: string;
+  /** `udp`, `raw`: kernel sockets carry tunnel header and frame. `frame`: whole outer frames through `device`. */
+  kind: 'udp' | 'raw' | 'frame';
+  /** What its sockets carry; `none` for a frame underlay, which tells kinds apart by itself. */
+  tunnel: TunnelKind;
+  /** Own VTEP address, text form, IPv4 or IPv6. */
   address: string;
   /** Interface that the sockets are bound to, or that carries the address. */
   device: string | null;
+  /** Listening port; 0 for raw sockets. */
   udpPort: number;
   /** UDP checksum on transmit. Off costs UDP_SEGMENT here and UDP_GRO at the receiver. */
   checksum: boolean;
@@ -34,6 +47,7 @@ export interface UnderlayPlan {
   sourcePortCount: number;
   /** DSCP of outer packets, 0..63, or -1 to copy the inner one. ECN always follows RFC 6040. */
   dscp: number;
+  /** TTL or hop limit of outer packets, 0 to copy the inner one (frame underlays). */
   ttl: number;
   /** Deliver packets with unfinished inner checksums (right between namespaces of one machine only). */
   deliverOffloadLeak: boolean;
@@ -49,14 +63,24 @@ export interface FrameDevicePlan {
   output: string | null;
   mac: string;
   neighbours: Record<string, string>;
+  /**
+   * 0: what comes in is for the networks of the plan. More: tunnels of every kind and id are taken off, nested to this depth, and all of it goes
+   * to the one network of this underlay (mode xconnect).
+   */
+  popDepth: number;
 }
 
 export interface NetworkPlan {
   id: number;
   name: string;
-  /** 24 bits. */
-  vni: number;
-  /** Underlay id, or 0 for a network of local ports only. */
+  /** l2: learned MACs. l3: routes, bare IP packets. xconnect: everything from the one port to the one peer and back. */
+  mode: 'l2' | 'l3' | 'xconnect';
+  tunnel: TunnelPlan;
+  /** Network whose tables it shares: its own id, or that of the first network of its bridge. */
+  domain: number;
+  /** l3 over a tunnel that carries Ethernet: own MAC inside of the tunnel. */
+  vtepMac: string | null;
+  /** Carrier id, or 0 for a network of local ports only. */
   underlay: number;
   /** Largest inner packet (bytes behind the Ethernet header). */
   mtu: number;
@@ -72,14 +96,15 @@ export interface PortPlan {
   id: number;
   name: string;
   network: number;
-  kind: 'tap' | 'memory' | 'pcap';
+  kind: 'tap' | 'tun' | 'memory' | 'pcap';
   mtu: number;
-  /** tap */
+  /** tap and tun */
   tap: TapPlan | null;
   /** pcap: input and output files. */
   pcap: { input: string | null; output: string | null } | null;
 }
 
+/** A TAP or TUN device. */
 export interface TapPlan {
   /** Interface name. */
   device: string;
@@ -87,10 +112,13 @@ export interface TapPlan {
   /** Path of the network namespace that holds the device, null for the node's own. */
   netns: string | null;
   addresses: string[];
+  /** tap */
   mac: string | null;
   queues: number;
   owner: number | null;
   group: number | null;
+  /** tun: prefixes that the host reaches through the device. */
+  hostRoutes: string[];
 }
 
 export interface PeerPlan {
@@ -99,6 +127,10 @@ export interface PeerPlan {
   underlay: number;
   address: string;
   udpPort: number;
+  /** l3 over a tunnel that carries Ethernet: the peer's MAC inside of the tunnel. */
+  mac: string | null;
+  /** l3: on the underlay's own link; gets plain routed packets instead of the tunnel. */
+  direct: boolean;
   /** Learned from traffic of a network that accepts unknown peers. */
   dynamic: boolean;
 }
@@ -111,10 +143,20 @@ export interface StaticMacPlan {
   peer: number;
 }
 
+export interface RoutePlan {
+  /** Domain of the network. */
+  network: number;
+  /** '10.42.2.0/24' or IPv6 likewise; host bits are zero. */
+  prefix: string;
+  /** Exactly one of the two is not 0. */
+  port: number;
+  peer: number;
+}
+
 /** What the control thread opened for one worker: descriptors belong to the process and survive the worker. */
 export interface WorkerDevices {
   ports: TapQueue[];
-  underlays: UdpSockets[];
+  underlays: CarrierSockets[];
 }
 
 export interface TapQueue {
@@ -128,11 +170,15 @@ export interface TapQueue {
   offloads: number;
 }
 
-export interface UdpSockets {
+/** Sockets of one carrier. */
+export interface CarrierSockets {
   underlay: number;
-  rxFd: number;
-  /** One sending socket per source port. */
+  /** Receiving sockets. UDP: one. Raw: one for each IP protocol; none for workers that do not receive. */
+  rxFds: number[];
+  /** UDP: one sending socket per source port. Raw: one for each IP protocol, in the order of `protocols`. */
   txFds: number[];
+  /** Raw: IP protocols of the sockets: [47] for gre, [4, 41] for ipip. UDP: empty. */
+  protocols: number[];
   gro: boolean;
   segment: boolean;
 }

@@ -78,7 +78,8 @@ function compileNetworks(tables: Tables, networks: readonly NetworkPlan[], plan:
     // Peers learned from traffic are flooded to as well: they are as much a part of the network as configured ones.
     for (const peer of plan.peers) if (peer.network === n) tables.floodPeers[peers++] = peer.id;
     tables.floodPeerCount[n] = peers - tables.floodPeerFirst[n];
-    if (network.underlay > 0) tables.vteps.addNetwork(network.underlay, network.vni, n, network.acceptUnknownPeers);
+    if (network.underlay > 0)
+      tables.vteps.addNetwork(network.underlay, network.tunnel.id, n, network.acceptUnknownPeers);
   }
 }
 
@@ -97,8 +98,8 @@ function compilePeer(tables: Tables, peer: PeerPlan, network: NetworkPlan): void
   else destinations.set(words, row + 2);
   tables.peerNetwork[peer.id] = peer.network;
   tables.peerUnderlay[peer.id] = peer.underlay;
-  tables.peerVniWord[peer.id] = vniWord(network.vni);
-  tables.vteps.addPeer(peer.underlay, network.vni, words, peer.id, peer.network);
+  tables.peerVniWord[peer.id] = vniWord(network.tunnel.id);
+  tables.vteps.addPeer(peer.underlay, network.tunnel.id, words, peer.id, peer.network);
 }
 
 export function compilePlan(tables: Tables, plan: Plan): void {

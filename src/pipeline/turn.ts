@@ -100,7 +100,7 @@ export function createTurnLoop(
     watch(devices) {
       const wanted = new Map<number, number>();
       for (const q of devices.ports) if (q.rxFd >= 0) wanted.set(q.rxFd, q.port);
-      for (const u of devices.underlays) wanted.set(u.rxFd, UNDERLAY_IDS + u.underlay);
+      for (const u of devices.underlays) for (const fd of u.rxFds) wanted.set(fd, UNDERLAY_IDS + u.underlay);
       for (const [fd, id] of watched) {
         if (wanted.get(fd) === id) continue;
         try {

@@ -29,7 +29,7 @@ const SRC_HI: usize = 22 * 256;
 const SRC_ENTRY: usize = 23 * 256;
 const DST_ENTRY: usize = 24 * 256;
 const CAREFUL: usize = 25 * 256;
-const SUMMARY: usize = 26 * 256;
+const SUMMARY: usize = 30 * 256;
 
 const IS_V4: i32 = 1;
 const IS_TCP: i32 = 4;

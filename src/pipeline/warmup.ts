@@ -5,6 +5,7 @@ import { advance, type Clock } from '../packet/clock.js';
 import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
 import type { InjectedOffload, MemoryPort } from '../port/memory.js';
 import { definePort, type Port } from '../port/port.js';
+import { tunnelPlan } from '../tunnel/tunnel.js';
 import { defineSocketUnderlay, type SocketUnderlay, type Underlay } from '../underlay/underlay.js';
 import * as Address from '../wire/address.js';
 import type { Pipeline } from './pipeline.js';
@@ -45,7 +46,10 @@ const NOTHING: WorkerDevices = { ports: [], underlays: [] };
 const network = (id: number, underlay: number): NetworkPlan => ({
   id,
   name: `warm-up-${id}`,
-  vni: VNI,
+  mode: 'l2',
+  tunnel: tunnelPlan('vxlan', VNI),
+  domain: id,
+  vtepMac: null,
   underlay,
   mtu: MTU,
   ageingSec: 300,
@@ -71,13 +75,17 @@ const peer = (id: number, net: number, underlay: number): PeerPlan => ({
   underlay,
   address: VTEP,
   udpPort: 4789,
+  mac: null,
+  direct: false,
   dynamic: false,
 });
 
 const frameUnderlay: UnderlayPlan = {
   id: FRAMES,
   name: 'warm-up-frames',
+  underlay: 'warm-up-frames',
   kind: 'frame',
+  tunnel: 'none',
   address: SELF,
   device: null,
   udpPort: 4789,
@@ -93,6 +101,7 @@ const frameUnderlay: UnderlayPlan = {
     input: null,
     output: null,
     mac: '02:00:00:00:00:01',
+    popDepth: 0,
     neighbours: { [VTEP]: '02:00:00:00:00:03' },
   },
 };
@@ -107,6 +116,7 @@ const PLAN: Plan = {
   ports: PORTS.map(port),
   peers: [peer(PEER_SOCKETS, OVER_SOCKETS, SOCKETS), peer(PEER_FRAMES, OVER_FRAMES, FRAMES)],
   statics: [],
+  routes: [],
 };
 
 interface Datagram {
@@ -311,14 +321,22 @@ function openLoop(loop: TurnLoop, tun: Tun): WarmLoop {
   };
   const devices: WorkerDevices = {
     ports: PORTS.map((id) => ({ port: id, rxFd: readable(), txFd: -1, vnetHdrLen: 12, offloads: 0 })),
-    underlays: [SOCKETS, FRAMES].map((id) => ({ underlay: id, rxFd: readable(), txFds: [], gro: true, segment: true })),
+    underlays: [SOCKETS, FRAMES].map((id) => ({
+      underlay: id,
+      rxFds: [readable()],
+      txFds: [],
+      protocols: [],
+      gro: true,
+      segment: true,
+    })),
   };
   loop.watch(devices);
   return {
     turn: () => loop.turn(),
     close() {
       loop.watch(NOTHING);
-      for (const { rxFd } of [...devices.ports, ...devices.underlays]) tun.close(rxFd);
+      for (const { rxFd } of devices.ports) tun.close(rxFd);
+      for (const { rxFds } of devices.underlays) for (const fd of rxFds) tun.close(fd);
     },
   };
 }

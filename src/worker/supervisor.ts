@@ -55,6 +55,7 @@ const EMPTY_PLAN: Plan = {
   ports: [],
   peers: [],
   statics: [],
+  routes: [],
 };
 
 export type Supervisor = ReturnType<typeof createSupervisor>;

@@ -14,6 +14,7 @@ import {
 import { countHeld } from '../../src/packet/slots.js';
 import { createPipeline } from '../../src/pipeline/pipeline.js';
 import type { FrameDevicePlan, NetworkPlan, PeerPlan, Plan, PortPlan, UnderlayPlan } from '../../src/pipeline/plan.js';
+import { tunnelPlan } from '../../src/tunnel/tunnel.js';
 import { createNodeMemory } from '../../src/worker/nodeMemory.js';
 
 export const OWN_MAC = '02:00:00:00:00:01';
@@ -50,14 +51,16 @@ const PORT = 1;
 function frameDevice(options: ReplayOptions): FrameDevicePlan {
   const { input = null, output = null } = options.underlay ?? {};
   const neighbours = Object.fromEntries(options.peers.map((peer) => [peer, NEXT_HOP_MAC]));
-  return { kind: 'pcap', name: 'wire', input, output, mac: OWN_MAC, neighbours };
+  return { kind: 'pcap', name: 'wire', input, output, mac: OWN_MAC, neighbours, popDepth: 0 };
 }
 
 function planOf(options: ReplayOptions): Plan {
   const underlay: UnderlayPlan = {
     id: UNDERLAY,
     name: 'wire',
+    underlay: 'wire',
     kind: 'frame',
+    tunnel: 'none',
     address: options.address,
     device: null,
     udpPort: 4789,
@@ -73,7 +76,10 @@ function planOf(options: ReplayOptions): Plan {
   const network: NetworkPlan = {
     id: NETWORK,
     name: 'net',
-    vni: options.vni ?? 42,
+    mode: 'l2',
+    tunnel: tunnelPlan('vxlan', options.vni ?? 42),
+    domain: NETWORK,
+    vtepMac: null,
     underlay: UNDERLAY,
     mtu: options.mtu ?? 1450,
     ageingSec: 300,
@@ -97,9 +103,11 @@ function planOf(options: ReplayOptions): Plan {
     underlay: UNDERLAY,
     address,
     udpPort: underlay.udpPort,
+    mac: null,
+    direct: false,
     dynamic: false,
   }));
-  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [] };
+  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [], routes: [] };
   return { ...base, underlays: [underlay], networks: [network], ports: [port], peers };
 }
 

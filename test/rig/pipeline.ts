@@ -30,6 +30,7 @@ import type {
 import type { Steps } from '../../src/pipeline/walk.js';
 import type { InjectedOffload, MemoryPort } from '../../src/port/memory.js';
 import { gatherMessage } from '../../src/port/memory.js';
+import { tunnelPlan } from '../../src/tunnel/tunnel.js';
 import { vxlan } from './frames.js';
 import { type Datagram, type FakeKernel, makeKernel, readVnet, type TapFrame, type VnetHeader } from './kernel.js';
 
@@ -44,10 +45,13 @@ const RX_FD = 100;
 const TX_FD = 200;
 const TAP_FD = 1000;
 
-export const network = (id: number, rest: Partial<NetworkPlan> = {}): NetworkPlan => ({
+export const network = (id: number, { vni, ...rest }: Partial<NetworkPlan> & { vni?: number } = {}): NetworkPlan => ({
   id,
   name: `net${id}`,
-  vni: 40 + id,
+  mode: 'l2',
+  tunnel: tunnelPlan('vxlan', vni ?? 40 + id),
+  domain: id,
+  vtepMac: null,
   underlay: SOCKETS,
   mtu: 1450,
   ageingSec: 300,
@@ -63,6 +67,8 @@ export const peer = (id: number, net: number, address: string, rest: Partial<Pee
   underlay: SOCKETS,
   address,
   udpPort: 4789,
+  mac: null,
+  direct: false,
   dynamic: false,
   ...rest,
 });
@@ -143,7 +149,9 @@ afterEach(() => {
 const socketsPlan = (rest: Partial<UnderlayPlan> | undefined): UnderlayPlan => ({
   id: SOCKETS,
   name: 'sockets',
+  underlay: 'sockets',
   kind: 'udp',
+  tunnel: 'vxlan',
   address: SELF,
   device: null,
   udpPort: 4789,
@@ -161,8 +169,10 @@ const framesPlan = (rest: Partial<UnderlayPlan> | undefined, neighbours: Record<
   ...socketsPlan(rest),
   id: FRAMES,
   name: 'frames',
+  underlay: 'frames',
   kind: 'frame',
-  frame: { kind: 'memory', name: WIRE, input: null, output: null, mac: '02:00:00:00:0a:01', neighbours },
+  tunnel: 'none',
+  frame: { kind: 'memory', name: WIRE, input: null, output: null, mac: '02:00:00:00:0a:01', neighbours, popDepth: 0 },
 });
 
 const portPlan = (name: string, p: RigPort): PortPlan => ({
@@ -187,6 +197,7 @@ function planOf(options: RigOptions): Plan {
     ports: Object.entries(options.ports).map(([name, p]) => portPlan(name, p)),
     peers: options.peers ?? [],
     statics: options.statics ?? [],
+    routes: [],
   };
 }
 
@@ -203,8 +214,9 @@ function openedOf(options: RigOptions): WorkerDevices {
     underlays: [
       {
         underlay: SOCKETS,
-        rxFd: RX_FD,
+        rxFds: [RX_FD],
         txFds: Array.from({ length: options.sockets ?? 4 }, (_, i) => TX_FD + i),
+        protocols: [],
         gro: true,
         segment: options.segment ?? true,
       },

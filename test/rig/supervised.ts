@@ -109,14 +109,19 @@ function devicesOf({ rx, tx, pipes }: Opened): WorkerDevices {
     { port: 1, rxFd: pipes.web.fd, txFd: pipes.webOut.fd, vnetHdrLen: VNET_BYTES, offloads: 7 },
     { port: 3, rxFd: pipes.db.fd, txFd: pipes.webOut.fd, vnetHdrLen: VNET_BYTES, offloads: 7 },
   ];
-  return { ports, underlays: [{ underlay: 1, rxFd: rx.fd, txFds: tx.map((t) => t.fd), gro: true, segment: true }] };
+  return {
+    ports,
+    underlays: [{ underlay: 1, rxFds: [rx.fd], txFds: tx.map((t) => t.fd), protocols: [], gro: true, segment: true }],
+  };
 }
 
 function planOf(peerPort: number, udpPort: number, localFile: string, wireFile: string): Plan {
   const underlay = {
     id: 1,
     name: 'loopback',
+    underlay: 'loopback',
     kind: 'udp' as const,
+    tunnel: 'vxlan' as const,
     address: SELF,
     device: null,
     udpPort,
@@ -137,6 +142,7 @@ function planOf(peerPort: number, udpPort: number, localFile: string, wireFile: 
     output: wireFile,
     mac: '02:00:00:00:0a:01',
     neighbours,
+    popDepth: 0,
   };
   return {
     generation: 1,
@@ -148,6 +154,7 @@ function planOf(peerPort: number, udpPort: number, localFile: string, wireFile: 
     ports: [tap(1, 'web', 1), filePort(2, 'file', 1, localFile), tap(3, 'db', 2)],
     peers: [peer(1, 1, PEER, { udpPort: peerPort }), peer(2, 2, '198.18.0.2', { underlay: 2 })],
     statics: [],
+    routes: [],
   };
 }
 

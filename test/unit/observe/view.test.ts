@@ -18,6 +18,7 @@ import {
 } from '../../../src/packet/counters.js';
 import { DROP } from '../../../src/packet/drop.js';
 import type { Plan } from '../../../src/pipeline/plan.js';
+import { tunnelPlan } from '../../../src/tunnel/tunnel.js';
 
 const PLAN: Plan = {
   generation: 3,
@@ -28,7 +29,9 @@ const PLAN: Plan = {
     {
       id: 1,
       name: 'wan',
+      underlay: 'wan',
       kind: 'udp',
+      tunnel: 'vxlan',
       address: '192.0.2.1',
       device: null,
       udpPort: 4789,
@@ -45,7 +48,10 @@ const PLAN: Plan = {
     {
       id: 1,
       name: 'blue',
-      vni: 42,
+      mode: 'l2',
+      tunnel: tunnelPlan('vxlan', 42),
+      domain: 1,
+      vtepMac: null,
       underlay: 1,
       mtu: 1450,
       ageingSec: 300,
@@ -55,8 +61,11 @@ const PLAN: Plan = {
     },
   ],
   ports: [{ id: 5, name: 'web', network: 1, kind: 'memory', mtu: 1450, tap: null, pcap: null }],
-  peers: [{ id: 9, network: 1, underlay: 1, address: '192.0.2.2', udpPort: 4789, dynamic: false }],
+  peers: [
+    { id: 9, network: 1, underlay: 1, address: '192.0.2.2', udpPort: 4789, mac: null, direct: false, dynamic: false },
+  ],
   statics: [],
+  routes: [],
 };
 
 function makeView(

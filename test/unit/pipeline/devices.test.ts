@@ -81,7 +81,7 @@ describe('a plan that changes', () => {
       peers: [peer(1, 1, PEER_A, { underlay: FRAMES })],
     });
     rig.plan.peers[0] = peer(1, 1, PEER_B, { underlay: FRAMES, udpPort: 8472 });
-    rig.plan.networks[0].vni = 4711;
+    rig.plan.networks[0].tunnel.id = 4711;
     rig.apply();
     rig.from('a', udp({ src: 1, dst: 9, payload: 1 }));
     rig.took('b');

@@ -22,6 +22,7 @@ function twoWorkers() {
     workers: 2,
     busyPollUs: 0,
     underlays: [],
+    routes: [],
     networks: [network(1, { underlay: 0, broadcastPps: 10 })],
     ports: ['a', 'b'].map((name, k) => ({
       id: k + 1,
@@ -101,6 +102,7 @@ describe('two workers of one node', () => {
 it('an arena too small for one burst is refused', () => {
   const macBytes = macTableBytes(1);
   const shape: ArenaShape = {
+    ...DEFAULT_SHAPE,
     workers: 1,
     smallSlots: 4,
     largeSlots: 63,

@@ -22,6 +22,7 @@ const plan = (rest: Partial<Plan>): Plan => ({
   workers: 1,
   busyPollUs: 0,
   underlays: [],
+  routes: [],
   networks: [],
   ports: [],
   peers: [],

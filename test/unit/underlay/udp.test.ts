@@ -133,7 +133,14 @@ describe('what the kernel lost before rx', () => {
     const rig = socketRig();
     const OTHER = 3;
     rig.plan.underlays.push({ ...rig.plan.underlays[0], id: OTHER, name: 'other', udpPort: 8472 });
-    rig.opened.underlays.push({ underlay: OTHER, rxFd: RX_FD + 1, txFds: [300], gro: true, segment: true });
+    rig.opened.underlays.push({
+      underlay: OTHER,
+      rxFds: [RX_FD + 1],
+      txFds: [300],
+      protocols: [],
+      gro: true,
+      segment: true,
+    });
     rig.apply();
     const receive = (fd: number, id: number) => {
       rig.kernel.datagrams(fd, { bytes: vxlan(VNI, frame(1)), from: PEER_A });

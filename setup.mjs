@@ -8,6 +8,7 @@
 import { bench, native, typescript, wasm } from './setup/builds.mjs';
 import { withLock } from './setup/lock.mjs';
 import * as packages from './setup/packages.mjs';
+import { guest, openVswitch } from './setup/peers.mjs';
 import { findCargo, SetupError, say, shownStep } from './setup/process.mjs';
 import { nodeLack, rootLack, tunLack } from './setup/requirements.mjs';
 import { dropStamp, isFresh, writeStamp } from './setup/stamps.mjs';
@@ -83,6 +84,40 @@ async function provideBuild(name, purpose) {
   return 1;
 }
 
+/** What only some interop tests need: what cannot be had is said, and no failure. */
+async function providePeers(purpose) {
+  if (purpose !== 'test') return 0;
+  let done = 0;
+  const provide = async (what, lack, title, make) => {
+    try {
+      if (lack) throw new SetupError(lack);
+      await shownStep(title, make);
+      done++;
+    } catch (error) {
+      if (!(error instanceof SetupError)) throw error;
+      say(`interop tests with ${what} are skipped: ${error.message}`);
+    }
+  };
+  const names = packages.missingDebianPackages('peers');
+  if (names.length > 0) {
+    const title = `Debian packages ${names.join(' ')}`;
+    const lack = packages.installLack(names, purpose);
+    await provide('Open vSwitch or a guest', lack, title, () => packages.installDebianPackages(names));
+  }
+  for (const [name, what, peer] of [
+    ['openvswitch', 'Open vSwitch', openVswitch],
+    ['guest', 'a guest', guest],
+  ]) {
+    if (isFresh(name, peer.hash(), peer.outputs())) continue;
+    await provide(what, peer.lacks(), peer.title, async () => {
+      dropStamp(name);
+      await peer.make();
+      writeStamp(name, peer.hash());
+    });
+  }
+  return done;
+}
+
 async function provideAll({ purpose, steps, only }) {
   const since = Date.now();
   let done = 0;
@@ -101,6 +136,7 @@ async function provideAll({ purpose, steps, only }) {
     done += await provideNpmPackages();
   }
   for (const name of steps) done += await provideBuild(name, purpose);
+  if (!only) done += await providePeers(purpose);
   const time = `${((Date.now() - since) / 1000).toFixed(1)} s`;
   say(done === 0 ? `everything is up to date (${time})` : `ready in ${time}`);
 }

@@ -9,7 +9,10 @@ import { root } from './stamps.mjs';
 const FOR_START = { iproute2: 'ip', 'iputils-ping': 'ping', iperf3: 'iperf3', ethtool: 'ethtool' };
 const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', 'python3-scapy': 'scapy' };
 
-const byPurpose = { start: FOR_START, bench: FOR_START, test: { ...FOR_START, ...FOR_TEST } };
+// Peers of the interop tests, whose tests are skipped without them.
+const FOR_PEERS = { 'openvswitch-common': 'ovs-ofctl', 'qemu-system-x86': 'qemu-system-x86_64' };
+
+const byPurpose = { start: FOR_START, bench: FOR_START, test: { ...FOR_START, ...FOR_TEST }, peers: FOR_PEERS };
 
 // `${...}` is dpkg-query's own syntax.
 const isInstalled = (name) =>
@@ -24,7 +27,7 @@ export function missingDebianPackages(purpose) {
     .filter(([name, command]) => !(byDpkg ? isInstalled(name) : hasCommand(command)))
     .map(([name]) => name);
   // Any C compiler links the addon; only where there is none is one installed.
-  return hasCommand('cc') ? missing : ['g++', ...missing];
+  return hasCommand('cc') || purpose === 'peers' ? missing : ['g++', ...missing];
 }
 
 /** Why `names` cannot be installed from here and what to do about it, in one sentence; null when they can. */

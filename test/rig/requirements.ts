@@ -42,6 +42,14 @@ const needs = {
     lack: 'VLAN devices (802.1Q) in this kernel',
   },
   bridge: { isMet: () => worksApart('ip', 'link', 'add', 'x0', 'type', 'bridge'), lack: 'bridges in this kernel' },
+  openVswitch: {
+    isMet: () => hasCommand('ovsdb-server') && built('.setup/openvswitch.stamp'),
+    lack: 'Open vSwitch (openvswitch-common, and what "node setup.mjs --for test" unpacks)',
+  },
+  guest: {
+    isMet: () => hasCommand('qemu-system-x86_64') && built('.setup/guest.stamp'),
+    lack: 'a guest (qemu-system-x86, and the kernel that "node setup.mjs --for test" unpacks)',
+  },
   scapy: {
     isMet: () => spawnSync('python3', ['-c', 'import scapy']).status === 0,
     lack: 'scapy for Python 3 (python3-scapy)',

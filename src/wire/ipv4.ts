@@ -25,8 +25,13 @@ export const HEADER_BYTES = 20;
 export const TOTAL_LENGTH_MAX = 65535;
 
 export const PROTOCOL_ICMP = 1;
+/** IPv4 in IP (RFC 2003). */
+export const PROTOCOL_IPV4 = 4;
 export const PROTOCOL_TCP = 6;
 export const PROTOCOL_UDP = 17;
+/** IPv6 in IP (RFC 4213, RFC 2473). */
+export const PROTOCOL_IPV6 = 41;
+export const PROTOCOL_GRE = 47;
 
 /** The fragment word: flags in its upper three bits, the offset in units of 8 bytes below. */
 export const DONT_FRAGMENT = 0x4000;

@@ -31,10 +31,15 @@ export const ADDRESS_BYTES = 16;
 export const EXTENSIONS_MAX = 8;
 
 export const NEXT_HOP_BY_HOP = 0;
+/** IPv4 in IP (RFC 2473). */
+export const NEXT_IPV4 = 4;
 export const NEXT_TCP = 6;
 export const NEXT_UDP = 17;
+/** IPv6 in IP (RFC 2473). */
+export const NEXT_IPV6 = 41;
 export const NEXT_ROUTING = 43;
 export const NEXT_FRAGMENT = 44;
+export const NEXT_GRE = 47;
 export const NEXT_ESP = 50;
 export const NEXT_AUTHENTICATION = 51;
 export const NEXT_ICMPV6 = 58;

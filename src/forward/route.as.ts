@@ -1,0 +1,145 @@
+/*
+ * Longest prefix match for a burst, in AssemblyScript over the arena: the same walk as lookUpRoute in routeTable.ts, whose comment has the layout
+ * of a table.
+ *
+ * A lookup is a chain of two to four loads that depend on each other, and in a large table each of them misses the cache. So a burst goes level by
+ * level: all lanes' loads of one level are independent, and the machine overlaps them. A lane that has its value leaves the list
+ * without a branch, since such a branch is mispredicted as often as not and would end the overlap.
+ *
+ * Columns are 256 bytes apart in the order of packet/burst.ts; routeLookup.ts checks that.
+ */
+
+// Byte offsets of lane columns from the first.
+const FLAGS: usize = 8 * 256;
+const DROP: usize = 9 * 256;
+const NETWORK: usize = 10 * 256;
+const DST: usize = 12 * 256;
+const L3: usize = 17 * 256;
+
+const IS_V4: i32 = 1;
+const IS_V6: i32 = 2;
+
+// Byte offsets in a table and in a head.
+const INDEX: usize = 16;
+const STEM_LO: usize = 8;
+const MASK: usize = 16;
+const MASK_LO: usize = 24;
+const STEM_BITS: usize = 32;
+const ROOT_SHIFT: usize = 36;
+const ROOT: usize = 40;
+const OUTSIDE: usize = 44;
+
+// A lookup under way, 32 bytes: address bits that are not used up yet, from the top of `HI` on; where the next entry or node is; the lane.
+const HI: usize = 0;
+const LO: usize = 8;
+const NEXT: usize = 16;
+const LANE: usize = 20;
+const LOOKUP: usize = 32;
+
+let lanes: usize = 0;
+let lookups: usize = 0;
+
+/** `lookupsAt`: 32 bytes for each lane. */
+export function bindLanes(first: usize, lookupsAt: usize): void {
+  lanes = first;
+  lookups = lookupsAt;
+}
+
+@inline
+function swap32(x: u32): u32 {
+  return (rotl<u32>(x, 8) & 0x00ff00ff) | (rotl<u32>(x, 24) & 0xff00ff00);
+}
+
+@inline
+function swap64(x: u64): u64 {
+  return ((<u64>swap32(<u32>x)) << 32) | (<u64>swap32(<u32>(x >>> 32)));
+}
+
+/** Starts the lookups of all lanes that have a route table: at an entry of the root, or outside of the stem. Returns the end of their list. */
+@inline
+function start(n: i32, table: usize): usize {
+  const first = lanes;
+  const end = first + (<usize>n << 2);
+  const networks = load<u32>(table);
+  let q = lookups;
+  for (let p = first; p < end; p += 4) {
+    if (load<i32>(p, DROP) != 0) continue;
+    store<i32>(p, 0, DST);
+    const ip: usize = load<i32>(p, L3);
+    const flags = load<i32>(p, FLAGS);
+    const network = load<u32>(p, NETWORK);
+    if (ip == 0 || network >= networks || (flags & (IS_V4 | IS_V6)) == 0) continue;
+    const heads = table + (<usize>network << 3);
+    let head: usize = 0;
+    let hi: u64 = 0;
+    let lo: u64 = 0;
+    let differs: u64 = 0;
+    let index: usize = 0;
+    if ((flags & IS_V4) != 0) {
+      head = table + (<usize>load<u32>(heads, INDEX) << 2);
+      hi = (<u64>swap32(load<u32>(ip, 16))) << 32;
+      differs = (hi ^ load<u64>(head)) & load<u64>(head, MASK);
+      const shift = load<u32>(head, ROOT_SHIFT);
+      hi <<= load<u32>(head, STEM_BITS);
+      index = <usize>((hi >>> 1) >>> shift);
+      hi <<= 63 - shift;
+    } else {
+      head = table + (<usize>load<u32>(heads, INDEX + 4) << 2);
+      hi = swap64(load<u64>(ip, 24));
+      lo = swap64(load<u64>(ip, 32));
+      differs = ((hi ^ load<u64>(head)) & load<u64>(head, MASK)) | ((lo ^ load<u64>(head, STEM_LO)) & load<u64>(head, MASK_LO));
+      const shift = load<u32>(head, ROOT_SHIFT);
+      const stem = load<u32>(head, STEM_BITS);
+      // Shift counts are taken modulo 64: a stem of 64 bits and more leaves the low half alone.
+      const high = (hi << stem) | ((lo >>> 1) >>> (63 - (stem & 63)));
+      const low = lo << stem;
+      hi = select<u64>(high, low, stem < 64);
+      lo = select<u64>(low, 0, stem < 64);
+      index = <usize>((hi >>> 1) >>> shift);
+      hi = (hi << (63 - shift)) | ((lo >>> 1) >>> shift);
+      lo <<= 63 - shift;
+    }
+    const root = table + ((<usize>load<u32>(head, ROOT) + index) << 2);
+    store<u64>(q, hi, HI);
+    store<u64>(q, lo, LO);
+    store<u32>(q, <u32>select<usize>(root, head + OUTSIDE, differs == 0), NEXT);
+    store<u32>(q, <u32>p, LANE);
+    q += LOOKUP;
+  }
+  return q;
+}
+
+/** Gives a lane what its entry says, and keeps it in the list at `out` if that is a node. Returns the end of the list. */
+@inline
+function proceed(out: usize, table: usize, entry: i32, p: usize, hi: u64, lo: u64): usize {
+  store<i32>(p, entry, DST);
+  store<u64>(out, hi, HI);
+  store<u64>(out, lo, LO);
+  store<u32>(out, <u32>(table - (<usize>entry << 2)), NEXT);
+  store<u32>(out, <u32>p, LANE);
+  return out + ((<usize>entry >>> 31) << 5);
+}
+
+/** The column dst of lanes 0..n: the value of the route, or 0. Dropped lanes stay as they are. */
+export function lookup(n: i32, table: usize): void {
+  const first = lookups;
+  let end = start(n, table);
+  let out = first;
+  for (let q = first; q < end; q += LOOKUP) {
+    const entry = load<i32>(load<u32>(q, NEXT));
+    out = proceed(out, table, entry, load<u32>(q, LANE), load<u64>(q, HI), load<u64>(q, LO));
+  }
+  while (out != first) {
+    end = out;
+    out = first;
+    for (let q = first; q < end; q += LOOKUP) {
+      const node: usize = load<u32>(q, NEXT);
+      const hi = load<u64>(q, HI);
+      const lo = load<u64>(q, LO);
+      // Bits 0..slot of the bitmap, moved to the top: as many entries begin there.
+      const begun = popcnt<u64>(load<u64>(node) << (63 - (hi >>> 58)));
+      const entry = load<i32>(node + (<usize>begun << 2), 4);
+      out = proceed(out, table, entry, load<u32>(q, LANE), (hi << 6) | (lo >>> 58), lo << 6);
+    }
+  }
+}

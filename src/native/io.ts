@@ -42,9 +42,17 @@ export type TapTx = (first: number, n: number) => number;
 export type UdpRx = (max: number) => number;
 
 /**
+ * Receives up to `max` raw IP packets in one system call, as UdpRx does; rxOff says where the payload begins, rxPort and
+ * rxGso are 0. The kernel delivers them reassembled. What it has merged (GRO) or what another namespace of this machine
+ * sent whole (GSO) comes as one packet of up to 64 KB whose inner TCP checksum covers the pseudo-header alone.
+ */
+export type RawRx = (max: number) => number;
+
+/**
  * Sends the messages first to first + n. Returns how many went; msgResult says which. A full socket or device leaves
  * that message and the rest at -EAGAIN (-11); any other error stays with its own message. Where the kernel refuses
  * UDP_SEGMENT the message goes as single datagrams, counted in counters[1], and so do later ones of this binding.
+ * Over raw sockets: msgGso 0, and a destination's port 0.
  */
 export type UdpTx = (first: number, n: number) => number;
 

@@ -4,7 +4,7 @@
 // system call, a TypeError or RangeError for an argument. Functions for the turn are made by `bind...` (io.ts).
 
 import { createRequire } from 'node:module';
-import type { ArenaBytes, ErrorQueue, IoLayout, IoWords, Poll, TapRx, TapTx, UdpRx, UdpTx } from './io.js';
+import type { ArenaBytes, ErrorQueue, IoLayout, IoWords, Poll, RawRx, TapRx, TapTx, UdpRx, UdpTx } from './io.js';
 
 export * from './io.js';
 
@@ -129,37 +129,55 @@ export interface InterfaceAddress {
   family: 4 | 6;
 }
 
-export interface UdpRequest {
+/** What UDP and raw sockets have in common. */
+export interface SocketRequest {
   netns?: string;
   family: 4 | 6;
   /** To bind to: '198.18.0.1', '::', 'fe80::1%eth0'. IPv6 sockets never take IPv4. */
   address: string;
-  /** 0: the kernel chooses one. */
-  port: number;
   /** SO_BINDTODEVICE. */
   device?: string;
-  reusePort?: boolean;
-  /** UDP_GRO: datagrams of a flow arrive merged, with their size. */
-  gro?: boolean;
   /** Received TOS or traffic class in rxTos. */
   recvTos?: boolean;
   /** Bytes, past the machine's limit with CAP_NET_ADMIN; 0 or absent: the kernel's default. */
   rcvbuf?: number;
   sndbuf?: number;
-  /** Send without UDP checksum; over IPv6 also accept datagrams without. Excludes UDP_SEGMENT. */
-  noChecksum?: boolean;
   /** A filter drops all input before bind: for sockets that only send. */
   sink?: boolean;
   /** TTL or hop limit, 1 to 255. */
   ttl?: number;
   /** TOS or traffic class, 0 to 255. */
   tos?: number;
-  /** DF on every datagram, without regard to the kernel's path MTU (IP_PMTUDISC_PROBE). */
+  /** Never fragmented, DF over IPv4, without regard to the kernel's path MTU (IP_PMTUDISC_PROBE). Too long: EMSGSIZE. */
   pmtudiscProbe?: boolean;
   /** ICMP errors are queued (bindErrorQueue). */
   recvErr?: boolean;
   /** Datagrams lost to a full receive buffer are counted in counters[0]. */
   rxqOvfl?: boolean;
+}
+
+export interface UdpRequest extends SocketRequest {
+  /** 0: the kernel chooses one. */
+  port: number;
+  reusePort?: boolean;
+  /** UDP_GRO: datagrams of a flow arrive merged, with their size. */
+  gro?: boolean;
+  /** Send without UDP checksum. Excludes UDP_SEGMENT. */
+  noChecksum?: boolean;
+  /** Accept datagrams without UDP checksum over IPv6 (RFC 6935); over IPv4 they always are. Default: as noChecksum. */
+  acceptZeroChecksum?: boolean;
+}
+
+export interface RawRequest extends SocketRequest {
+  /** IP protocol, 1 to 254: 4 IPIP, 41 6in4, 47 GRE. Every raw socket of it gets a copy of every packet for its address. */
+  protocol: number;
+}
+
+export interface RawSocket {
+  fd: number;
+  /** Bytes as the kernel accounts them: twice what was asked for. */
+  rcvbuf: number;
+  sndbuf: number;
 }
 
 export interface UdpSocket {
@@ -191,6 +209,8 @@ export interface Tun {
 
   /** EADDRINUSE, EADDRNOTAVAIL, ENODEV (device), EPERM. */
   udpOpen(request: UdpRequest): UdpSocket;
+  /** EADDRNOTAVAIL, ENODEV (device), EPERM (CAP_NET_RAW). bindUdpTx and bindErrorQueue take raw sockets as well. */
+  rawOpen(request: RawRequest): RawSocket;
 
   /** A doorbell: non-blocking, closed by exec. */
   eventfd(): number;
@@ -211,6 +231,8 @@ export interface Tun {
   bindTapRx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number, vnetAt: number, vnetHdrLen: number): TapRx;
   bindTapTx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number): TapTx;
   bindUdpRx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number): UdpRx;
+  /** EBADF, EPROTOTYPE (no raw socket). */
+  bindRawRx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number): RawRx;
   bindUdpTx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fds: ArrayLike<number>, destinations: IoWords): UdpTx;
   bindErrorQueue(arena: ArenaBytes | undefined, io: IoWords, layout: IoLayout, fds: ArrayLike<number>): ErrorQueue;
   bindPoll(io: IoWords, layout: Pick<IoLayout, 'clock'>, readyAt: number, readyMax: number): Poll;

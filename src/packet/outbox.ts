@@ -60,6 +60,11 @@ export interface NativeColumns {
   clock: number;
   /** [16] out: see COUNTER_*. */
   counters: number;
+  /**
+   * [burst] out, raw sockets alone: bytes in front of the payload, counted in rxLen. IPv4 options; the IPv4 header itself
+   * never reaches the arena. 0 over IPv6; -1: the header contradicts the length.
+   */
+  rxOff: number;
 }
 
 /** The whole io block: what native code uses, and columns that only TypeScript and WASM see. */
@@ -123,6 +128,7 @@ function layOut(): { layout: IoLayout; words: number } {
     clock: column(4),
     counters: column(16),
     ready: column(READY_MAX),
+    rxOff: column(LANES),
   };
   return { layout, words: next };
 }
@@ -146,6 +152,7 @@ export interface Outbox {
   readonly rxPort: Int32Array;
   readonly rxTos: Int32Array;
   readonly rxFlags: Int32Array;
+  readonly rxOff: Int32Array;
   readonly msgFirst: Int32Array;
   readonly msgCount: Int32Array;
   readonly msgDest: Int32Array;
@@ -194,6 +201,7 @@ export function bindOutbox(io: Int32Array, allocate: Allocate, headersAt: number
     rxPort: column(l.rxPort, LANES),
     rxTos: column(l.rxTos, LANES),
     rxFlags: column(l.rxFlags, LANES),
+    rxOff: column(l.rxOff, LANES),
     msgFirst: column(l.msgFirst, MESSAGES),
     msgCount: column(l.msgCount, MESSAGES),
     msgDest: column(l.msgDest, MESSAGES),

@@ -30,6 +30,7 @@ const SIZES = {
   clock: 4,
   counters: 16,
   ready: READY,
+  rxOff: BURST,
 } as const;
 
 type Column = keyof typeof SIZES;

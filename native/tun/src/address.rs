@@ -72,15 +72,18 @@ impl SocketAddress {
     }
 
     /// An address to bind to: "198.18.0.1", "fd00::1", "fe80::1%eth0". Runs in the namespace of the device.
-    pub fn parse(family: i64, address: &str, port: u16) -> Result<Self> {
+    pub fn parse(function: &str, v6: bool, address: &str, port: u16) -> Result<Self> {
         let (plain, scope) = match address.split_once('%') {
             Some((plain, device)) => (plain, scope_id(device)?),
             None => (address, 0),
         };
-        match (family, plain.parse::<IpAddr>()) {
-            (4, Ok(IpAddr::V4(ip))) if scope == 0 => Ok(Self::v4(ip.octets(), port)),
-            (6, Ok(IpAddr::V6(ip))) => Ok(Self::v6(ip.octets(), port, scope)),
-            _ => Err(Failure::Range(format!("udpOpen: address must be an IPv{family} address, not '{address}'"))),
+        match (v6, plain.parse::<IpAddr>()) {
+            (false, Ok(IpAddr::V4(ip))) if scope == 0 => Ok(Self::v4(ip.octets(), port)),
+            (true, Ok(IpAddr::V6(ip))) => Ok(Self::v6(ip.octets(), port, scope)),
+            _ => {
+                let family = if v6 { 6 } else { 4 };
+                Err(Failure::Range(format!("{function}: address must be an IPv{family} address, not '{address}'")))
+            }
         }
     }
 

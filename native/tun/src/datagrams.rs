@@ -6,8 +6,8 @@ use std::ptr;
 use crate::control_message;
 use crate::errors::last_errno;
 use crate::messages::EXTENTS_MAX;
+use crate::receiver::is_pending;
 use crate::scratch::Scratch;
-use crate::udp_rx::is_pending;
 
 /// Datagrams of one sendmmsg.
 const DATAGRAMS_MAX: usize = 64;

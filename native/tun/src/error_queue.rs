@@ -13,8 +13,8 @@ use crate::control::{Arguments, Module};
 use crate::control_message;
 use crate::errors::{Result, last_errno};
 use crate::layout::Io;
+use crate::receiver::Buffers;
 use crate::shared::{Column, Words};
-use crate::udp_rx::Buffers;
 
 struct ErrorQueue {
     sockets: Vec<RawFd>,

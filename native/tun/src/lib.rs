@@ -1,4 +1,4 @@
-//! The kernel side of weft: TAP devices, UDP sockets, poll, rtnetlink.
+//! The kernel side of weft: TAP devices, UDP and raw sockets, poll, rtnetlink.
 //!
 //! Two kinds of functions are exported. Control functions run at set-up, may
 //! allocate and throw errors with `code`, `errno` and `syscall` (`control.rs`).
@@ -27,8 +27,12 @@ mod netlink;
 mod netns;
 mod poll;
 mod probe;
+mod raw;
+mod raw_rx;
+mod receiver;
 mod scratch;
 mod shared;
+mod socket;
 mod tap;
 mod tap_ioctl;
 mod tap_rx;
@@ -53,6 +57,8 @@ pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     tap_rx::register(&mut module)?;
     tap_tx::register(&mut module)?;
     udp::register(&mut module)?;
+    raw::register(&mut module)?;
+    raw_rx::register(&mut module)?;
     udp_rx::register(&mut module)?;
     udp_tx::register(&mut module)?;
     error_queue::register(&mut module)?;

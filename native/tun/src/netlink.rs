@@ -89,8 +89,8 @@ impl Netlink {
             owned(unsafe { libc::socket(libc::AF_NETLINK, kind, libc::NETLINK_ROUTE) }, "socket", "rtnetlink")?;
         let fd = socket.as_raw_fd();
         // Both only make errors clearer and are missing in old kernels.
-        let _ = crate::udp::set(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK");
-        let _ = crate::udp::set(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK");
+        let _ = crate::socket::set(fd, SOL_NETLINK, NETLINK_CAP_ACK, 1, "NETLINK_CAP_ACK");
+        let _ = crate::socket::set(fd, SOL_NETLINK, NETLINK_EXT_ACK, 1, "NETLINK_EXT_ACK");
         let patience = libc::timeval { tv_sec: 5, tv_usec: 0 };
         let size = mem::size_of::<libc::timeval>() as u32;
         // SAFETY: a timeval is passed with its size.

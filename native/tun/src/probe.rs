@@ -16,10 +16,11 @@ use crate::errors::{Failure, Result, check};
 use crate::link::{self, Change};
 use crate::netlink::Netlink;
 use crate::netns;
+use crate::socket::set;
 use crate::tap_ioctl::{
     Mode, Queue, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_UDP_TUNNEL_GSO, TUN_F_USO, VNET_LEN, VNET_TUNNEL_LEN,
 };
-use crate::udp::{UDP_GRO, UDP_SEGMENT, local_port, set};
+use crate::udp::{UDP_GRO, UDP_SEGMENT, local_port};
 
 const FEATURES: [&str; 8] = ["tun", "vnetHdr", "tso4", "tso6", "uso", "tunnelGso", "udpSegment", "udpGro"];
 

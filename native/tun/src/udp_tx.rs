@@ -15,10 +15,10 @@ use crate::datagrams::{Cut, Datagrams};
 use crate::errors::{Failure, Result, last_errno};
 use crate::layout::Io;
 use crate::messages::{GSO_FALLBACKS, Messages};
+use crate::receiver::is_pending;
 use crate::scratch::Scratch;
 use crate::shared::{Arena, Column, Words};
 use crate::udp::UDP_SEGMENT;
-use crate::udp_rx::is_pending;
 
 /// Messages of one sendmmsg (UIO_MAXIOV).
 const RUN_MAX: usize = 1024;

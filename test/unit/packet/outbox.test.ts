@@ -55,6 +55,7 @@ const lengths: Record<string, number> = {
   clock: 4,
   counters: 16,
   ready: READY_MAX,
+  rxOff: burst,
 };
 
 describe('the io block', () => {

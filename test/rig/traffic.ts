@@ -65,14 +65,24 @@ export interface Stream {
   sha256: string;
 }
 
+/** Receives one TCP stream in a namespace. */
+export const receiveTcp = (namespace: string, address: string) =>
+  receiver(namespace, 'tcp-receive', address, `${PORT}`);
+
+/** Sends a TCP stream from a namespace to whoever listens there. */
+export async function sendTcpTo(from: string, address: string, bytes: number, limitMs = 20_000): Promise<Stream> {
+  const args = ['netns', 'exec', from, process.execPath, STATION, 'tcp-send', address, `${PORT}`, `${bytes}`];
+  const { status, stdout, stderr } = await runToEnd('ip', args, limitMs);
+  if (status !== 0) throw new Error(`tcp-send ended with ${status}: ${stderr}`);
+  return JSON.parse(stdout);
+}
+
 /** Sends a TCP stream from one namespace to an address in another; what was sent and what arrived. */
 export async function sendTcp(from: string, to: string, address: string, bytes: number, limitMs = 20_000) {
-  const server = await receiver(to, 'tcp-receive', address, `${PORT}`);
+  const server = await receiveTcp(to, address);
   try {
-    const args = ['netns', 'exec', from, process.execPath, STATION, 'tcp-send', address, `${PORT}`, `${bytes}`];
-    const { status, stdout, stderr } = await runToEnd('ip', args, limitMs);
-    if (status !== 0) throw new Error(`tcp-send ended with ${status}: ${stderr}`);
-    return { sent: JSON.parse(stdout) as Stream, received: await server.result<Stream>(limitMs) };
+    const sent = await sendTcpTo(from, address, bytes, limitMs);
+    return { sent, received: await server.result<Stream>(limitMs) };
   } finally {
     server.kill();
   }

@@ -49,6 +49,8 @@ export interface ReadOptions {
   filter?: string;
   /** UDP port that carries VXLAN. */
   udpPort?: number;
+  /** What tshark cannot find out by itself: `udp.port==8285,ip`. */
+  decode?: string[];
 }
 
 /** Every checksum is verified, not assumed. */
@@ -60,11 +62,11 @@ const PLAIN = ['-o', 'tcp.analyze_sequence_numbers:FALSE', '-o', 'tcp.desegment_
 export async function readFields<const N extends string>(
   path: string,
   names: readonly N[],
-  { filter = '', udpPort = 4789 }: ReadOptions = {},
+  { filter = '', udpPort = 4789, decode: extra = [] }: ReadOptions = {},
 ): Promise<Record<N, string[]>[]> {
   const fields = names.flatMap((name) => ['-e', name]);
   const form = ['-T', 'fields', '-E', 'occurrence=a', '-E', 'aggregator=|', ...fields];
-  const decode = ['-d', `udp.port==${udpPort},vxlan`];
+  const decode = [`udp.port==${udpPort},vxlan`, ...extra].flatMap((rule) => ['-d', rule]);
   const args = ['-n', '-r', path, ...VERIFY, ...PLAIN, ...decode, ...form, ...(filter ? ['-Y', filter] : [])];
   const { status, stdout, stderr } = await runToEnd('tshark', args);
   if (status !== 0) throw new Error(`tshark ended with ${status}: ${stderr}`);

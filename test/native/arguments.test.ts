@@ -26,8 +26,18 @@ describeWith(['addon'], 'wrong arguments', () => {
       expect(['ERR_INVALID_ARG_TYPE', 'ERR_OUT_OF_RANGE']).toContain(error.code);
       expect(error.message).toMatch(/must be|missing|must have|leaves no room|ends at word/);
     };
-    const functions = ['openTap', 'linkGet', 'linkSet', 'linkDelete', 'addressAdd', 'udpOpen', 'close', 'setAffinity'];
-    const binds = ['bindTapRx', 'bindTapTx', 'bindUdpRx', 'bindUdpTx', 'bindErrorQueue', 'bindPoll'];
+    const functions = [
+      'openTap',
+      'linkGet',
+      'linkSet',
+      'linkDelete',
+      'addressAdd',
+      'udpOpen',
+      'rawOpen',
+      'close',
+      'setAffinity',
+    ];
+    const binds = ['bindTapRx', 'bindTapTx', 'bindUdpRx', 'bindRawRx', 'bindUdpTx', 'bindErrorQueue', 'bindPoll'];
     for (const name of [...functions, ...binds]) {
       expectRefusal(() => anything[name]());
       for (const value of WRONG) expectRefusal(() => anything[name](value, value, value, value, value, value));
@@ -66,6 +76,7 @@ describeWith(['addon'], 'wrong arguments', () => {
         ttl: 1,
         tos: 0,
       },
+      rawOpen: { family: 4, address: '127.0.0.1', protocol: 47, device: 'lo', ttl: 1, tos: 0 },
       linkSet: {
         name: 'wtx',
         mtu: 1500,
@@ -86,6 +97,7 @@ describeWith(['addon'], 'wrong arguments', () => {
       family: [5, 0, '4'],
       address: ['', '::1', '1.2.3', '10.0.0.1/33', 4],
       port: [-1, 65536, '80'],
+      protocol: [0, 255, -1, '47'],
       ttl: [0, 256],
       tos: [-1, 256],
       mac: ['', '02:00', '02:00:00:00:00:0g', '02:00:00:00:00:01:02', '+2:00:00:00:00:01'],
@@ -97,7 +109,7 @@ describeWith(['addon'], 'wrong arguments', () => {
     for (const [name, options] of Object.entries(good)) {
       for (const [field, values] of Object.entries(bad)) {
         if (!(field in options) && field !== 'netns') continue;
-        if (field === 'address' && name === 'udpOpen') values.push('127.0.0.1/8');
+        if (field === 'address' && name.endsWith('Open')) values.push('127.0.0.1/8');
         for (const value of values) {
           if (field === 'address' && name === 'addressAdd' && value === '127.0.0.1/8') continue;
           const error = thrownBy(() => anything[name]({ ...options, [field]: value }));

@@ -70,11 +70,11 @@ export interface Binding {
     extents: { at: number; len: number }[],
     settings?: { dest?: number; socket?: number; gso?: number; tos?: number },
   ): void;
-  /** Row `row` of the destination table: an IPv4 address. */
+  /** Row `row` of the destination table: an IPv4 address, or an IPv6 address with all of its groups or one '::'. */
   destination(row: number, address: string, port: number): void;
   /** The frame of lane `lane`, copied. */
   received(lane: number): Uint8Array;
-  /** Address of the sender of lane `lane`, dotted. */
+  /** Address of the sender of lane `lane`: dotted, or eight groups. */
   source(lane: number): string;
 }
 
@@ -120,9 +120,10 @@ export function makeBinding(): Binding {
     },
     destination(row, address, port) {
       destinations.fill(0, row * 8, row * 8 + 8);
-      destinations[row * 8] = 4;
+      const v6 = address.includes(':');
+      destinations[row * 8] = v6 ? 6 : 4;
       destinations[row * 8 + 1] = port;
-      new Uint8Array(destinations.buffer).set(address.split('.').map(Number), row * 32 + 8);
+      new Uint8Array(destinations.buffer).set(v6 ? ipv6Bytes(address) : address.split('.').map(Number), row * 32 + 8);
     },
     received: (lane) => arena.slice(columns.rxAt[lane], columns.rxAt[lane] + columns.rxLen[lane]),
     source(lane) {
@@ -132,6 +133,14 @@ export function makeBinding(): Binding {
       return Array.from({ length: 8 }, (_, i) => ((bytes[2 * i] << 8) | bytes[2 * i + 1]).toString(16)).join(':');
     },
   };
+}
+
+function ipv6Bytes(text: string): number[] {
+  const [head, tail = []] = text.split('::').map((half) => half.split(':').filter((group) => group !== ''));
+  const groups = [...head, ...Array(8 - head.length - tail.length).fill('0'), ...tail].map((group) =>
+    parseInt(group, 16),
+  );
+  return groups.flatMap((group) => [group >> 8, group & 255]);
 }
 
 /** Bytes that differ from their neighbours and from zeros. */

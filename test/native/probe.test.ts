@@ -53,6 +53,7 @@ describeWith(['root', 'addon', 'ip'], 'without rights', () => {
     };
     expect(errors.setns).toEqual({ code: 'EPERM', syscall: 'setns' });
     expect(errors.linkSet).toEqual({ code: 'EPERM', syscall: 'netlink RTM_SETLINK' });
+    expect(errors.rawOpen).toEqual({ code: 'EPERM', syscall: 'socket' });
     expect(errors.lowPort).toEqual({ code: 'EACCES', syscall: 'bind' });
     // EACCES where /dev/net/tun is root's alone.
     expect(['EPERM', 'EACCES']).toContain(errors.openTap.code);

@@ -7,12 +7,16 @@ import { type Binding, BURST, eventually, LAYOUT, makeBinding } from './binding.
 /** Addresses of the two sides. */
 export const SIDES = ['198.18.0.1', '198.18.0.2'] as const;
 
+export const SIDES_V6 = ['fd00:12:0:0:0:0:0:1', 'fd00:12:0:0:0:0:0:2'] as const;
+
 export type Datagram = { bytes: Uint8Array; gso: number; source: string; port: number; tos: number; flags: number };
 
 export interface UdpRig {
   addon: Tun;
   /** Path of the namespace of a side. */
   path(side: 0 | 1): string;
+  /** Name of the namespace of a side. */
+  names: readonly string[];
   /** Memory that is sent from and received into: fresh for every test. */
   out: Binding;
   into: Binding;
@@ -33,6 +37,9 @@ export function openUdpRig(label: string): UdpRig {
     { namespace: names[0], device: 'v0', address: `${SIDES[0]}/24` },
     { namespace: names[1], device: 'v0', address: `${SIDES[1]}/24` },
   );
+  for (const [side, name] of names.entries()) {
+    addon.addressAdd({ netns: namespacePath(name), name: 'v0', address: `${SIDES_V6[side]}/64`, noDad: true });
+  }
   // Segments are cut in front of the veth and merged behind it.
   runIn(names[0], 'ethtool', '-K', 'v0', 'tx', 'off');
   runIn(names[1], 'ethtool', '-K', 'v0', 'gro', 'on');
@@ -40,10 +47,12 @@ export function openUdpRig(label: string): UdpRig {
   const rig: UdpRig = {
     addon,
     path: (side) => namespacePath(names[side]),
+    names,
     out: makeBinding(),
     into: makeBinding(),
     open(side, settings = {}) {
-      const socket = addon.udpOpen({ netns: rig.path(side), family: 4, address: SIDES[side], port: 0, ...settings });
+      const address = (settings.family === 6 ? SIDES_V6 : SIDES)[side];
+      const socket = addon.udpOpen({ netns: rig.path(side), family: 4, address, port: 0, ...settings });
       descriptors.push(socket.fd);
       return socket;
     },

@@ -10,6 +10,7 @@ const attempts = {
   openTap: () => addon.openTap({ name: 'wtdenied', create: true, queues: 1, vnetHdr: true, offloads: 0 }),
   setns: () => addon.linkList({ netns: '/proc/self/ns/net' }),
   linkSet: () => addon.linkSet({ name: 'lo', mtu: 65535 }),
+  rawOpen: () => addon.rawOpen({ family: 4, address: '127.0.0.1', protocol: 47 }),
   lowPort: () => addon.udpOpen({ family: 4, address: '127.0.0.1', port: 1 }),
 };
 const errors = {};

@@ -78,9 +78,6 @@ impl Settings {
         if let Some(device) = &self.device {
             bind_to_device(socket, device)?;
         }
-        if self.v6 {
-            set(socket, libc::SOL_IPV6, libc::IPV6_V6ONLY, 1, "IPV6_V6ONLY")?;
-        }
         set_buffer(socket, libc::SO_RCVBUFFORCE, libc::SO_RCVBUF, self.rcvbuf, "SO_RCVBUF")?;
         set_buffer(socket, libc::SO_SNDBUFFORCE, libc::SO_SNDBUF, self.sndbuf, "SO_SNDBUF")?;
         if self.rxq_ovfl {

@@ -53,6 +53,9 @@ impl Request {
         let address = SocketAddress::parse("udpOpen", settings.v6, &settings.address, self.port)?;
         let fd = settings.open(libc::SOCK_DGRAM, 0, "UDP")?;
         let socket = fd.as_raw_fd();
+        if settings.v6 {
+            set(socket, libc::SOL_IPV6, libc::IPV6_V6ONLY, 1, "IPV6_V6ONLY")?;
+        }
         if self.reuse_port {
             set(socket, libc::SOL_SOCKET, libc::SO_REUSEPORT, 1, "SO_REUSEPORT")?;
         }

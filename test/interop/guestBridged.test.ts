@@ -1,6 +1,13 @@
 // weft and the kernel of a guest, joined by tunnels that carry Ethernet frames.
 import { afterAll, afterEach, beforeAll, it } from 'vitest';
-import { expectTalk, GUEST_TUNNEL, type GuestRig, makeGuestRig, nodeConfig } from '../rig/guestTunnel.js';
+import {
+  expectTalk,
+  GUEST_TUNNEL,
+  type GuestRig,
+  makeGuestRig,
+  type NetworkInput,
+  nodeConfig,
+} from '../rig/guestTunnel.js';
 import { UNDERLAY_A } from '../rig/hosts.js';
 import { removeNamespaces } from '../rig/namespaces.js';
 import { up, type WeftNode } from '../rig/node.js';
@@ -12,7 +19,7 @@ const GUEST = '10.42.0.2';
 interface Kind {
   name: string;
   /** Of the network. */
-  encapsulation?: object | string;
+  encapsulation?: NetworkInput['encapsulation'];
   /** `ip link add t0 type ...` */
   link: string;
   mtu: number;
@@ -51,7 +58,7 @@ describeWith(
         await rig.guest.run(`ip link add ${GUEST_TUNNEL} type ${link} && ip link set ${GUEST_TUNNEL} up`);
         await rig.guest.run(`ip address add ${GUEST}/24 dev ${GUEST_TUNNEL}`);
         const port = { type: 'tap' as const, name: 'weft0', addresses: [`${WEFT}/24`] };
-        node = await up(rig.namespace, nodeConfig({ encapsulation, ports: [port] } as object, { isV6 }));
+        node = await up(rig.namespace, nodeConfig({ encapsulation, ports: [port] }, { isV6 }));
         await expectTalk(rig, node, { weft: WEFT, guest: GUEST, ...talk });
       },
     );

@@ -81,15 +81,15 @@ export async function expectTalk({ namespace, guest }: GuestRig, node: WeftNode,
   expect((await node.stats()).account.dropped, JSON.stringify(await node.read('drops'))).toBe(0);
 }
 
+export type NetworkInput = ConfigInput['networks'][number];
+
 /** A node with one network over the guest's wire. */
 export function nodeConfig(
-  network: Partial<ConfigInput['networks'][number]>,
+  network: Partial<NetworkInput>,
   { isV6 = false, underlay = {} }: { isV6?: boolean; underlay?: object } = {},
 ): ConfigInput {
   return {
     underlays: [{ name: 'wire', address: isV6 ? UNDERLAY_A6 : UNDERLAY_A, ...underlay }],
-    networks: [
-      { name: 'blue', vni: 42, underlay: 'wire', peers: [isV6 ? UNDERLAY_B6 : UNDERLAY_B], ...network },
-    ] as ConfigInput['networks'],
+    networks: [{ name: 'blue', vni: 42, underlay: 'wire', peers: [isV6 ? UNDERLAY_B6 : UNDERLAY_B], ...network }],
   };
 }

@@ -19,15 +19,15 @@ export function junitXml(report: ReplayReport, verdict: Verdict | null, name: st
   const time = report.seconds.toFixed(3);
   const lines = cases.map(({ name, failure }, i) => {
     // The replay's time is that of the first case: the others only look at what came of it.
-    const head = `    <testcase classname="weft.replay" name="${escape(name)}" time="${i === 0 ? time : '0.000'}"`;
+    const head = `    <testcase classname="weft.replay" name="${xmlText(name)}" time="${i === 0 ? time : '0.000'}"`;
     if (failure === null) return `${head}/>`;
-    const message = escape(failure.split('\n')[0]);
-    return `${head}>\n      <failure message="${message}">${escape(failure)}</failure>\n    </testcase>`;
+    const message = xmlText(failure.split('\n')[0]);
+    return `${head}>\n      <failure message="${message}">${xmlText(failure)}</failure>\n    </testcase>`;
   });
   return [
     '<?xml version="1.0" encoding="UTF-8"?>',
     `<testsuites name="weft replay" ${counts} time="${time}">`,
-    `  <testsuite name="${escape(name)}" ${counts} time="${time}">`,
+    `  <testsuite name="${xmlText(name)}" ${counts} time="${time}">`,
     ...lines,
     '  </testsuite>',
     '</testsuites>',
@@ -57,11 +57,11 @@ function casesOf(report: ReplayReport, verdict: Verdict | null): Case[] {
 }
 
 /** Text for XML 1.0, which has no place for most control characters. */
-function escape(text: string): string {
+function xmlText(text: string): string {
   return (
     text
       // biome-ignore lint/suspicious/noControlCharactersInRegex: these are the ones to be replaced
-      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ud800-\udfff\ufffe\uffff]/g, '?')
+      .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\ud800-\udfff\ufffe\uffff]/gu, '?')
       .replace(/&/g, '&amp;')
       .replace(/</g, '&lt;')
       .replace(/>/g, '&gt;')

@@ -2,9 +2,10 @@
  * Longest prefix match for a burst, in AssemblyScript over the arena: the same walk as lookUpRoute in routeTable.ts, whose comment has the layout
  * of a table.
  *
- * A lookup is a chain of two to four loads that depend on each other, and in a large table each of them misses the cache. So a burst goes level by
- * level: all lanes' loads of one level are independent, and the machine overlaps them. A lane that has its value leaves the list
- * without a branch, since such a branch is mispredicted as often as not and would end the overlap.
+ * A lookup is a chain of loads that depend on each other, and in a large table most of them miss the cache. So a burst goes level by level, and
+ * before each level its entries or nodes are touched in a loop of nothing but loads, which overlap. Without it the place of a lane in
+ * the next list, and with it the address of every later store, waits for the entry: 27 ns a lookup instead of 12 in a table of 1M prefixes. A
+ * lane that has its value leaves the list without a branch, which would be mispredicted as often as not.
  *
  * Columns are 256 bytes apart in the order of packet/burst.ts; routeLookup.ts checks that.
  */
@@ -35,11 +36,12 @@ const LO: usize = 8;
 const NEXT: usize = 16;
 const LANE: usize = 20;
 const LOOKUP: usize = 32;
+const LOOKUPS_BYTES: usize = 64 * LOOKUP;
 
 let lanes: usize = 0;
 let lookups: usize = 0;
 
-/** `lookupsAt`: 32 bytes for each lane. */
+/** `lookupsAt`: 32 bytes for each lane, and a word more. */
 export function bindLanes(first: usize, lookupsAt: usize): void {
   lanes = first;
   lookups = lookupsAt;
@@ -109,6 +111,16 @@ function start(n: i32, table: usize): usize {
   return q;
 }
 
+/** Loads what the lookups of the list are about to read. */
+@inline
+function touch(end: usize): void {
+  const first = lookups;
+  let touched = 0;
+  for (let q = first; q < end; q += LOOKUP) touched ^= load<i32>(load<u32>(q, NEXT));
+  // A word that is nobody's: it keeps the loads from being left out.
+  store<i32>(first, touched, LOOKUPS_BYTES);
+}
+
 /** Gives a lane what its entry says, and keeps it in the list at `out` if that is a node. Returns the end of the list. */
 @inline
 function proceed(out: usize, table: usize, entry: i32, p: usize, hi: u64, lo: u64): usize {
@@ -125,6 +137,7 @@ export function lookup(n: i32, table: usize): void {
   const first = lookups;
   let end = start(n, table);
   let out = first;
+  touch(end);
   for (let q = first; q < end; q += LOOKUP) {
     const entry = load<i32>(load<u32>(q, NEXT));
     out = proceed(out, table, entry, load<u32>(q, LANE), load<u64>(q, HI), load<u64>(q, LO));
@@ -132,6 +145,7 @@ export function lookup(n: i32, table: usize): void {
   while (out != first) {
     end = out;
     out = first;
+    touch(end);
     for (let q = first; q < end; q += LOOKUP) {
       const node: usize = load<u32>(q, NEXT);
       const hi = load<u64>(q, HI);

@@ -5,31 +5,31 @@ import { type Burst, LANES } from '../packet/burst.js';
 /** Words of a lookup under way (route.as.ts). */
 const LOOKUP_WORDS = 8;
 
+interface Exports {
+  bindLanes(this: void, first: number, lookupsAt: number): void;
+  lookup(this: void, n: number, tableAt: number): void;
+}
+
+/** The address of the first column; the kernel knows those that it uses by their place in the order of packet/burst.ts. */
+function firstColumn(arena: Arena, burst: Burst): number {
+  Object.values(burst).reduce((end: number | null, column) => {
+    if (column.buffer !== arena.memory.buffer)
+      throw new RangeError('a column of the route kernel lies outside of the arena');
+    if (end !== null && column.byteOffset !== end)
+      throw new RangeError('the columns of the route kernel are not in its order');
+    return column.byteOffset + column.byteLength;
+  }, null);
+  return burst.slot.byteOffset;
+}
+
 /**
  * The forward step of L3 lanes: `dst` becomes the value of the longest prefix that the IP destination lies in, or 0: no route. Lanes without an IP
- * header have no route; dropped lanes stay as they are. `tableAt` is where the table of the plan lies in the arena.
+ * header have no route; dropped lanes stay as they are. `tableAt` is where the table of the plan lies in the arena (writeRouteTable).
  */
 export function bindRouteLookup(arena: Arena, burst: Burst, allocate: Allocate): (n: number, tableAt: number) => void {
   const module = new WebAssembly.Module(readFileSync(new URL('./route.wasm', import.meta.url)));
   const { memory } = arena;
-  const { bindLanes, lookup } = new WebAssembly.Instance(module, { env: { memory } }).exports as {
-    bindLanes: (first: number, lookupsAt: number) => void;
-    lookup: (n: number, tableAt: number) => void;
-  };
-  const lookups = allocate(LANES * LOOKUP_WORDS);
-  const columns = [...Object.values(burst), lookups];
-  if (columns.some((column) => column.buffer !== memory.buffer))
-    throw new RangeError('a column of the route kernel lies outside of the arena');
-  const first = burst.slot.byteOffset;
-  const order: [Int32Array, number][] = [
-    [burst.flags, 8],
-    [burst.drop, 9],
-    [burst.network, 10],
-    [burst.dst, 12],
-    [burst.l3, 17],
-  ];
-  if (order.some(([column, place]) => column.byteOffset !== first + place * LANES * 4))
-    throw new RangeError('the columns of the route kernel are not in its order');
-  bindLanes(first, lookups.byteOffset);
+  const { bindLanes, lookup } = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  bindLanes(firstColumn(arena, burst), allocate(LANES * LOOKUP_WORDS + 1).byteOffset);
   return lookup;
 }

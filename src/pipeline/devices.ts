@@ -1,12 +1,14 @@
 import type { Tun } from '../native/tun.js';
-import type { Arena, Partition } from '../packet/arena.js';
+import type { Allocate, Arena, Partition } from '../packet/arena.js';
 import type { Burst } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import { WeftError } from '../packet/error.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { SlotPool } from '../packet/slots.js';
+import type { CaptureContext } from '../port/captureKernel.js';
+import type { LinkDevice } from '../port/linkLayer.js';
 import { bindMemoryPorts, type MemoryPort } from '../port/memory.js';
-import { openPcapPort } from '../port/pcap.js';
+import { bindPcapPorts, type OpenCapture } from '../port/pcap.js';
 import type { Port } from '../port/port.js';
 import { bindTapPorts, type RxWindow } from '../port/tap.js';
 import { bindFrameUnderlays } from '../underlay/frame.js';
@@ -30,7 +32,12 @@ interface Context {
   tables: Tables;
   walk: Walk;
   tun: Tun | null;
+  allocate: Allocate;
+  /** Replay: what opens capture devices in place of port/pcap.ts. */
+  bindCaptures?: BindCaptures;
 }
+
+export type BindCaptures = (context: CaptureContext) => OpenCapture;
 
 /**
  * The devices of one worker: opens and closes ports and underlays so that they are those of the plan. Descriptors are opened by the control
@@ -71,10 +78,33 @@ export function createDevices(context: Context): Devices {
     return port.port;
   }
 
+  let captures: OpenCapture | null = null;
+  function openCapture(
+    id: number,
+    name: string,
+    files: { input: string | null; output: string | null } | null,
+    device: LinkDevice,
+  ): Port {
+    captures ??= (context.bindCaptures ?? bindPcapPorts)({
+      arena,
+      allocate: context.allocate,
+      burst,
+      outbox,
+      window: context.window,
+      pool: pools.large,
+    });
+    return captures({ id, name, device, ...files }).port;
+  }
+
+  /** Ports of L3 networks carry IP packets. */
+  let networks: Plan['networks'] = [];
+  const isRouted = (port: PortPlan) => networks.find((n) => n.id === port.network)?.mode === 'l3';
+
   function openPort(plan: PortPlan, opened: WorkerDevices): Port {
     if (plan.kind === 'memory') return openMemory(plan.id, plan.name);
     if (plan.kind === 'pcap') {
-      return openPcapPort({ id: plan.id, name: plan.name, arena, burst, outbox, pool: pools.large, ...plan.pcap }).port;
+      const carries = isRouted(plan) ? 'ip' : 'ethernet';
+      return openCapture(plan.id, plan.name, plan.pcap, { carries, isUnderlay: false });
     }
     const queue = opened.ports.find((q) => q.port === plan.id);
     if (queue === undefined || openTap === null) {
@@ -86,7 +116,7 @@ export function createDevices(context: Context): Devices {
   function openFrameDevice(id: number, plan: FrameDevicePlan): Port {
     if (plan.kind === 'memory') return openMemory(id, plan.name);
     const { name, input, output } = plan;
-    return openPcapPort({ id, name, arena, burst, outbox, pool: pools.large, input, output }).port;
+    return openCapture(id, name, { input, output }, { carries: 'ethernet', isUnderlay: true });
   }
 
   function openUnderlay(plan: UnderlayPlan, opened: WorkerDevices): Underlay {
@@ -161,6 +191,7 @@ export function createDevices(context: Context): Devices {
     memoryOptions,
     onMessage: undefined,
     apply(plan, opened) {
+      networks = plan.networks;
       const ports = plan.ports.map((p) => {
         const text = JSON.stringify([p.kind, p.name, p.pcap, opened.ports.find((q) => q.port === p.id)]);
         return [p.id, { text, open: () => openPort(p, opened) }] as const;

@@ -14,7 +14,7 @@ import * as Vxlan from '../tunnel/vxlan.js';
 import { bindArrival } from './arrival.js';
 import { bindCapture } from './capture.js';
 import { bindCoalesce } from './coalesce.js';
-import { createDevices } from './devices.js';
+import { type BindCaptures, createDevices } from './devices.js';
 import { bindFrameEgress } from './frameEgress.js';
 import { bindMessages } from './messages.js';
 import { bindOffloads } from './offloads.js';
@@ -48,6 +48,8 @@ export interface PipelineOptions {
   /** Seconds with a fraction, for capture records. */
   preciseSeconds: () => number;
   onUnknownPeer?: Vxlan.UnknownPeer;
+  /** Replay: what opens capture devices in place of those of live nodes. */
+  bindCaptures?: BindCaptures;
   /** Wraps steps before they are bound into the walk: fault injection and step timing. */
   wrapSteps?: (steps: Steps) => Steps;
 }
@@ -140,6 +142,8 @@ export function createPipeline(options: PipelineOptions) {
     tables,
     walk,
     tun: options.tun,
+    allocate,
+    bindCaptures: options.bindCaptures,
   });
 
   let errorUnderlay = 0;

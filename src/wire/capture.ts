@@ -8,7 +8,7 @@
  * The formats themselves: pcap.ts and pcapng.ts.
  */
 import { get32, getOrdered16, getOrderedU32 } from './bytes.js';
-import { type CaptureInterface, readInterface } from './captureInterface.js';
+import { type CaptureInterface, NO_OPTIONS, readInterface } from './captureInterface.js';
 import { checkResolution, fromTicks, RESOLUTION_DEFAULT, time } from './captureTime.js';
 import { ChunkStream } from './chunkStream.js';
 import * as Pcap from './pcap.js';
@@ -44,8 +44,10 @@ export class CaptureError extends Error {
 export class CaptureReader {
   /** FORMAT_UNKNOWN until the first four bytes were read. */
   format = FORMAT_UNKNOWN;
-  /** Of the current section of a pcapng file; a pcap file has one. A record's `interfaceId` is an index. */
-  readonly interfaces: CaptureInterface[] = [];
+  /** Of the current section of a pcapng file, a list of its own for each; a pcap file has one. A record's `interfaceId` is an index. */
+  interfaces: CaptureInterface[] = [];
+  /** Sections that have begun. */
+  sections = 0;
 
   dataAt = 0;
   capturedBytes = 0;
@@ -87,6 +89,28 @@ export class CaptureReader {
     return false;
   }
 
+  /** The fraction of a pcap file's times counts nanoseconds. */
+  get isNano(): boolean {
+    return this.#nano;
+  }
+
+  /**
+   * Where the next record or block begins in the chunk, for one who reads plain ones there by himself and says so with `ran`; -1 when it does
+   * not begin there.
+   */
+  get runAt(): number {
+    return this.format === FORMAT_UNKNOWN ? -1 : this.#stream.runAt;
+  }
+
+  get runEnd(): number {
+    return this.#stream.runEnd;
+  }
+
+  /** That many bytes of whole records from `runAt` on were read by someone else. */
+  ran(bytes: number): void {
+    this.#stream.pass(bytes);
+  }
+
   /** When `next` has returned false at the end of the file: the file was cut off inside a record or block. */
   get truncated(): boolean {
     return this.#stream.unfinished;
@@ -117,7 +141,15 @@ export class CaptureReader {
     this.linkType = Pcap.linkType(bytes, at, this.little);
     const snapLength = Pcap.snapLength(bytes, at, this.little);
     const resolution = this.#nano ? 9 : RESOLUTION_DEFAULT;
-    this.interfaces.push({ linkType: this.linkType, snapLength, name: '', resolution, offsetSeconds: 0 });
+    this.interfaces.push({
+      linkType: this.linkType,
+      snapLength,
+      name: '',
+      resolution,
+      offsetSeconds: 0,
+      options: NO_OPTIONS,
+    });
+    this.sections = 1;
     this.#stream.take(Pcap.HEADER_BYTES);
     return true;
   }
@@ -185,7 +217,8 @@ export class CaptureReader {
     if (len < Pcapng.SECTION_BYTES) this.#fail(`section block of ${len} bytes`);
     const major = getOrdered16(this.bytes, at + Pcapng.SECTION_MAJOR_OFF, this.little);
     if (major !== 1) this.#fail(`pcapng version ${major} is not known`);
-    this.interfaces.length = 0;
+    this.interfaces = [];
+    this.sections++;
     return NO_RECORD;
   }
 

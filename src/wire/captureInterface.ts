@@ -2,6 +2,7 @@
  * What a capture file says of an interface. Made once per interface, so an object is right here.
  */
 import { getOrdered16, getOrderedU32 } from './bytes.js';
+import { interfaceOptions } from './captureOptions.js';
 import { RESOLUTION_DEFAULT } from './captureTime.js';
 import * as Pcapng from './pcapng.js';
 
@@ -15,7 +16,11 @@ export interface CaptureInterface {
   readonly resolution: number;
   /** Added to the seconds of every time. */
   readonly offsetSeconds: number;
+  /** What else it says (description, comments, hardware, ...), as options of a little-endian file. */
+  readonly options: Uint8Array;
 }
+
+export const NO_OPTIONS = new Uint8Array(0);
 
 /** Reads a checked pcapng block of type BLOCK_INTERFACE. The resolution is as the file says, not checked. */
 export function readInterface(bytes: Uint8Array, at: number, little: boolean): CaptureInterface {
@@ -28,6 +33,12 @@ export function readInterface(bytes: Uint8Array, at: number, little: boolean): C
     name: name === null ? '' : new TextDecoder().decode(name),
     resolution: resolution === null ? RESOLUTION_DEFAULT : resolution[0],
     offsetSeconds: offset === null ? 0 : signed64(offset, little),
+    options: interfaceOptions(
+      bytes,
+      at + Pcapng.INTERFACE_OPTIONS_OFF,
+      at + Pcapng.blockBytes(bytes, at, little) - 4,
+      little,
+    ),
   };
 }
 

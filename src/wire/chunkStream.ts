@@ -69,6 +69,22 @@ export class ChunkStream {
     return this.#skip === 0;
   }
 
+  /** Where the next piece begins in the chunk, for one who reads there by himself; -1 when it has begun, or lies behind bytes to be skipped. */
+  get runAt(): number {
+    return this.#carried > 0 || this.#skip > 0 ? -1 : this.#chunkAt;
+  }
+
+  /** Where the chunk ends. */
+  get runEnd(): number {
+    return this.#chunk.length;
+  }
+
+  /** Uses up `n` bytes that were read from `runAt` on. */
+  pass(n: number): void {
+    this.#chunkAt += n;
+    this.position += n;
+  }
+
   /** When the last chunk is used up: a piece was begun, or bytes to be skipped have not come. */
   get unfinished(): boolean {
     return this.#carried > 0 || this.#skip > 0;

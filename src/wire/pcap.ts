@@ -33,6 +33,14 @@ export const RECORD_BYTES = 16;
 export const LINK_ETHERNET = 1;
 /** Packets that start with their IPv4 or IPv6 header. */
 export const LINK_RAW = 101;
+/** The same by the numbers that BSD and OpenBSD wrote into files, and of one family only. */
+export const LINK_RAW_BSD = 12;
+export const LINK_RAW_OPENBSD = 14;
+export const LINK_IPV4 = 228;
+export const LINK_IPV6 = 229;
+/** Linux cooked captures: what `tcpdump -i any` writes. */
+export const LINK_SLL = 113;
+export const LINK_SLL2 = 276;
 
 // The magic numbers as they read big-endian
 const MICRO_BIG = 0xa1b2c3d4 | 0;
@@ -99,9 +107,9 @@ export function recordOriginal(bytes: Uint8Array, at: number, little: boolean): 
 
 // Writing; each returns the position behind what it wrote
 
-/** The header of a file with nanoseconds. */
-export function write(bytes: Uint8Array, at: number, linkType: number, snapLength: number): number {
-  setLe32(bytes, at, NANO_BIG);
+/** The header of a file with nanoseconds, or microseconds when told so. */
+export function write(bytes: Uint8Array, at: number, linkType: number, snapLength: number, isNano = true): number {
+  setLe32(bytes, at, isNano ? NANO_BIG : MICRO_BIG);
   setLe16(bytes, at + VERSION_OFF, 2);
   setLe16(bytes, at + VERSION_OFF + 2, 4);
   setLe32(bytes, at + 8, 0);
@@ -111,17 +119,17 @@ export function write(bytes: Uint8Array, at: number, linkType: number, snapLengt
   return at + HEADER_BYTES;
 }
 
-/** The header of a record; its `captured` bytes of packet belong at the position that comes back. */
+/** The header of a record; its `captured` bytes of packet belong at the position that comes back. The fraction is in the file's unit. */
 export function writeRecord(
   bytes: Uint8Array,
   at: number,
   seconds: number,
-  nanoseconds: number,
+  fraction: number,
   captured: number,
   original: number,
 ): number {
   setLe32(bytes, at + RECORD_SECONDS_OFF, seconds);
-  setLe32(bytes, at + RECORD_FRACTION_OFF, nanoseconds);
+  setLe32(bytes, at + RECORD_FRACTION_OFF, fraction);
   setLe32(bytes, at + RECORD_CAPTURED_OFF, captured);
   setLe32(bytes, at + RECORD_ORIGINAL_OFF, original);
   return at + RECORD_BYTES;

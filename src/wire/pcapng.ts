@@ -147,22 +147,33 @@ export function write(bytes: Uint8Array, at: number, application: string): numbe
   return closeBlock(bytes, at, endOptions(bytes, position));
 }
 
-/** Describes an interface; the first has id 0, and so on. Times of its packets are in nanoseconds. */
+/**
+ * Describes an interface; the first has id 0, and so on. Times of its packets are in nanoseconds unless told otherwise (if_tsresol).
+ * `more` are further options, little-endian, without an end.
+ */
 export function writeInterface(
   bytes: Uint8Array,
   at: number,
   linkType: number,
   snapLength: number,
   name: string,
+  resolution = 9,
+  more: Uint8Array | null = null,
 ): number {
   setLe32(bytes, at, BLOCK_INTERFACE);
   setLe16(bytes, at + INTERFACE_LINK_TYPE_OFF, linkType);
   setLe16(bytes, at + INTERFACE_LINK_TYPE_OFF + 2, 0);
   setLe32(bytes, at + INTERFACE_SNAP_LENGTH_OFF, snapLength);
-  let position = writeText(bytes, at + INTERFACE_BYTES - 4, OPTION_IF_NAME, name);
+  let position = at + INTERFACE_BYTES - 4;
+  if (name !== '') position = writeText(bytes, position, OPTION_IF_NAME, name);
   position = openOption(bytes, position, OPTION_IF_TIME_RESOLUTION, 1);
-  setLe32(bytes, position, 9); // and three bytes of padding
-  return closeBlock(bytes, at, endOptions(bytes, position + 4));
+  setLe32(bytes, position, resolution); // and three bytes of padding
+  position += 4;
+  if (more !== null) {
+    copy(bytes, position, more, 0, more.length);
+    position += more.length;
+  }
+  return closeBlock(bytes, at, endOptions(bytes, position));
 }
 
 /**
@@ -198,6 +209,34 @@ export function writePacket(
   }
   if (drops !== 0) position = writeCount(bytes, position, OPTION_PACKET_DROPS, drops);
   return closeBlock(bytes, at, position === optionsAt ? position : endOptions(bytes, position));
+}
+
+/**
+ * A packet block around `captured` bytes of data, as `writePacket`, with a time as it stands there (`ticks` of captureTime.ts, in the resolution
+ * of the interface) and options as they stand in a little-endian file, without an end.
+ */
+export function writeKept(
+  bytes: Uint8Array,
+  at: number,
+  interfaceId: number,
+  ticksHigh: number,
+  ticksLow: number,
+  captured: number,
+  original: number,
+  options: Uint8Array | null,
+): number {
+  setLe32(bytes, at, BLOCK_PACKET);
+  setLe32(bytes, at + PACKET_INTERFACE_OFF, interfaceId);
+  setLe32(bytes, at + PACKET_TIME_HIGH_OFF, ticksHigh);
+  setLe32(bytes, at + PACKET_TIME_LOW_OFF, ticksLow);
+  setLe32(bytes, at + PACKET_CAPTURED_OFF, captured);
+  setLe32(bytes, at + PACKET_ORIGINAL_OFF, original);
+  const dataEnd = at + PACKET_DATA_OFF + captured;
+  const optionsAt = at + PACKET_DATA_OFF + padded(captured);
+  fill(bytes, dataEnd, optionsAt - dataEnd, 0);
+  if (options === null || options.length === 0) return closeBlock(bytes, at, optionsAt);
+  copy(bytes, optionsAt, options, 0, options.length);
+  return closeBlock(bytes, at, endOptions(bytes, optionsAt + options.length));
 }
 
 /** What an interface saw up to a time: packets received, and those of them that were lost. */

@@ -5,7 +5,8 @@ import { join as joinPath } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
 import { LARGE_DATA } from '../../../src/packet/arena.js';
 import { WeftError } from '../../../src/packet/error.js';
-import { openPcapPort } from '../../../src/port/pcap.js';
+import { bindPcapPorts } from '../../../src/port/pcap.js';
+import { makeCaptureContext } from '../../rig/captureContext.js';
 import { arpRequest, BROADCAST, join, noise, tcp, udp } from '../../rig/frames.js';
 import { makeRig } from '../../rig/pipeline.js';
 import { describeWith } from '../../rig/requirements.js';
@@ -77,8 +78,7 @@ describe('a capture file as input', () => {
   it('is read frame by frame, in bursts of 64', () => {
     const frames = Array.from({ length: 150 }, (_, n) => frame(n, n));
     const rig = fileRig(write(pcap(frames.map((bytes) => ({ bytes })))), null);
-    // The rig has eight large slots beside the rx window, so bursts are of eight.
-    expect(rig.serve('files')).toBe(19);
+    expect(rig.serve('files')).toBe(3);
     expect(rig.took('a')).toEqual(frames);
     expect(rig.row('port', 2).rxPackets).toBe(150);
   });
@@ -136,11 +136,10 @@ describe('a capture file as input', () => {
 
 describe('a port over files by itself', () => {
   const open = (input: string | null, output: string | null) => {
-    const { pipeline } = makeRig({ ports: {} });
-    const { arena, burst, outbox, pools } = pipeline;
-    const opened = openPcapPort({ id: 9, name: 'tape', arena, burst, outbox, pool: pools.large, input, output });
+    const context = makeCaptureContext();
+    const opened = bindPcapPorts(context)({ id: 9, name: 'tape', input, output });
     return {
-      ...pipeline,
+      ...context,
       pcap: opened,
       rx: () => {
         const n = opened.port.rx();
@@ -168,7 +167,7 @@ describe('a port over files by itself', () => {
     expect(wrong.port.rx()).toBe(0);
     expect(wrong.error).toBeInstanceOf(WeftError);
     expect(wrong.error).toMatchObject({ code: 'CAPTURE', object: 'port tape' });
-    expect(wrong.error?.message).toMatch(/link type 101 is not Ethernet/);
+    expect(wrong.error?.message).toMatch(/packets of raw IP, where Ethernet frames are wanted/);
     expect(open(write(noise(100)), null).pcap.port.rx()).toBe(0);
   });
 
@@ -264,6 +263,7 @@ describeWith(['tshark'], 'tshark', () => {
       ['60', 'eth:ethertype:arp'],
       ['1442', 'eth:ethertype:ip:udp:data'],
     ]);
-    for (const line of lines) expect(Number(line.split('\t')[0])).toBe(1_700_000_000.25);
+    // No capture brought them: they have the time of day.
+    for (const line of lines) expect(Math.abs(Number(line.split('\t')[0]) - Date.now() / 1000)).toBeLessThan(60);
   });
 });

@@ -1,11 +1,12 @@
 import { expect, it } from 'vitest';
-import { openPcapPort } from '../../../src/port/pcap.js';
+import { bindPcapPorts } from '../../../src/port/pcap.js';
+import { makeCaptureContext } from '../../rig/captureContext.js';
 import { makeRig } from '../../rig/pipeline.js';
 
 it('gives ports of every kind the same shape, which the walk is compiled for', () => {
   const { pipeline } = makeRig({ ports: { m: { id: 1, network: 1 }, t: { id: 2, network: 1, kind: 'tap' } } });
-  const { arena, burst, outbox, pools, walk } = pipeline;
-  const { port } = openPcapPort({ id: 3, name: 'p', arena, burst, outbox, pool: pools.large });
+  const { walk } = pipeline;
+  const { port } = bindPcapPorts(makeCaptureContext())({ id: 3, name: 'p' });
   const shapes = [walk.ports[1], walk.ports[2], port].map((p) => Object.keys(p as object));
   expect(shapes[1]).toEqual(shapes[0]);
   expect(shapes[2]).toEqual(shapes[0]);

@@ -107,7 +107,7 @@ describe.each(bothOrders)('pcapng, %s', (_, little) => {
     const reader = new CaptureReader();
     const file = joined(section, parts.interface(1, 65535, ...options), parts.interface(101, 0));
     expect(readAll(file, file.length, reader)).toEqual([]);
-    expect(reader.interfaces).toEqual([
+    expect(reader.interfaces).toMatchObject([
       { linkType: 1, snapLength: 65535, name: 'eth0', resolution: 9, offsetSeconds: -2 },
       { linkType: 101, snapLength: 0, name: '', resolution: 6, offsetSeconds: 0 },
     ]);

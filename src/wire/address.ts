@@ -156,6 +156,26 @@ function groupsToText(bytes: Uint8Array, at: number, from: number, to: number): 
 
 // Prefixes
 
+/** A prefix of its own, as routes have it: all bits behind it are 0. */
+export function clearHostBits({ address, prefixLength }: Cidr): Cidr {
+  const prefix = address.slice();
+  const whole = prefixLength >>> 3;
+  if (whole < prefix.length) prefix[whole] &= 0xff00 >>> (prefixLength & 7);
+  prefix.fill(0, whole + 1);
+  return { address: prefix, prefixLength };
+}
+
+/** A bit behind the prefix is set: an address in a network, not a network. */
+export function hasHostBits({ address, prefixLength }: Cidr): boolean {
+  return !equal(clearHostBits({ address, prefixLength }).address, 0, address, 0, address.length);
+}
+
+/** `10.0.0.0/24`, `fd00::/64`: what cidrFromText reads. A mapped address keeps its IPv6 form, which its prefix length counts in. */
+export function cidrToText({ address, prefixLength }: Cidr): string {
+  const text = address.length === IPV4_BYTES ? ipv4ToText(address, 0) : ipv6ToText(address, 0);
+  return `${text}/${prefixLength}`;
+}
+
 /** The first `prefixLength` bits of two addresses of equal size are the same. */
 export function samePrefix(a: Uint8Array, aAt: number, b: Uint8Array, bAt: number, prefixLength: number): boolean {
   const whole = prefixLength >>> 3;

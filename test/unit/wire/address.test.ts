@@ -168,3 +168,30 @@ describe('prefixes', () => {
     );
   });
 });
+
+describe('prefixes of routes', () => {
+  it.each([
+    ['10.42.1.77/24', '10.42.1.0/24'],
+    ['10.42.1.77/0', '0.0.0.0/0'],
+    ['255.255.255.255/1', '128.0.0.0/1'],
+    ['255.255.255.255/25', '255.255.255.128/25'],
+    ['255.255.255.255/31', '255.255.255.254/31'],
+    ['fd00:1:2:3:ffff:ffff:ffff:ffff/64', 'fd00:1:2:3::/64'],
+    ['ffff::ffff/127', 'ffff::fffe/127'],
+    ['ffff:ffff::/15', 'fffe::/15'],
+    ['::ffff:1.2.3.4/112', '::ffff:1.2.0.0/112'],
+  ])('of %s is %s', (text, prefix) => {
+    const cidr = Address.cidrFromText(text)!;
+    const before = cidr.address.slice();
+    expect(Address.cidrToText(Address.clearHostBits(cidr))).toBe(prefix);
+    expect(cidr.address).toEqual(before);
+    expect(Address.hasHostBits(cidr)).toBe(true);
+    expect(Address.hasHostBits(Address.cidrFromText(prefix)!)).toBe(false);
+  });
+
+  it.each(['10.42.1.77/32', '0.0.0.0/0', '::/0', 'fd00::1/128'])('have no host bits in %s', (text) => {
+    const cidr = Address.cidrFromText(text)!;
+    expect(Address.hasHostBits(cidr)).toBe(false);
+    expect(Address.cidrToText(Address.clearHostBits(cidr))).toBe(text);
+  });
+});

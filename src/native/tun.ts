@@ -129,6 +129,53 @@ export interface InterfaceAddress {
   family: 4 | 6;
 }
 
+/** rtm_protocol of the routes that routeAdd makes: `ip route` shows `proto 199`. */
+export const ROUTE_PROTOCOL = 199;
+/** The table that packets are routed by unless a rule says otherwise. */
+export const ROUTE_TABLE_MAIN = 254;
+
+export interface RouteChange {
+  netns?: string;
+  /** '10.42.2.0/24' or IPv6 likewise, no bits behind the prefix; '0.0.0.0/0' is the default route. */
+  prefix: string;
+  /** Wanted by routeAdd, unless via is on a device's own link. */
+  device?: string;
+  /** Next hop, of the family of prefix. Absent: the destinations are on the link. */
+  via?: string;
+  /** The next hop is on the device's link, whatever its addresses say. */
+  onlink?: boolean;
+  /** Default 0, over IPv6 1024. In a deletion: absent or 0 is any. */
+  metric?: number;
+  /** Default ROUTE_TABLE_MAIN. */
+  table?: number;
+}
+
+export interface Route {
+  family: 4 | 6;
+  /** Of routeGet: the address alone. */
+  prefix: string;
+  type: 'unicast' | 'local' | 'broadcast' | 'anycast' | 'multicast' | 'blackhole' | 'unreachable' | 'prohibit' | string;
+  /** Of several next hops, the first. */
+  device: string | null;
+  /** null: the destination is on the device's link. */
+  via: string | null;
+  /** Source address that packets get. routeGet always says it, routeList where the route has one. */
+  source: string | null;
+  metric: number;
+  table: number;
+  /** Who made it: 2 the kernel, 3 and 4 administrators, ROUTE_PROTOCOL routeAdd. */
+  protocol: number;
+}
+
+export interface Neighbour {
+  family: 4 | 6;
+  address: string;
+  /** 'aa:bb:cc:dd:ee:ff'; empty while unknown, and on devices without MAC addresses. */
+  mac: string;
+  device: string | null;
+  state: 'none' | 'incomplete' | 'reachable' | 'stale' | 'delay' | 'probe' | 'failed' | 'noarp' | 'permanent';
+}
+
 /** What UDP and raw sockets have in common. */
 export interface SocketRequest {
   netns?: string;
@@ -205,7 +252,19 @@ export interface Tun {
   linkDelete(query: { netns?: string; name: string }): void;
   /** '10.0.0.1/24' or IPv6 likewise; noDad: usable at once, without duplicate detection. The same again is no error. */
   addressAdd(change: { netns?: string; name: string; address: string; noDad?: boolean }): void;
+  /** EADDRNOTAVAIL: the device has it not, or with another prefix length. */
+  addressDelete(change: { netns?: string; name: string; address: string }): void;
   addressList(query?: { netns?: string }): InterfaceAddress[];
+
+  /** EEXIST (prefix, metric and table are taken), ENETUNREACH or EHOSTUNREACH (via), ENETDOWN, ENODEV, EPERM. */
+  routeAdd(change: RouteChange): void;
+  /** Deletes a route that routeAdd made and nobody else's. ESRCH: there is none. */
+  routeDelete(change: RouteChange): void;
+  /** IPv4, then IPv6. table: default ROUTE_TABLE_MAIN, 0 for all. */
+  routeList(query?: { netns?: string; table?: number }): Route[];
+  /** The way that a packet to an address takes now. ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole). */
+  routeGet(query: { netns?: string; address: string }): Route;
+  neighbourList(query?: { netns?: string; device?: string }): Neighbour[];
 
   /** EADDRINUSE, EADDRNOTAVAIL, ENODEV (device), EPERM. */
   udpOpen(request: UdpRequest): UdpSocket;

@@ -182,7 +182,7 @@ for options, payload in (('01' * 4, b'xx'), ('01' * 4, b'xyz'), ('01' * 8, b''))
     expect(await lengths(sockets[0], 10)).toEqual([10]);
     expect(await lengths(sockets[1], 10)).toEqual([10]);
     expect(bindRx(sockets[2])(BURST)).toBe(0);
-    rig.addon.addressDelete?.({ netns: rig.path(1), name: 'v0', address: `${other}/${family === 6 ? 64 : 24}` });
+    rig.addon.addressDelete({ netns: rig.path(1), name: 'v0', address: `${other}/${family === 6 ? 64 : 24}` });
   });
 
   it.each([4, 6] as const)('over IPv%i keeps an error to the message that has it', async (family) => {

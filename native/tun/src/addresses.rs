@@ -1,6 +1,5 @@
 //! Addresses of network devices.
 
-use std::collections::HashMap;
 use std::net::IpAddr;
 
 use napi::bindgen_prelude::{JsObjectValue, Object};
@@ -10,6 +9,8 @@ use crate::errors::{Failure, Result};
 use crate::link;
 use crate::netlink::{Netlink, Reply, Request, attributes};
 use crate::netns;
+use crate::prefix::{family, from_bytes, octets, parse};
+use crate::routes::device_names;
 
 const IFA_ADDRESS: u16 = 1;
 const IFA_LOCAL: u16 = 2;
@@ -32,30 +33,11 @@ impl Address {
         for (kind, value) in attributes(reply.get(INFO_LEN..)?) {
             // On a point-to-point device IFA_ADDRESS is the other end; IFA_LOCAL, where present, is ours.
             if kind == IFA_LOCAL || (kind == IFA_ADDRESS && ip.is_none()) {
-                ip = ip_of(value).or(ip);
+                ip = from_bytes(value).or(ip);
             }
         }
         Some(Address { index, ip: ip?, prefix_len })
     }
-}
-
-fn ip_of(bytes: &[u8]) -> Option<IpAddr> {
-    match bytes.len() {
-        4 => Some(IpAddr::from(<[u8; 4]>::try_from(bytes).ok()?)),
-        16 => Some(IpAddr::from(<[u8; 16]>::try_from(bytes).ok()?)),
-        _ => None,
-    }
-}
-
-fn octets(ip: &IpAddr) -> Vec<u8> {
-    match ip {
-        IpAddr::V4(ip) => ip.octets().to_vec(),
-        IpAddr::V6(ip) => ip.octets().to_vec(),
-    }
-}
-
-fn family(ip: &IpAddr) -> i32 {
-    if ip.is_ipv4() { libc::AF_INET } else { libc::AF_INET6 }
 }
 
 fn list(netlink: &mut Netlink) -> Result<Vec<Address>> {
@@ -63,55 +45,79 @@ fn list(netlink: &mut Netlink) -> Result<Vec<Address>> {
     Ok(netlink.call(request)?.iter().filter_map(Address::parse).collect())
 }
 
-fn add(netlink: &mut Netlink, name: &str, ip: IpAddr, prefix_len: u8, no_dad: bool) -> Result<()> {
-    let Some(link) = link::get(netlink, name)? else {
-        return Err(Failure::system("netlink RTM_NEWADDR", libc::ENODEV, format!("device {name}")));
-    };
-    let mut fixed = [0; INFO_LEN];
-    fixed[0] = family(&ip) as u8;
-    fixed[1] = prefix_len;
-    fixed[2] = if no_dad { IFA_F_NODAD } else { 0 };
-    fixed[4..8].copy_from_slice(&link.index.to_ne_bytes());
-    let flags = libc::NLM_F_ACK | libc::NLM_F_CREATE | libc::NLM_F_EXCL;
-    let about = format!("{ip}/{prefix_len} on {name}");
-    let mut request = Request::new(libc::RTM_NEWADDR, flags, &fixed, "RTM_NEWADDR", about);
-    request.attribute(IFA_LOCAL, &octets(&ip));
-    request.attribute(IFA_ADDRESS, &octets(&ip));
-    match netlink.call(request) {
-        Err(failure) if failure.errno() == libc::EEXIST => {
-            let wanted = Address { index: link.index, ip, prefix_len };
-            if list(netlink)?.contains(&wanted) { Ok(()) } else { Err(failure) }
+/// What is said of one address on one device.
+struct Change {
+    name: String,
+    ip: IpAddr,
+    prefix_len: u8,
+    no_dad: bool,
+}
+
+impl Change {
+    fn new(arguments: &Arguments) -> Result<(Option<String>, Self)> {
+        let options = arguments.options(0)?;
+        let (path, name, text) = (options.optional_text("netns")?, options.device("name")?, options.text("address")?);
+        let no_dad = options.flag("noDad")?;
+        let (ip, prefix_len) = parse(&text).ok_or_else(|| {
+            Failure::Range(format!(
+                "{}: address must be an IP address with its prefix length (10.0.0.1/24), not '{text}'",
+                arguments.function
+            ))
+        })?;
+        Ok((path, Change { name, ip, prefix_len, no_dad }))
+    }
+
+    /// RTM_NEWADDR or RTM_DELADDR, and the index of the device.
+    fn request(&self, netlink: &mut Netlink, kind: u16, what: &'static str, flags: i32) -> Result<(Request, i32)> {
+        let Change { name, ip, prefix_len, no_dad } = self;
+        let Some(link) = link::get(netlink, name)? else {
+            return Err(Failure::system(format!("netlink {what}"), libc::ENODEV, format!("device {name}")));
+        };
+        let mut fixed = [0; INFO_LEN];
+        fixed[0] = family(ip) as u8;
+        fixed[1] = *prefix_len;
+        fixed[2] = if *no_dad { IFA_F_NODAD } else { 0 };
+        fixed[4..8].copy_from_slice(&link.index.to_ne_bytes());
+        let about = format!("{ip}/{prefix_len} on {name}");
+        let mut request = Request::new(kind, flags | libc::NLM_F_ACK, &fixed, what, about);
+        request.attribute(IFA_LOCAL, &octets(ip));
+        request.attribute(IFA_ADDRESS, &octets(ip));
+        Ok((request, link.index))
+    }
+
+    fn add(&self, netlink: &mut Netlink) -> Result<()> {
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_EXCL;
+        let (request, index) = self.request(netlink, libc::RTM_NEWADDR, "RTM_NEWADDR", flags)?;
+        match netlink.call(request) {
+            Err(failure) if failure.errno() == libc::EEXIST => {
+                let wanted = Address { index, ip: self.ip, prefix_len: self.prefix_len };
+                if list(netlink)?.contains(&wanted) { Ok(()) } else { Err(failure) }
+            }
+            other => other.map(|_| ()),
         }
-        other => other.map(|_| ()),
+    }
+
+    fn delete(&self, netlink: &mut Netlink) -> Result<()> {
+        let (request, _) = self.request(netlink, libc::RTM_DELADDR, "RTM_DELADDR", 0)?;
+        netlink.call(request).map(|_| ())
     }
 }
 
-fn parse(text: &str) -> Option<(IpAddr, u8)> {
-    let (ip, prefix_len) = text.split_once('/')?;
-    let ip: IpAddr = ip.parse().ok()?;
-    let prefix_len: u8 = prefix_len.parse().ok()?;
-    (prefix_len <= if ip.is_ipv4() { 32 } else { 128 }).then_some((ip, prefix_len))
+fn address_add(_: &(), arguments: &Arguments) -> Result<()> {
+    let (path, change) = Change::new(arguments)?;
+    netns::within(path.as_deref(), || change.add(&mut Netlink::open()?))
 }
 
-fn address_add(_: &(), arguments: &Arguments) -> Result<()> {
-    let options = arguments.options(0)?;
-    let (path, name, text) = (options.optional_text("netns")?, options.device("name")?, options.text("address")?);
-    let no_dad = options.flag("noDad")?;
-    let (ip, prefix_len) = parse(&text).ok_or_else(|| {
-        Failure::Range(format!(
-            "addressAdd: address must be an IP address with its prefix length (10.0.0.1/24), not '{text}'"
-        ))
-    })?;
-    netns::within(path.as_deref(), || add(&mut Netlink::open()?, &name, ip, prefix_len, no_dad))
+fn address_delete(_: &(), arguments: &Arguments) -> Result<()> {
+    let (path, change) = Change::new(arguments)?;
+    netns::within(path.as_deref(), || change.delete(&mut Netlink::open()?))
 }
 
 fn address_list(_: &(), arguments: &Arguments) -> Result<Vec<Object<'static>>> {
     let path = arguments.optional_options(0)?.map(|options| options.optional_text("netns")).transpose()?.flatten();
     let (addresses, names) = netns::within(path.as_deref(), || {
         let mut netlink = Netlink::open()?;
-        let names: HashMap<i32, String> =
-            link::list(&mut netlink)?.into_iter().map(|link| (link.index, link.name)).collect();
-        Ok((list(&mut netlink)?, names))
+        Ok((list(&mut netlink)?, device_names(&mut netlink)?))
     })?;
     let to_object = |address: &Address| {
         let mut object = Object::new(arguments.env)?;
@@ -127,5 +133,6 @@ fn address_list(_: &(), arguments: &Arguments) -> Result<Vec<Object<'static>>> {
 
 pub fn register(module: &mut Module) -> napi::Result<()> {
     module.export("addressAdd", address_add)?;
+    module.export("addressDelete", address_delete)?;
     module.export("addressList", address_list)
 }

@@ -167,7 +167,7 @@ pub fn rename(netlink: &mut Netlink, name: &str, new_name: &str) -> Result<()> {
     Ok(())
 }
 
-fn mac_text(bytes: &[u8]) -> String {
+pub fn mac_text(bytes: &[u8]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect::<Vec<_>>().join(":")
 }
 

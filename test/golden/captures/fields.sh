@@ -9,13 +9,15 @@ ip.dsfield ip.len ip.id ip.flags.df ip.ttl ip.proto ip.checksum ip.src ip.dst
 ipv6.tclass ipv6.flow ipv6.plen ipv6.nxt ipv6.hlim ipv6.src ipv6.dst
 udp.srcport udp.dstport udp.length udp.checksum
 vxlan.flags vxlan.vni
+geneve.flags.critical geneve.proto_type geneve.vni geneve.option.class geneve.option.type geneve.option.unknown.data
+gre.flags_and_version gre.proto gre.checksum gre.key gre.sequence_number
 tcp.srcport tcp.dstport tcp.seq_raw tcp.ack_raw tcp.hdr_len tcp.flags tcp.window_size_value tcp.checksum tcp.urgent_pointer
 icmp.type icmp.code icmp.checksum icmp.ident icmp.seq"
 options=""
 for field in $fields; do options="$options -e $field"; done
 for capture in *.pcap; do
   # shellcheck disable=SC2086
-  tshark -r "$capture" -d udp.port==4789,vxlan -T fields -E header=y -E occurrence=a -E aggregator=, $options \
+  tshark -r "$capture" -d udp.port==4789,vxlan -d udp.port==5555,ip -T fields -E header=y -E occurrence=a -E aggregator=, $options \
     >"${capture%.pcap}.tsv" || exit 1
 done
 tshark -r merged.pcapng -T fields -E header=y -e frame.interface_id -e frame.time_epoch -e frame.len -e eth.src \

@@ -35,6 +35,9 @@ export type TapRx = (max: number, byteLimit: number) => number;
 /**
  * Writes the messages first to first + n, one writev each. Returns how many went; msgResult says which. A device that
  * is congested leaves that message and the rest at -EAGAIN (-11).
+ * The kernel takes a frame of any length, also one longer than the device's MTU: that is the writer's to keep.
+ * -EINVAL (-22): shorter than an Ethernet header, on a TUN a first nibble that is neither 4 nor 6 (a packet that is cut
+ * off is taken), or a virtio-net header that contradicts the frame. -EIO (-5): the device is down.
  */
 export type TapTx = (first: number, n: number) => number;
 

@@ -56,11 +56,14 @@ export interface TapRequest {
   name: string;
   /** true: it must not exist (EEXIST); false: it must (ENODEV). */
   create: boolean;
-  /** Default 'tap'. */
+  /**
+   * Default 'tap'. A 'tun' carries IP packets without Ethernet headers, and nothing else in front of them than the
+   * virtio-net header, whose offsets count from the IP header.
+   */
   kind?: 'tap' | 'tun';
   /** Descriptors to open, 1 to 256. More than one makes a multi-queue device; one that exists stays what it is. */
   queues: number;
-  /** Frames with a virtio-net header in front. */
+  /** Frames with a virtio-net header in front. Goes for a device that exists as well, however it was made. */
   vnetHdr: boolean;
   /** Wanted TUN_F_* bits; 0 without vnetHdr. What the kernel refuses is left out, USO first. */
   offloads: number;

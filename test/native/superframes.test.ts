@@ -1,7 +1,7 @@
 // TCP superframes: read from a real sender, written to a real receiver, with the virtio-net header as the kernel made it.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, type Tun, tun } from '../../src/native/tun.js';
 import { makeNamespace, namespacePath, removeNamespaces, runIn } from '../rig/namespaces.js';
 import { describeWith } from '../rig/requirements.js';
@@ -11,18 +11,28 @@ const BYTES = 24 << 20;
 
 // Both ends print how many bytes there were and their SHA-1.
 const RECEIVER = `
-import hashlib, socket
-s = socket.create_server(('10.9.0.2', 5000)); print('listening', flush=True)
+import hashlib, socket, sys
+v6 = ':' in sys.argv[1]
+s = socket.create_server((sys.argv[1], 5000), family=socket.AF_INET6 if v6 else socket.AF_INET); print('listening', flush=True)
 c, _ = s.accept(); h = hashlib.sha1(); n = 0
 while d := c.recv(1 << 16): h.update(d); n += len(d)
 print(n, h.hexdigest(), flush=True)`;
 const SENDER = `
-import hashlib, socket, random
+import hashlib, socket, random, sys
 d = random.Random(7).randbytes(${BYTES})
-c = socket.create_connection(('10.9.0.2', 5000)); c.sendall(d); c.close()
+c = socket.create_connection((sys.argv[1], 5000)); c.sendall(d); c.close()
 print(len(d), hashlib.sha1(d).hexdigest(), flush=True)`;
 
-/** One TAP and its half of the path: frames read here are written to the other. */
+/** virtio_net_hdr_v1.gso_type */
+const [TCPV4, TCPV6] = [1, 4];
+/** MSS of 1460 or 1440 less 12 bytes of timestamps; where TCP begins. */
+const PATHS = [
+  { kind: 'tap', addresses: ['10.9.0.1/24', '10.9.0.2/24'], gsoType: TCPV4, gsoSize: 1448, tcpAt: 14 + 20, link: 14 },
+  { kind: 'tun', addresses: ['10.9.0.1/24', '10.9.0.2/24'], gsoType: TCPV4, gsoSize: 1448, tcpAt: 20, link: 0 },
+  { kind: 'tun', addresses: ['fd00:9::1/64', 'fd00:9::2/64'], gsoType: TCPV6, gsoSize: 1428, tcpAt: 40, link: 0 },
+] as const;
+
+/** One TAP or TUN and its half of the path: frames read here are written to the other. */
 type End = { binding: Binding; rx: (max: number, limit: number) => number; fd: number };
 
 describeWith(['root', 'tun', 'addon', 'ip'], 'TCP superframes', () => {
@@ -41,20 +51,24 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'TCP superframes', () => {
     await removeNamespaces();
   });
 
-  function openEnd(name: string, address: string): End {
+  function openEnd(name: string, kind: 'tap' | 'tun', address: string): End {
     const netns = namespacePath(name);
     const offloads = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
-    const tap = addon.openTap({ netns, name: 'sup', create: true, queues: 1, vnetHdr: true, offloads });
+    const tap = addon.openTap({ netns, name: 'sup', kind, create: true, queues: 1, vnetHdr: true, offloads });
     open.push(...tap.fds);
     expect(tap).toMatchObject({ vnetHdrLen: 12, offloads });
     addon.linkSet({ netns, name: 'sup', up: true, gsoMaxSize: 60_000 });
-    addon.addressAdd({ netns, name: 'sup', address });
+    addon.addressAdd({ netns, name: 'sup', address, noDad: true });
     const binding = makeBinding();
     return { binding, rx: addon.bindTapRx(binding.arena, binding.io, LAYOUT, tap.fds[0], 0, 12), fd: tap.fds[0] };
   }
 
-  async function run(name: string, script: string): Promise<{ child: ChildProcess; said: () => string[] }> {
-    const child = spawn('ip', ['netns', 'exec', name, 'python3', '-c', script], {
+  async function run(
+    name: string,
+    script: string,
+    address: string,
+  ): Promise<{ child: ChildProcess; said: () => string[] }> {
+    const child = spawn('ip', ['netns', 'exec', name, 'python3', '-c', script, address], {
       stdio: ['ignore', 'pipe', 'inherit'],
     });
     children.push(child);
@@ -65,9 +79,13 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'TCP superframes', () => {
     return { child, said: () => text.trim().split('\n') };
   }
 
-  it('cross from one stack to another whole', async () => {
-    const a = openEnd(names[0], '10.9.0.1/24');
-    const b = openEnd(names[1], '10.9.0.2/24');
+  afterEach(() => {
+    for (const fd of open.splice(0)) addon.close(fd);
+  });
+
+  it.each(PATHS)('cross from one stack to another whole: $kind, $addresses', async (path) => {
+    const [a, b] = path.addresses.map((address, side) => openEnd(names[side], path.kind, address));
+    const [to] = path.addresses[1].split('/');
     const seen = { superframes: 0, longest: 0, unexpected: 0, gsoSizes: new Set<number>() };
     const crossing = (from: End, to: End) => {
       // The receiver's binding is over the same arena as the sender's: no byte is copied between the two devices.
@@ -83,14 +101,14 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'TCP superframes', () => {
           if (gsoType !== 0) {
             seen.superframes++;
             seen.gsoSizes.add(gsoSize);
-            // NEEDS_CSUM with the checksum of TCP, 14 + 20 behind the start of the frame.
+            // NEEDS_CSUM with the checksum of TCP.
             const csum = [
               headers.getUint8(16 * lane),
               headers.getUint16(16 * lane + 6, true),
               headers.getUint16(16 * lane + 8, true),
             ];
-            if (gsoType !== 1 || csum.join() !== '1,34,16') seen.unexpected++;
-          } else if (len > 1514) seen.unexpected++;
+            if (gsoType !== path.gsoType || csum.join() !== `1,${path.tcpAt},16`) seen.unexpected++;
+          } else if (len > 1500 + path.link) seen.unexpected++;
           seen.longest = Math.max(seen.longest, len);
           from.binding.describe(lane, [
             { at: 16 * lane, len: 12 },
@@ -102,9 +120,9 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'TCP superframes', () => {
       };
     };
     const steps = [crossing(a, b), crossing(b, a)];
-    const receiver = await run(names[1], RECEIVER);
+    const receiver = await run(names[1], RECEIVER, to);
     await once(receiver.child.stdout!, 'data');
-    const sender = await run(names[0], SENDER);
+    const sender = await run(names[0], SENDER, to);
     const done = once(receiver.child, 'close');
     let over = false;
     done.then(() => {
@@ -119,13 +137,14 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'TCP superframes', () => {
     expect(sender.said()[0]).toMatch(new RegExp(`^${BYTES} [0-9a-f]{40}$`));
     expect(seen.unexpected).toBe(0);
     expect(seen.superframes).toBeGreaterThan(BYTES / 60_000 / 2);
-    // MSS of 1460 less 12 bytes of timestamps; the device's limit holds.
-    expect([...seen.gsoSizes]).toEqual([1448]);
+    // The device's limit holds.
+    expect([...seen.gsoSizes]).toEqual([path.gsoSize]);
     expect(seen.longest).toBeGreaterThan(20_000);
-    expect(seen.longest).toBeLessThanOrEqual(60_000 + 14);
+    expect(seen.longest).toBeLessThanOrEqual(60_000 + path.link);
   });
 
   it('limits that were set are those of the device', () => {
+    openEnd(names[0], 'tap', '10.9.0.1/24');
     const [shown] = JSON.parse(runIn(names[0], 'ip', '-d', '-j', 'link', 'show', 'sup'));
     expect(shown).toMatchObject({ gso_max_size: 60_000, gro_max_size: 60_000 });
     expect(addon.linkGet({ netns: namespacePath(names[0]), name: 'sup' })?.gsoMaxSize).toBe(60_000);

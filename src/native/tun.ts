@@ -1,4 +1,4 @@
-// The addon over TAP devices, UDP sockets, poll and rtnetlink (native/tun, Rust): its types, and a lazy loader.
+// The addon over TAP and TUN devices, UDP and raw sockets, poll and rtnetlink (native/tun, Rust): its types, and a lazy loader.
 //
 // Control functions run at set-up, may allocate, and throw: an Error with `code`, `errno` and `syscall` for a failed
 // system call, a TypeError or RangeError for an argument. Functions for the turn are made by `bind...` (io.ts).

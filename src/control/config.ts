@@ -4,38 +4,10 @@
  */
 import { z } from 'zod';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
-import {
-  type Fault,
-  interfaceNameFault,
-  macFault,
-  nameFault,
-  parseSourcePorts,
-  prefixFault,
-  SOCKET_PATH_MAX,
-  underlayAddressFault,
-} from './text.js';
-
-/** Smallest MTU of a network: every IPv4 host must take 68 bytes (RFC 791). */
-export const MTU_MIN = 68;
-/** Largest MTU of a network: with its headers it still fits a large slot and an IP packet. */
-export const MTU_MAX = 65000;
-export const WORKERS_MAX = 16;
-export const DEFAULT_UDP_PORT = 4789;
-
-function text(fault: (value: string) => Fault | null) {
-  return z.string().superRefine((value, context) => {
-    const found = fault(value);
-    if (found) context.addIssue({ code: 'custom', message: found.message, params: { remedy: found.remedy } });
-  });
-}
-
-const name = text(nameFault);
-const mac = text(macFault);
-const address = text(underlayAddressFault);
-const device = text(interfaceNameFault);
-const udpPort = z.int().min(1).max(65535);
-const mtu = z.int().min(MTU_MIN).max(MTU_MAX);
-const account = z.union([z.int().min(0), z.string().min(1)]);
+import { DEFAULT_UDP_PORT, EncapsulationSchema, MODES } from './encapsulation.js';
+import { PortSchema } from './portSchema.js';
+import { parseSourcePorts, SOCKET_PATH_MAX } from './text.js';
+import { address, device, MTU_MAX, MTU_MIN, mac, mtu, name, prefix, text, udpPort, WORKERS_MAX } from './values.js';
 
 const ArenaSchema = z.strictObject({
   smallSlots: z.int().min(64).max(65536).default(256).describe('Slots of 2 KiB for each worker'),
@@ -70,19 +42,22 @@ const FrameSchema = z.strictObject({
   input: z.string().min(1).optional().describe('Capture file to read outer frames from'),
   output: z.string().min(1).optional().describe('Capture file to write outer frames to'),
   mac: mac.describe('Own MAC on the underlay'),
-  neighbours: z.record(z.string(), mac).default({}).describe('MAC of each next hop, by its IPv4 address'),
+  prefix: prefix
+    .optional()
+    .describe('Prefix that is on the link, like 198.18.0.0/24; `routing: crossSubnet` sends its peers plain packets'),
+  neighbours: z.record(z.string(), mac).default({}).describe('MAC of each next hop, by its IP address'),
 });
 
 const UnderlaySchema = z.strictObject({
   name: name.describe('Name that networks refer to'),
   kind: z.enum(['udp', 'frame']).default('udp').describe('udp: sockets of the kernel; frame: whole outer frames'),
-  address: address.describe('Own tunnel endpoint address (IPv4), present on this host'),
+  address: address.describe('Own tunnel endpoint address (IPv4 or IPv6), present on this host'),
   device: device
     .optional()
     .describe('Interface to bind the sockets to; default: whichever interface carries the address'),
   udpPort: udpPort
     .default(DEFAULT_UDP_PORT)
-    .describe('UDP port for VXLAN, 1 to 65535 (4789 by RFC 7348, Linux also 8472)'),
+    .describe('UDP port of VXLAN networks that give none, 1 to 65535 (4789 by RFC 7348, Linux also 8472)'),
   checksum: z
     .boolean()
     .default(true)
@@ -100,7 +75,10 @@ const UnderlaySchema = z.strictObject({
     .union([z.int().min(0).max(63), z.literal('inherit')])
     .default(0)
     .describe("DSCP of sent packets, 0 to 63, or 'inherit' to copy that of the inner packet"),
-  ttl: z.int().min(1).max(255).default(64).describe('TTL of sent packets, 1 to 255'),
+  ttl: z
+    .union([z.int().min(1).max(255), z.literal('inherit')])
+    .default(64)
+    .describe("TTL of sent packets, 1 to 255; frame underlays also 'inherit', to copy that of the inner packet"),
   offloadLeak: z
     .enum(['drop', 'deliver'])
     .default('drop')
@@ -111,8 +89,14 @@ const UnderlaySchema = z.strictObject({
 });
 
 export const PeerSchema = z.strictObject({
-  address: address.describe('Address of the peer (IPv4)'),
-  udpPort: udpPort.optional().describe("UDP port that the peer listens on; default: the underlay's own"),
+  address: address.describe('Address of the peer (IPv4 or IPv6)'),
+  udpPort: udpPort.optional().describe("UDP port that the peer listens on; default: the network's own"),
+  prefixes: z.array(prefix).optional().describe('Networks of mode l3: prefixes behind the peer, like 10.42.2.0/24'),
+  mac: mac
+    .optional()
+    .describe(
+      'VXLAN networks of mode l3: MAC of the peer inside of the tunnel; default: 02:00 and the last four bytes of its address',
+    ),
 });
 
 const StaticMacSchema = z.strictObject({
@@ -121,63 +105,42 @@ const StaticMacSchema = z.strictObject({
   peer: z.string().optional().describe('Address of the peer of this network that the MAC is behind'),
 });
 
-const portName = name.describe('Name of the port, unique in the node');
-const portMtu = mtu
-  .optional()
-  .describe(`MTU of the port in bytes, ${MTU_MIN} to ${MTU_MAX}; default: that of the network`);
-
-const TapPortSchema = z.strictObject({
-  type: z.literal('tap').describe('Kind of port: tap, memory or pcap'),
-  name: portName,
-  device: device.optional().describe('Interface name; default: the name of the port'),
-  create: z
-    .boolean()
-    .default(true)
-    .describe('true: make the TAP device and remove it on stop; false: attach to one that exists'),
-  netns: z
-    .string()
-    .min(1)
-    .optional()
-    .describe("Network namespace of the device, a name of `ip netns` or a path; default: the node's own"),
-  addresses: z.array(text(prefixFault)).default([]).describe('Addresses with prefix length to give to the device'),
-  mac: mac.optional().describe('MAC of the device; default: one that the kernel picks'),
-  mtu: portMtu,
-  queues: z
-    .int()
-    .min(1)
-    .max(WORKERS_MAX)
-    .optional()
-    .describe('Queues of the device, at most one for each worker; default: one for each worker'),
-  owner: account.optional().describe('User (number or name) that may attach to the device'),
-  group: account.optional().describe('Group (number or name) that may attach to the device'),
-});
-
-const MemoryPortSchema = z.strictObject({
-  type: z.literal('memory').describe('Kind of port: tap, memory or pcap'),
-  name: portName,
-  mtu: portMtu,
-});
-
-const PcapPortSchema = z.strictObject({
-  type: z.literal('pcap').describe('Kind of port: tap, memory or pcap'),
-  name: portName,
-  mtu: portMtu,
-  input: z.string().min(1).optional().describe('Capture file that frames are read from'),
-  output: z.string().min(1).optional().describe('Capture file that frames are written to'),
-});
-
-export const PortSchema = z.discriminatedUnion('type', [TapPortSchema, MemoryPortSchema, PcapPortSchema]);
-
 const NetworkSchema = z.strictObject({
   name: name.describe('Name of the network'),
-  vni: z.int().min(1).max(16777215).describe('VXLAN network identifier, 1 to 16777215'),
+  vni: z.int().min(1).max(16777215).optional().describe('Network identifier of VXLAN and Geneve, 1 to 16777215'),
   underlay: z
     .string()
     .optional()
     .describe('Name of the underlay that carries the network; without one it joins local ports only'),
+  encapsulation: EncapsulationSchema.optional().describe(
+    'vxlan, geneve, gre, ipip, fou or gue, or a map with `type` and its settings; default: vxlan',
+  ),
+  mode: z
+    .enum(MODES)
+    .optional()
+    .describe(
+      'l2: a switch; l3: a router of bare IP packets (the only one for ipip, fou and gue); xconnect: one port and one peer, everything of one goes to the other',
+    ),
+  routing: z
+    .enum(['tunnel', 'crossSubnet', 'direct'])
+    .default('tunnel')
+    .describe(
+      "Mode l3: tunnel; crossSubnet: peers on the underlay's own link get plain routed packets; direct: all peers do",
+    ),
+  preset: z
+    .literal('flannel')
+    .optional()
+    .describe('flannel: VXLAN as flannel has it (mode l3, vni 1, UDP port 8472); its peers need `mac` and `prefixes`'),
+  vtepMac: mac
+    .optional()
+    .describe(
+      'VXLAN networks of mode l3: own MAC inside of the tunnel; default: 02:00 and the last four bytes of the underlay address',
+    ),
   mtu: mtu
     .optional()
-    .describe(`Largest inner packet in bytes, ${MTU_MIN} to ${MTU_MAX}; default: MTU of the underlay's device - 50`),
+    .describe(
+      `Largest inner packet in bytes, ${MTU_MIN} to ${MTU_MAX}; default: MTU of the underlay's device less the tunnel's headers (VXLAN over IPv4: 50)`,
+    ),
   ageing: z.int().min(1).max(1_000_000).default(300).describe('Seconds after which an unheard MAC is forgotten'),
   macLimit: z.int().min(1).max(65536).default(8192).describe('Learned MACs at most'),
   broadcastLimit: z
@@ -193,7 +156,7 @@ const NetworkSchema = z.strictObject({
   peers: z
     .array(z.union([address, PeerSchema]))
     .default([])
-    .describe('Remote tunnel endpoints: an address, or {address, udpPort}'),
+    .describe('Remote tunnel endpoints: an address, or {address, udpPort, prefixes, mac}'),
   staticMacs: z.array(StaticMacSchema).default([]).describe('MACs with a fixed place: {mac, port} or {mac, peer}'),
   ports: z.array(PortSchema).default([]).describe('Local ports'),
 });
@@ -209,7 +172,11 @@ export const ConfigSchema = z.strictObject({
     .array(NetworkSchema)
     .min(1)
     .max(NETWORKS_MAX - 1)
-    .describe('Overlay segments: each one a broadcast domain of its own'),
+    .describe('Overlay segments: each one a broadcast domain (l2) or routing domain (l3) of its own'),
+  bridge: z
+    .array(z.union([z.string(), z.array(z.string())]))
+    .default([])
+    .describe('Two networks that the node relays between, like [blue, green], or a list of such pairs'),
 });
 
 /** Limits over the whole node, checked across networks. */
@@ -221,9 +188,7 @@ export type ConfigInput = z.input<typeof ConfigSchema>;
 export type Config = z.output<typeof ConfigSchema>;
 export type NetworkConfig = Config['networks'][number];
 export type UnderlayConfig = Config['underlays'][number];
-export type PortInput = z.input<typeof PortSchema>;
-export type PortConfig = z.output<typeof PortSchema>;
-export type TapPortConfig = Extract<PortConfig, { type: 'tap' }>;
+export type { DevicePortConfig, PortConfig, PortInput } from './portSchema.js';
 export type PeerInput = string | z.input<typeof PeerSchema>;
 
 /** JSON Schema (draft 2020-12) of the configuration file, for editors. */

@@ -13,14 +13,21 @@ import { deviceOf } from './udpSockets.js';
 /** Looks the facts up. An underlay address that no device has is left out: opening its sockets says what is wrong. */
 export function gatherFacts(config: Config, kernel: DeviceKernel): HostFacts {
   const underlayMtu = new Map<string, number>();
+  const underlayPrefixes = new Map<string, string[]>();
   for (const underlay of config.underlays) {
     if (underlay.kind !== 'udp') continue;
-    const { deviceMtu } = deviceOf(kernel, underlay);
+    const { device, deviceMtu } = deviceOf(kernel, underlay);
     if (deviceMtu !== null) underlayMtu.set(underlay.name, deviceMtu);
+    const own = kernel.addressList({}).filter((entry) => entry.name === device);
+    underlayPrefixes.set(
+      underlay.name,
+      own.map(({ address, prefixLen }) => `${address}/${prefixLen}`),
+    );
   }
   return {
     hostname: nodeName(config),
     underlayMtu,
+    underlayPrefixes,
     users: accounts('/etc/passwd'),
     groups: accounts('/etc/group'),
   };

@@ -144,13 +144,18 @@ function remedy(path: Path): string {
 
 let schema: SchemaNode | null = null;
 
+/** A node and every branch of it, however deep. */
+function branchesOf(node: SchemaNode): SchemaNode[] {
+  return [node, ...[...(node.anyOf ?? []), ...(node.oneOf ?? [])].flatMap(branchesOf)];
+}
+
 /** The JSON Schema node of a path; where the schema branches, the first branch that knows the next key. */
 function schemaAt(path: Path): SchemaNode | null {
   schema ??= configJsonSchema() as SchemaNode;
   let nodes: SchemaNode[] = [schema];
   let described: SchemaNode | null = schema;
   for (const step of path) {
-    const branches = nodes.flatMap((n) => [n, ...(n.anyOf ?? []), ...(n.oneOf ?? [])]);
+    const branches = nodes.flatMap(branchesOf);
     nodes = branches.flatMap((n) => {
       const next = typeof step === 'number' ? n.items : n.properties?.[step];
       return next ? [next] : [];
@@ -166,10 +171,10 @@ function propertiesAt(path: Path, value: unknown): Record<string, SchemaNode> {
   schema ??= configJsonSchema() as SchemaNode;
   let nodes: SchemaNode[] = [schema];
   for (const step of path) {
-    const branches = nodes.flatMap((n) => [n, ...(n.anyOf ?? []), ...(n.oneOf ?? [])]);
+    const branches = nodes.flatMap(branchesOf);
     nodes = branches.flatMap((n) => (typeof step === 'number' ? (n.items ?? []) : (n.properties?.[step] ?? [])));
   }
-  const branches = nodes.flatMap((n) => [n, ...(n.anyOf ?? []), ...(n.oneOf ?? [])]).filter((n) => n.properties);
+  const branches = nodes.flatMap(branchesOf).filter((n) => n.properties);
   const type = (value as { type?: unknown } | undefined)?.type;
   const selected = branches.filter((n) => n.properties?.type?.const === type);
   return Object.assign({}, ...(selected.length > 0 ? selected : branches).map((n) => n.properties));

@@ -1,11 +1,10 @@
 /**
  * Ids of a plan's entities. They index counter rows and are the values of the MAC table, so they stay with their entity for its whole
- * life: an underlay, network or port is known by its name, a peer by its network and address.
+ * life: a carrier, network or port is known by its name, a peer by its network and address.
  */
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import type { Plan } from '../pipeline/plan.js';
-import type { Config } from './config.js';
 
 const LIMITS = { underlays: UNDERLAYS_MAX, networks: NETWORKS_MAX, ports: PORTS_MAX, peers: PEERS_MAX };
 
@@ -14,13 +13,19 @@ type Kind = keyof typeof LIMITS;
 /** The lowest id of each kind that no entity has had yet. Id 0 is never given out. */
 export type UnusedIds = Record<Kind, number>;
 
-/** A peer by the names it is configured with. */
+/** A peer as it is known. */
 export interface PeerSource {
   network: string;
-  underlay: string;
   address: string;
-  udpPort: number;
-  dynamic: boolean;
+}
+
+/** Everything that gets an id. */
+export interface Entities {
+  /** Carriers. */
+  underlays: readonly { name: string }[];
+  networks: readonly { name: string }[];
+  ports: readonly { name: string }[];
+  peers: readonly PeerSource[];
 }
 
 export interface Ids {
@@ -31,21 +36,16 @@ export interface Ids {
   unused: UnusedIds;
 }
 
-/** Ids of everything in a configuration, those of the previous plan where an entity was in it already. */
-export function assignIds(
-  config: Config,
-  peers: PeerSource[],
-  previous: { plan: Plan; unused: UnusedIds } | null,
-): Ids {
+/** Ids of everything, those of the previous plan where an entity was in it already. */
+export function assignIds(entities: Entities, previous: { plan: Plan; unused: UnusedIds } | null): Ids {
   const unused = previous ? { ...previous.unused } : { underlays: 1, networks: 1, ports: 1, peers: 1 };
   const before = previous?.plan;
-  const underlays = assign('underlays', before?.underlays ?? [], config.underlays.map(byName), unused);
-  const networks = assign('networks', before?.networks ?? [], config.networks.map(byName), unused);
-  const portNames = config.networks.flatMap((network) => network.ports.map(byName));
-  const ports = assign('ports', before?.ports ?? [], portNames, unused);
+  const underlays = assign('underlays', before?.underlays ?? [], entities.underlays.map(byName), unused);
+  const networks = assign('networks', before?.networks ?? [], entities.networks.map(byName), unused);
+  const ports = assign('ports', before?.ports ?? [], entities.ports.map(byName), unused);
   const peerKey = (network: number, address: string) => `${network}/${address}`;
   const earlier = (before?.peers ?? []).map(({ id, network, address }) => ({ id, name: peerKey(network, address) }));
-  const peerKeys = peers.map((peer) => peerKey(networks.get(peer.network)!, peer.address));
+  const peerKeys = entities.peers.map((peer) => peerKey(networks.get(peer.network)!, peer.address));
   const peerIds = assign('peers', earlier, peerKeys, unused);
   return {
     underlay: (name) => underlays.get(name)!,

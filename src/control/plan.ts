@@ -2,26 +2,25 @@
  * Configuration to plan: pure, so that it can be tested, compared and replayed. What the machine contributes (MTUs, users) comes in as
  * facts. Ids stay with their entity over every change: an entity is known by its name, a peer by its network and address.
  */
-import { WeftError } from '../packet/error.js';
-import type { NetworkPlan, PeerPlan, Plan, PortPlan, StaticMacPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js';
-import { tunnelPlan } from '../tunnel/tunnel.js';
-import type { Config, NetworkConfig, PortConfig, TapPortConfig, UnderlayConfig } from './config.js';
-import { MTU_MAX, MTU_MIN } from './config.js';
+import type { NetworkPlan, PeerPlan, Plan, PortPlan, RoutePlan, StaticMacPlan } from '../pipeline/plan.js';
+import * as Address from '../wire/address.js';
+import { macToText } from '../wire/ethernet.js';
+import { type Domains, domainsOf } from './bridges.js';
+import { carrierOf, carrierPlan, carriersOf } from './carriers.js';
+import type { Config, NetworkConfig, UnderlayConfig } from './config.js';
+import { modeOf, tunnelOf } from './encapsulation.js';
 import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
-import { parseSourcePorts } from './text.js';
-
-/** Ethernet, VXLAN, UDP and IPv4 headers in front of an inner packet, as the MTU of the underlay counts them. */
-export const VXLAN_OVERHEAD = 14 + 8 + 8 + 20;
-/** MTU of networks without an underlay, and of the link behind a frame underlay. */
-export const ETHERNET_MTU = 1500;
+import { networkMtus } from './mtu.js';
+import { type Accounts, portPlan } from './portPlan.js';
+import { hostPrefixesOf, isWithin, type PrefixSource, prefixSources } from './prefixes.js';
 
 /** What the machine says about itself. */
-export interface HostFacts {
+export interface HostFacts extends Accounts {
   hostname: string;
   /** MTU of the device that carries each udp underlay, by the name of the underlay. */
   underlayMtu: ReadonlyMap<string, number>;
-  users: ReadonlyMap<string, number>;
-  groups: ReadonlyMap<string, number>;
+  /** Addresses with prefix length of that device: what is within them is on the underlay's own link. */
+  underlayPrefixes: ReadonlyMap<string, readonly string[]>;
 }
 
 /** A peer that traffic made known; it is part of the plan, not of the configuration. */
@@ -47,74 +46,62 @@ export function makePlan(
   dynamic: DynamicPeer[] = [],
 ): Planned {
   const { underlays, networks } = config;
-  const peers = networks.flatMap((network) => peersOf(network, underlays, dynamic));
-  const ids = assignIds(config, peers, previous);
+  const peers = networks.flatMap((network) => peersOf(network, underlays, facts, dynamic));
+  const carriers = underlays.flatMap((underlay) => carriersOf(underlay, networks));
+  const ids = assignIds(
+    { underlays: carriers, networks, ports: networks.flatMap((network) => network.ports), peers },
+    previous,
+  );
+  const domains = domainsOf(config.bridge);
+  const sources = prefixSources(config, domains);
+  const mtus = networkMtus(networks, underlays, facts.underlayMtu, domains);
+  const isByKernel = (network: string, address: string) =>
+    peers.some((p) => p.network === network && p.address === address && p.direct && !p.isFrame);
   const plan: Plan = {
     generation: (previous?.plan.generation ?? 0) + 1,
     node: config.node.name ?? facts.hostname,
     workers: config.node.workers,
     busyPollUs: config.node.busyPollUs,
-    underlays: underlays.map((underlay) => underlayPlan(underlay, ids.underlay(underlay.name))),
+    underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name))),
     networks: [],
     ports: [],
     peers: peers.map((peer) => peerPlan(peer, ids)),
     statics: [],
-    routes: [],
+    routes: sources.map((source) => routePlan(source, ids, domains)),
   };
   for (const network of networks) {
     const id = ids.network(network.name);
-    const mtu = networkMtu(network, underlays, facts);
-    plan.networks.push(networkPlan(network, id, network.underlay ? ids.underlay(network.underlay) : 0, mtu));
-    for (const port of network.ports)
-      plan.ports.push(portPlan(port, ids.port(port.name), id, mtu, config.node.workers, facts));
+    const underlay = underlays.find((u) => u.name === network.underlay);
+    const mtu = mtus.get(network.name)!;
+    plan.networks.push(networkPlan(network, underlay, mtu, ids, domains));
+    for (const port of network.ports) {
+      const hostRoutes = hostPrefixesOf(port, network.name, config, domains, sources, isByKernel);
+      const setting = { id: ids.port(port.name), network: id, mtu, workers: config.node.workers, hostRoutes };
+      plan.ports.push(portPlan(port, setting, facts));
+    }
     plan.statics.push(...network.staticMacs.map((entry) => staticPlan(entry, id, network.name, ids)));
   }
   return { plan, unused: ids.unused };
 }
 
-function underlayPlan(underlay: UnderlayConfig, id: number): UnderlayPlan {
-  const ports = parseSourcePorts(underlay.sourcePorts);
-  if ('message' in ports)
-    throw new WeftError('CONFIG', ports.message, { object: `underlay ${underlay.name}`, remedy: ports.remedy });
-  const { frame } = underlay;
+function networkPlan(
+  network: NetworkConfig,
+  underlay: UnderlayConfig | undefined,
+  mtu: number,
+  ids: Ids,
+  domains: Domains,
+): NetworkPlan {
+  const mode = modeOf(network);
+  const tunnel = tunnelOf(network, underlay?.udpPort ?? 0);
+  const hasVtepMac = underlay !== undefined && mode === 'l3' && tunnel.payload === 'ethernet';
   return {
-    id,
-    name: underlay.name,
-    underlay: underlay.name,
-    kind: underlay.kind,
-    tunnel: underlay.kind === 'frame' ? 'none' : 'vxlan',
-    address: underlay.address,
-    device: underlay.device ?? null,
-    udpPort: underlay.udpPort,
-    checksum: underlay.checksum,
-    sourcePortFirst: ports.first,
-    sourcePortCount: ports.count,
-    dscp: underlay.dscp === 'inherit' ? -1 : underlay.dscp,
-    ttl: underlay.ttl,
-    deliverOffloadLeak: underlay.offloadLeak === 'deliver',
-    frame: frame
-      ? {
-          kind: frame.type,
-          name: frame.name ?? underlay.name,
-          input: frame.input ?? null,
-          output: frame.output ?? null,
-          mac: frame.mac.toLowerCase(),
-          popDepth: 0,
-          neighbours: Object.fromEntries(Object.entries(frame.neighbours).map(([ip, mac]) => [ip, mac.toLowerCase()])),
-        }
-      : null,
-  };
-}
-
-function networkPlan(network: NetworkConfig, id: number, underlay: number, mtu: number): NetworkPlan {
-  return {
-    id,
+    id: ids.network(network.name),
     name: network.name,
-    mode: 'l2',
-    tunnel: tunnelPlan('vxlan', network.vni),
-    domain: id,
-    vtepMac: null,
-    underlay,
+    mode,
+    tunnel,
+    domain: domainId(network.name, ids, domains),
+    vtepMac: hasVtepMac ? (network.vtepMac?.toLowerCase() ?? defaultVtepMac(underlay.address)) : null,
+    underlay: underlay ? ids.underlay(carrierOf(underlay, network)) : 0,
     mtu,
     ageingSec: network.ageing,
     macLimit: network.macLimit,
@@ -123,96 +110,57 @@ function networkPlan(network: NetworkConfig, id: number, underlay: number, mtu: 
   };
 }
 
-/** The configured MTU, or what the underlay leaves. An MTU that the underlay cannot carry is an error: every full packet would be lost. */
-function networkMtu(network: NetworkConfig, underlays: UnderlayConfig[], facts: HostFacts): number {
-  const underlay = underlays.find((u) => u.name === network.underlay);
-  if (!underlay) return network.mtu ?? ETHERNET_MTU;
-  const outer = underlay.kind === 'frame' ? ETHERNET_MTU : (facts.underlayMtu.get(underlay.name) ?? ETHERNET_MTU);
-  const largest = Math.min(outer - VXLAN_OVERHEAD, MTU_MAX);
-  if (largest < MTU_MIN)
-    throw new WeftError(
-      'UNDERLAY',
-      `underlay ${underlay.name}: a device MTU of ${outer} bytes leaves no room for packets`,
-      {
-        object: `underlay ${underlay.name}`,
-        remedy: `raise the MTU of its device to ${MTU_MIN + VXLAN_OVERHEAD} bytes or more`,
-      },
-    );
-  if (network.mtu === undefined) return largest;
-  if (network.mtu > largest && underlay.kind === 'udp')
-    throw new WeftError(
-      'UNDERLAY',
-      `network ${network.name}: MTU ${network.mtu} and ${VXLAN_OVERHEAD} bytes of VXLAN headers do not fit the device of underlay ${underlay.name}, whose MTU is ${outer}`,
-      {
-        object: `network ${network.name}`,
-        remedy: `set the MTU of the network to ${largest} or less, leave it out, or raise that of the device to ${network.mtu + VXLAN_OVERHEAD}`,
-      },
-    );
-  return network.mtu;
+/** The network whose tables a network shares: that with the smallest id of all that it is joined with. */
+function domainId(network: string, ids: Ids, domains: Domains): number {
+  return Math.min(...[...domains.of(network)].map((name) => ids.network(name)));
 }
 
-function portPlan(
-  port: PortConfig,
-  id: number,
-  network: number,
-  mtu: number,
-  workers: number,
+/** MAC of a tunnel endpoint that is given none: locally administered, then the last four bytes of its address. */
+export function defaultVtepMac(address: string): string {
+  const bytes = Address.fromText(address)!;
+  return macToText(Uint8Array.of(0x02, 0x00, ...bytes.subarray(bytes.length - 4)), 0);
+}
+
+/** A peer by the names it is configured with, and what the plan says about it. */
+interface PlannedPeer extends PeerSource {
+  underlay: string;
+  udpPort: number;
+  mac: string | null;
+  direct: boolean;
+  dynamic: boolean;
+  /** Behind a frame underlay: what is routed directly goes through weft, not through the kernel. */
+  isFrame: boolean;
+}
+
+function peersOf(
+  network: NetworkConfig,
+  underlays: UnderlayConfig[],
   facts: HostFacts,
-): PortPlan {
-  return {
-    id,
-    name: port.name,
-    network,
-    kind: port.type,
-    mtu: port.mtu ?? mtu,
-    tap: port.type === 'tap' ? tapPlan(port, workers, facts) : null,
-    pcap: port.type === 'pcap' ? { input: port.input ?? null, output: port.output ?? null } : null,
-  };
-}
-
-function tapPlan(port: TapPortConfig, workers: number, facts: HostFacts): TapPlan {
-  return {
-    device: port.device ?? port.name,
-    create: port.create,
-    netns: port.netns === undefined ? null : port.netns.includes('/') ? port.netns : `/run/netns/${port.netns}`,
-    addresses: port.addresses,
-    mac: port.mac?.toLowerCase() ?? null,
-    queues: port.queues ?? workers,
-    owner: accountId(port, port.owner, facts.users, 'user'),
-    group: accountId(port, port.group, facts.groups, 'group'),
-    hostRoutes: [],
-  };
-}
-
-function accountId(
-  port: TapPortConfig,
-  who: number | string | undefined,
-  known: ReadonlyMap<string, number>,
-  kind: string,
-): number | null {
-  if (who === undefined) return null;
-  if (typeof who === 'number') return who;
-  const id = known.get(who);
-  if (id !== undefined) return id;
-  throw new WeftError('DEVICE', `port ${port.name}: this machine has no ${kind} named ${JSON.stringify(who)}`, {
-    object: `port ${port.name}`,
-    remedy: `give an existing ${kind} or its number`,
-  });
-}
-
-function peersOf(network: NetworkConfig, underlays: UnderlayConfig[], dynamic: DynamicPeer[]): PeerSource[] {
+  dynamic: DynamicPeer[],
+): PlannedPeer[] {
   const underlay = underlays.find((u) => u.name === network.underlay);
   if (!underlay) return [];
-  const common = { network: network.name, underlay: underlay.name };
-  const configured = network.peers.map((peer) => {
-    const { address, udpPort = underlay.udpPort } = typeof peer === 'string' ? { address: peer } : peer;
-    return { ...common, address, udpPort, dynamic: false };
+  const { payload, udpPort: ownPort } = tunnelOf(network, underlay.udpPort);
+  const hasMac = modeOf(network) === 'l3' && payload === 'ethernet';
+  const onLink = linkOf(underlay, facts);
+  const common = { network: network.name, underlay: carrierOf(underlay, network), isFrame: underlay.kind === 'frame' };
+  const configured = network.peers.map((peer): PlannedPeer => {
+    const { address, udpPort = ownPort, mac } = typeof peer === 'string' ? { address: peer } : peer;
+    const direct = network.routing === 'direct' || (network.routing === 'crossSubnet' && isWithin(address, onLink));
+    const ownMac = hasMac ? (mac?.toLowerCase() ?? defaultVtepMac(address)) : null;
+    return { ...common, address, udpPort, mac: ownMac, direct, dynamic: false };
   });
   const known = new Set(configured.map((peer) => peer.address));
   const learned = dynamic
     .filter((peer) => peer.network === network.name && !known.has(peer.address))
-    .map(({ address }) => ({ ...common, address, udpPort: underlay.udpPort, dynamic: true }));
+    .map(({ address }) => ({ ...common, address, udpPort: ownPort, mac: null, direct: false, dynamic: true }));
   return [...configured, ...learned];
+}
+
+/** Prefixes on the own link of an underlay. */
+function linkOf(underlay: UnderlayConfig, facts: HostFacts): readonly string[] {
+  if (underlay.kind === 'frame') return underlay.frame?.prefix === undefined ? [] : [underlay.frame.prefix];
+  return facts.underlayPrefixes.get(underlay.name) ?? [];
 }
 
 function staticPlan(
@@ -229,20 +177,27 @@ function staticPlan(
   };
 }
 
-function peerPlan(peer: PeerSource, ids: Ids): PeerPlan {
-  const { address, udpPort, dynamic } = peer;
+function peerPlan({ network, underlay, address, udpPort, mac, direct, dynamic }: PlannedPeer, ids: Ids): PeerPlan {
   return {
-    id: ids.peer(peer.network, address),
-    network: ids.network(peer.network),
-    underlay: ids.underlay(peer.underlay),
+    id: ids.peer(network, address),
+    network: ids.network(network),
+    underlay: ids.underlay(underlay),
     address,
     udpPort,
-    mac: null,
-    direct: false,
+    mac,
+    direct,
     dynamic,
   };
 }
 
+function routePlan({ network, prefix, port, peer }: PrefixSource, ids: Ids, domains: Domains): RoutePlan {
+  return {
+    network: domainId(network, ids, domains),
+    prefix,
+    port: port === null ? 0 : ids.port(port),
+    peer: peer === null ? 0 : ids.peer(network, peer),
+  };
+}
 /** What a change of plan brings and takes away. */
 export interface PlanDiff {
   portsAdded: PortPlan[];

@@ -1,9 +1,10 @@
 /**
  * Checks of a port against its network and its node.
  */
-import { MTU_MIN } from './config.js';
+import { modeOf } from './encapsulation.js';
 import type { Located, Path } from './faults.js';
 import { interfaceNameFault, quote } from './text.js';
+import { MTU_MIN } from './values.js';
 import { type Item, record } from './written.js';
 
 /** Faults of one port against its network and node. */
@@ -30,11 +31,39 @@ export function portFaults({ path, value }: Item, network: Item, root: unknown):
       message: `a capture file has one reader and writer, this node has ${workers} workers`,
       remedy: 'set node.workers: 1, or run the pcap port in a node of its own',
     });
-  if (type === 'tap') faults.push(...tapFaults(path, value, typeof mtu === 'number' ? mtu : most, workers));
+  faults.push(...modeFaults(path, value, network));
+  if (type === 'tap' || type === 'tun')
+    faults.push(...deviceFaults(path, value, typeof mtu === 'number' ? mtu : most, workers));
   return faults;
 }
 
-function tapFaults(path: Path, value: Record<string, unknown>, mtu: unknown, workers: unknown): Located[] {
+/** A tap carries Ethernet frames, a tun bare IP packets; files and memory carry either. */
+function modeFaults(path: Path, { type, prefixes }: Record<string, unknown>, network: Item): Located[] {
+  const mode = modeOf(network.value);
+  const faults: Located[] = [];
+  if (type === 'tap' && mode === 'l3')
+    faults.push({
+      path: [...path, 'type'],
+      message: 'a tap carries Ethernet frames, a network of mode l3 bare IP packets',
+      remedy: 'write type: tun',
+    });
+  if (type === 'tun' && mode !== 'l3')
+    faults.push({
+      path: [...path, 'type'],
+      message: `a tun carries bare IP packets, a network of mode ${mode} Ethernet frames`,
+      remedy: 'write type: tap, or mode: l3 for the network',
+    });
+  if (prefixes !== undefined && type !== 'tap' && mode !== 'l3')
+    faults.push({
+      path: [...path, 'prefixes'],
+      atKey: true,
+      message: `a network of mode ${mode} routes nothing`,
+      remedy: 'remove it, or write mode: l3 for the network',
+    });
+  return faults;
+}
+
+function deviceFaults(path: Path, value: Record<string, unknown>, mtu: unknown, workers: unknown): Located[] {
   const faults: Located[] = [];
   const { name, device, queues, create = true } = value;
   const unfit = typeof name === 'string' && device === undefined ? interfaceNameFault(name) : null;
@@ -72,7 +101,7 @@ export function deviceClashes(ports: Item[], underlays: Item[]): Located[] {
   for (const { value } of underlays)
     if (typeof value.device === 'string') seen.set(`/${value.device}`, `underlay ${quote(String(value.name))}`);
   for (const { path, value } of ports) {
-    if (value.type !== 'tap') continue;
+    if (value.type !== 'tap' && value.type !== 'tun') continue;
     const device = value.device ?? value.name;
     if (typeof device !== 'string') continue;
     const key = `${netnsKey(value.netns)}/${device}`;

@@ -2,10 +2,13 @@
  * Checks between parts of the configuration: names that must exist, be unique, or fit each other. They work on the value as it was
  * written, and step over whatever the schema refuses, so that one run shows every fault.
  */
-import { DEFAULT_UDP_PORT, LIMITS } from './config.js';
+import { LIMITS } from './config.js';
+import { transportOf } from './encapsulation.js';
 import type { Located } from './faults.js';
 import { deviceClashes, portFaults } from './portFaults.js';
-import { parseSourcePorts, quote } from './text.js';
+import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
+import { canonicalAddress, parseSourcePorts, quote } from './text.js';
+import { transportClashes, tunnelFaults } from './tunnelFaults.js';
 import { type Item, isEmpty, items, namesOf, peersOf, record, suggest } from './written.js';
 
 /** Faults between the parts of a configuration value of any shape. */
@@ -18,9 +21,13 @@ export function crossFaults(root: unknown): Located[] {
     ...duplicates(networks, 'name', 'network'),
     ...duplicates(ports, 'name', 'port'),
     ...underlays.flatMap((underlay) => underlayFaults(underlay, root)),
-    ...endpointClashes(underlays),
+    ...endpointClashes(underlays, networks),
     ...networks.flatMap((network) => underlayReference(network, underlays)),
-    ...vniClashes(networks),
+    ...networks.flatMap((network) => tunnelFaults(network, underlays)),
+    ...transportClashes(networks, underlays),
+    ...bridgeFaults(root, networks),
+    ...bridgeLoops(root, networks),
+    ...prefixFaults(root, networks),
     ...networks.flatMap((network) => peerFaults(network, underlays)),
     ...networks.flatMap(staticFaults),
     ...networks.flatMap((network) =>
@@ -61,6 +68,12 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
       message: '`device` has no meaning for a frame underlay',
       remedy: 'remove it; frames go through `frame`',
     });
+  if (kind === 'udp' && value.ttl === 'inherit')
+    faults.push({
+      path: [...path, 'ttl'],
+      message: 'sockets send all packets with one TTL',
+      remedy: 'give a number of 1 to 255; only frame underlays can copy the inner one',
+    });
   const f = record(frame);
   if (f?.type === 'pcap' && f.input === undefined && f.output === undefined)
     faults.push({
@@ -71,31 +84,39 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
   return faults;
 }
 
-/** Two sockets cannot own one address and port; a source port must not be the listening port of an underlay. */
-function endpointClashes(underlays: Item[]): Located[] {
+/** UDP ports that an underlay listens on: those of its networks, or that for VXLAN while it has none. */
+function listeningPorts({ value }: Item, networks: Item[]): number[] {
+  const own = networks.filter((network) => network.value.underlay === value.name);
+  const transports = (own.length > 0 ? own : [{ value: {} }]).map((n) => transportOf(n.value, value.udpPort));
+  return [...new Set(transports.map(({ kind, udpPort }) => (kind === 'gre' ? -47 : kind === 'ipip' ? -4 : udpPort)))];
+}
+
+/** Two sockets cannot own one address and port; a source port must not be a listening port of an underlay. */
+function endpointClashes(underlays: Item[], networks: Item[]): Located[] {
   const faults: Located[] = [];
   const seen = new Map<string, Item>();
   for (const underlay of underlays) {
-    const { address, udpPort = DEFAULT_UDP_PORT, kind = 'udp', sourcePorts } = underlay.value;
+    const { address, kind = 'udp', sourcePorts } = underlay.value;
     if (kind !== 'udp' || typeof address !== 'string') continue;
-    const key = `${address} port ${udpPort}`;
-    const first = seen.get(key);
-    if (first)
-      faults.push({
-        path: [...underlay.path, 'address'],
-        message: `${key} is already used by underlay ${quote(String(first.value.name))}`,
-        remedy: 'let both networks use one underlay, or give another address or udpPort',
-      });
-    seen.set(key, first ?? underlay);
     const range = typeof sourcePorts === 'string' ? parseSourcePorts(sourcePorts) : null;
-    if (!range || 'message' in range) continue;
-    const last = range.first + range.count - 1;
-    if (typeof udpPort === 'number' && udpPort >= range.first && udpPort <= last)
-      faults.push({
-        path: [...underlay.path, 'sourcePorts'],
-        message: `source ports ${sourcePorts} contain the listening port ${udpPort}`,
-        remedy: 'choose a range without it, such as 49152-49167',
-      });
+    for (const port of listeningPorts(underlay, networks)) {
+      const key = `${canonicalAddress(address)} ${port < 0 ? `IP protocol ${-port}` : `port ${port}`}`;
+      const first = seen.get(key);
+      if (first)
+        faults.push({
+          path: [...underlay.path, 'address'],
+          message: `${key} is already used by underlay ${quote(String(first.value.name))}`,
+          remedy: 'let both networks use one underlay, or give another address or udpPort',
+        });
+      seen.set(key, first ?? underlay);
+      if (!range || 'message' in range) continue;
+      if (port >= range.first && port < range.first + range.count)
+        faults.push({
+          path: [...underlay.path, 'sourcePorts'],
+          message: `source ports ${sourcePorts} contain the listening port ${port}`,
+          remedy: 'choose a range without it, such as 49152-49167',
+        });
+    }
   }
   return faults;
 }
@@ -104,8 +125,8 @@ function underlayReference({ path, value }: Item, underlays: Item[]): Located[] 
   const { underlay } = value;
   const names = namesOf(underlays);
   if (underlay === undefined) {
-    const needs = ['peers', 'unknownPeers'].find(
-      (key) => key in value && !isEmpty(value[key]) && value[key] !== 'drop',
+    const needs = ['encapsulation', 'preset', 'routing', 'vtepMac', 'peers', 'unknownPeers'].find(
+      (key) => key in value && !isEmpty(value[key]) && value[key] !== 'drop' && value[key] !== 'tunnel',
     );
     if (!needs) return [];
     const remedy = names.length > 0 ? `add underlay: ${names[0]}` : 'define an underlay and name it here';
@@ -121,30 +142,12 @@ function underlayReference({ path, value }: Item, underlays: Item[]): Located[] 
   ];
 }
 
-function vniClashes(networks: Item[]): Located[] {
-  const faults: Located[] = [];
-  const seen = new Map<string, Item>();
-  for (const network of networks) {
-    const { vni, underlay } = network.value;
-    if (typeof vni !== 'number' || typeof underlay !== 'string') continue;
-    const first = seen.get(`${underlay}/${vni}`);
-    if (first)
-      faults.push({
-        path: [...network.path, 'vni'],
-        message: `VNI ${vni} is already used by network ${quote(String(first.value.name))} on underlay ${quote(underlay)}`,
-        remedy: 'give each network of an underlay its own VNI',
-      });
-    else seen.set(`${underlay}/${vni}`, network);
-  }
-  return faults;
-}
-
 function peerFaults(network: Item, underlays: Item[]): Located[] {
   const faults: Located[] = [];
   const underlay = underlays.find((u) => u.value.name === network.value.underlay);
   const seen = new Set<string>();
   for (const { path, address } of peersOf(network)) {
-    if (underlay && address === underlay.value.address)
+    if (underlay && address === canonicalAddress(String(underlay.value.address)))
       faults.push({ path, message: `peer ${address} is this node's own address`, remedy: 'list only the other nodes' });
     if (seen.has(address))
       faults.push({
@@ -172,7 +175,7 @@ function staticFaults(network: Item): Located[] {
         message: `the network has no port ${quote(port)}`,
         remedy: suggest(port, ports, 'its ports'),
       });
-    if (typeof peer === 'string' && !peers.includes(peer))
+    if (typeof peer === 'string' && !peers.includes(canonicalAddress(peer)))
       faults.push({
         path: [...path, 'peer'],
         message: `the network has no peer ${quote(peer)}`,

@@ -3,6 +3,7 @@
  * instead. Used by the schema, by the cross checks and by the control API, so that a value is judged the same everywhere.
  */
 import { isIPv4, isIPv6 } from 'node:net';
+import * as Address from '../wire/address.js';
 
 export interface Fault {
   message: string;
@@ -13,6 +14,8 @@ export interface Fault {
 export const INTERFACE_NAME_MAX = 15;
 /** sun_path holds 108 bytes including the end. */
 export const SOCKET_PATH_MAX = 107;
+
+const UNICAST_REMEDY = 'give the unicast address of one host; flooded frames are sent to each peer by itself';
 
 const NAME = /^[A-Za-z0-9][A-Za-z0-9._-]{0,62}$/;
 const MAC = /^[0-9a-f]{2}(:[0-9a-f]{2}){5}$/i;
@@ -40,29 +43,47 @@ export function interfaceNameFault(text: string): Fault | null {
   };
 }
 
-/** A unicast IPv4 address: the only kind of VTEP address that works in this version. */
+/** A unicast address of a tunnel endpoint, IPv4 or IPv6. */
 export function underlayAddressFault(text: string): Fault | null {
-  if (isIPv6(text)) {
-    return {
-      message: `${text} is an IPv6 address; underlays work over IPv4 only in this version`,
-      remedy: 'give an IPv4 address',
-    };
-  }
-  if (!isIPv4(text)) {
+  const address = Address.fromText(text);
+  if (address === null) {
     const remedy = text.includes('/')
       ? 'give the address without a prefix length, like 192.0.2.1'
-      : 'give an IPv4 address, like 192.0.2.1';
-    return { message: `${quote(text)} is not an IPv4 address`, remedy };
+      : 'give an IPv4 or IPv6 address, like 192.0.2.1 or 2001:db8::1';
+    return { message: `${quote(text)} is not an IP address`, remedy };
   }
-  const first = Number(text.split('.')[0]);
-  if (first >= 224 || first === 0) {
-    const kind = first >= 224 && first < 240 ? 'a multicast address' : 'not a unicast address';
+  return address.length === Address.IPV4_BYTES ? ipv4EndpointFault(text, address[0]) : ipv6EndpointFault(text, address);
+}
+
+function ipv4EndpointFault(text: string, first: number): Fault | null {
+  if (first < 224 && first !== 0) return null;
+  const kind = first >= 224 && first < 240 ? 'a multicast address' : 'not a unicast address';
+  return { message: `${text} is ${kind}`, remedy: UNICAST_REMEDY };
+}
+
+function ipv6EndpointFault(text: string, address: Uint8Array): Fault | null {
+  if (address[0] === 0xff) return { message: `${text} is a multicast address`, remedy: UNICAST_REMEDY };
+  if (Address.isMapped(address, 0))
+    return { message: `${text} is an IPv4 address in IPv6 form`, remedy: `write ${Address.toText(address)}` };
+  if (address.every((byte) => byte === 0))
+    return { message: `${text} is not a unicast address`, remedy: UNICAST_REMEDY };
+  if (address[0] === 0xfe && (address[1] & 0xc0) === 0x80)
     return {
-      message: `${text} is ${kind}`,
-      remedy: 'give the unicast address of one host; flooded frames are sent to each peer by itself',
+      message: `${text} is a link-local address, which says nothing without its interface`,
+      remedy: 'give a global or unique local (fd00::/8) address',
     };
-  }
   return null;
+}
+
+/** The one way to write an address (RFC 5952); what is no address stays as it is. */
+export function canonicalAddress(text: string): string {
+  const address = Address.fromText(text);
+  return address === null ? text : Address.toText(address);
+}
+
+/** 4 or 6 for an address, 0 for anything else. */
+export function familyOf(text: string): 4 | 6 | 0 {
+  return isIPv4(text) ? 4 : isIPv6(text) ? 6 : 0;
 }
 
 /** An address with prefix length for an interface: `10.0.0.1/24`, `fd00::1/64`. */
@@ -87,6 +108,25 @@ export function prefixFault(text: string): Fault | null {
       remedy: `give a prefix length of 0 to ${bits}`,
     };
   return null;
+}
+
+/** A prefix of a route: `10.42.2.0/24`, with no bit set behind its length. */
+export function routePrefixFault(text: string): Fault | null {
+  const fault = prefixFault(text);
+  if (fault !== null) return fault;
+  const cidr = Address.cidrFromText(text);
+  if (cidr === null) return { message: `${quote(text)} is not a prefix`, remedy: 'write one like 10.42.2.0/24' };
+  if (!Address.hasHostBits(cidr)) return null;
+  return {
+    message: `${text} has bits set behind its prefix length`,
+    remedy: `write ${canonicalPrefix(text)}, or ${text.slice(0, text.indexOf('/'))}/${cidr.address.length * 8} for the one address`,
+  };
+}
+
+/** The prefix with its host bits zeroed, written the one way; null for what is none. */
+export function canonicalPrefix(text: string): string | null {
+  const cidr = Address.cidrFromText(text);
+  return cidr === null ? null : Address.cidrToText(Address.clearHostBits(cidr));
 }
 
 /** A unicast MAC in colon form. */

@@ -3,7 +3,7 @@
  * reports it.
  */
 import type { Path } from './faults.js';
-import { nearest } from './text.js';
+import { canonicalAddress, nearest } from './text.js';
 
 /** A map in the configuration and its place. */
 export type Item = { path: Path; value: Record<string, unknown> };
@@ -28,14 +28,14 @@ export function namesOf(all: Item[]): string[] {
   return all.map(({ value }) => value.name).filter((name) => typeof name === 'string');
 }
 
-/** The peers of a network that have an address at all, in either form. */
+/** The peers of a network that have an address at all, in either form; addresses are written the one way. */
 export function peersOf(network: Item): { path: Path; address: string }[] {
   const list = Array.isArray(network.value.peers) ? network.value.peers : [];
   return list.flatMap((peer: unknown, i) => {
     const path = [...network.path, 'peers', i];
-    if (typeof peer === 'string') return [{ path, address: peer }];
+    if (typeof peer === 'string') return [{ path, address: canonicalAddress(peer) }];
     const address = record(peer)?.address;
-    return typeof address === 'string' ? [{ path: [...path, 'address'], address }] : [];
+    return typeof address === 'string' ? [{ path: [...path, 'address'], address: canonicalAddress(address) }] : [];
   });
 }
 

@@ -111,7 +111,7 @@ describe('wrong requests get a 4xx and a reason', () => {
     ['POST', '/v1/ports', '{"network":"blue","port":{"name":5}}', 400, /`port` must be/],
     ['POST', '/v1/ports', '{"network":"blue","port":{"name":"x","type":"memory"},"y":1}', 400, /unknown key `y`/],
     ['POST', '/v1/ports', '{"network":"red","port":{"name":"x","type":"memory"}}', 404, /no network "red"/],
-    ['POST', '/v1/ports', '{"network":"blue","port":{"name":"x","type":"tun"}}', 422, /tap, memory, pcap/],
+    ['POST', '/v1/ports', '{"network":"blue","port":{"name":"x","type":"veth"}}', 422, /tap, tun, memory, pcap/],
     ['POST', '/v1/ports', '{"network":"blue","port":{"name":"m","type":"memory"}}', 422, /two ports named "m"/],
     ['POST', '/v1/peers', '{"network":"blue","peer":5}', 400, /`peer` must be/],
     ['POST', '/v1/peers', '{"network":"blue","peer":{"__proto__":{"address":"192.0.2.2"}}}', 400, /`peer` must be/],

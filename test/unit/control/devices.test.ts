@@ -7,7 +7,13 @@ import { gsoMaxSize } from '../../../src/control/tapDevice.js';
 import type { WeftError } from '../../../src/packet/error.js';
 import { fakeKernel, systemError } from './fakes.js';
 
-const FACTS = { hostname: 'h', underlayMtu: new Map([['wan', 1500]]), users: new Map(), groups: new Map() };
+const FACTS = {
+  hostname: 'h',
+  underlayMtu: new Map([['wan', 1500]]),
+  underlayPrefixes: new Map(),
+  users: new Map(),
+  groups: new Map(),
+};
 
 type Port = NonNullable<ConfigInput['networks'][number]['ports']>[number];
 

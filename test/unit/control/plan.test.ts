@@ -7,6 +7,7 @@ import { diffPlans, type HostFacts, makePlan } from '../../../src/control/plan.j
 const FACTS: HostFacts = {
   hostname: 'host-a',
   underlayMtu: new Map([['wan', 1500]]),
+  underlayPrefixes: new Map([['wan', ['192.0.2.1/24']]]),
   users: new Map([['qemu', 107]]),
   groups: new Map([['kvm', 36]]),
 };
@@ -41,7 +42,9 @@ describe('a plan', () => {
         {
           id: 1,
           name: 'wan',
+          underlay: 'wan',
           kind: 'udp',
+          tunnel: 'vxlan',
           address: '192.0.2.1',
           device: null,
           udpPort: 4789,
@@ -58,7 +61,23 @@ describe('a plan', () => {
         {
           id: 1,
           name: 'n0',
-          vni: 1,
+          mode: 'l2',
+          tunnel: {
+            kind: 'vxlan',
+            id: 1,
+            hasKey: false,
+            udpPort: 4789,
+            payload: 'ethernet',
+            gpe: false,
+            group: -1,
+            options: [],
+            match: [],
+            relayOptions: 'pass',
+            checksum: false,
+            sequence: false,
+          },
+          domain: 1,
+          vtepMac: null,
           underlay: 1,
           mtu: 1450,
           ageingSec: 300,
@@ -83,18 +102,38 @@ describe('a plan', () => {
             queues: 1,
             owner: 107,
             group: 36,
+            hostRoutes: [],
           },
           pcap: null,
         },
       ],
       peers: [
-        { id: 1, network: 1, underlay: 1, address: '192.0.2.2', udpPort: 4789, dynamic: false },
-        { id: 2, network: 1, underlay: 1, address: '192.0.2.3', udpPort: 8472, dynamic: false },
+        {
+          id: 1,
+          network: 1,
+          underlay: 1,
+          address: '192.0.2.2',
+          udpPort: 4789,
+          mac: null,
+          direct: false,
+          dynamic: false,
+        },
+        {
+          id: 2,
+          network: 1,
+          underlay: 1,
+          address: '192.0.2.3',
+          udpPort: 8472,
+          mac: null,
+          direct: false,
+          dynamic: false,
+        },
       ],
       statics: [
         { network: 1, mac: '02:00:00:00:00:aa', port: 1, peer: 0 },
         { network: 1, mac: '02:00:00:00:00:bb', port: 0, peer: 2 },
       ],
+      routes: [],
     });
   });
 
@@ -129,6 +168,7 @@ describe('a plan', () => {
       input: null,
       output: null,
       mac: '02:00:00:00:00:0a',
+      popDepth: 0,
       neighbours: { '192.0.2.2': '02:00:00:00:00:0b' },
     });
     expect(made.networks[0].mtu).toBe(1450);

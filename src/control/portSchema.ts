@@ -1,0 +1,83 @@
+/**
+ * Ports in the configuration.
+ */
+import { z } from 'zod';
+import { account, device, interfaceAddress, MTU_MAX, MTU_MIN, mac, mtu, name, prefix, WORKERS_MAX } from './values.js';
+
+const TYPES = 'Kind of port: tap, tun, memory or pcap';
+
+const portName = name.describe('Name of the port, unique in the node');
+const portMtu = mtu
+  .optional()
+  .describe(`MTU of the port in bytes, ${MTU_MIN} to ${MTU_MAX}; default: that of the network`);
+const prefixes = z
+  .array(prefix)
+  .optional()
+  .describe(
+    'Networks of mode l3: prefixes behind the port, like 10.42.1.0/24; default where it is the only port: whatever no peer has',
+  );
+
+/** What TAP and TUN devices have in common. */
+const kernelDevice = {
+  name: portName,
+  device: device.optional().describe('Interface name; default: the name of the port'),
+  create: z
+    .boolean()
+    .default(true)
+    .describe('true: make the device and remove it on stop; false: attach to one that exists'),
+  netns: z
+    .string()
+    .min(1)
+    .optional()
+    .describe("Network namespace of the device, a name of `ip netns` or a path; default: the node's own"),
+  addresses: z.array(interfaceAddress).default([]).describe('Addresses with prefix length to give to the device'),
+  mtu: portMtu,
+  queues: z
+    .int()
+    .min(1)
+    .max(WORKERS_MAX)
+    .optional()
+    .describe('Queues of the device, at most one for each worker; default: one for each worker'),
+  owner: account.optional().describe('User (number or name) that may attach to the device'),
+  group: account.optional().describe('Group (number or name) that may attach to the device'),
+};
+
+const TapPortSchema = z.strictObject({
+  type: z.literal('tap').describe(TYPES),
+  ...kernelDevice,
+  mac: mac.optional().describe('MAC of the device; default: one that the kernel picks'),
+});
+
+const TunPortSchema = z.strictObject({
+  type: z.literal('tun').describe(TYPES),
+  ...kernelDevice,
+  prefixes,
+});
+
+const MemoryPortSchema = z.strictObject({
+  type: z.literal('memory').describe(TYPES),
+  name: portName,
+  mtu: portMtu,
+  prefixes,
+});
+
+const PcapPortSchema = z.strictObject({
+  type: z.literal('pcap').describe(TYPES),
+  name: portName,
+  mtu: portMtu,
+  prefixes,
+  input: z.string().min(1).optional().describe('Capture file that frames are read from'),
+  output: z.string().min(1).optional().describe('Capture file that frames are written to'),
+});
+
+export const PortSchema = z.discriminatedUnion('type', [
+  TapPortSchema,
+  TunPortSchema,
+  MemoryPortSchema,
+  PcapPortSchema,
+]);
+
+export type PortInput = z.input<typeof PortSchema>;
+export type PortConfig = z.output<typeof PortSchema>;
+/** A port with a device of the kernel. */
+export type DevicePortConfig = Extract<PortConfig, { type: 'tap' | 'tun' }>;

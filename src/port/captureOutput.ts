@@ -36,13 +36,23 @@ export interface CaptureOutput {
   readonly path: string;
   /** Makes an interface, and returns its number for `write`. */
   addInterface(linkType: number, name: string): number;
-  /** Records of messages 0..n of the outbox; sets msgResult. With `keep`, each stands at the interface of its input. */
-  write(n: number, id: number, keep: boolean): number;
+  readonly format: 'pcap' | 'pcapng';
+  /** Records of messages 0..n of the outbox; sets msgResult. */
+  write(n: number, to: RecordTarget): number;
   /** What has been written into pieces goes to the file. */
   flush(): void;
   /** Why nothing more can be written. */
   readonly error: WeftError | null;
   close(): void;
+}
+
+/** Where records stand. */
+export interface RecordTarget {
+  /** Number of an interface. */
+  readonly id: number;
+  /** Each record stands at the interface of its input instead, with this link type. */
+  readonly keepsInterfaces: boolean;
+  readonly linkType: number;
 }
 
 const STANDARD_OUTPUT = 1;
@@ -73,7 +83,7 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
   const fd = open(path, object);
   const nanos = isMicro ? 1000 : 1;
   const resolution = isMicro ? 6 : 9;
-  const kept = new Map<number, KeptInterface>();
+  const kept = new Map<string, KeptInterface>();
   let interfaces = 0;
   let piece: Piece | null = null;
   let end = 0;
@@ -118,22 +128,23 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
     return interfaces++;
   }
 
-  /** The interface that lane's record stood at, described here as it was there. */
-  function keptInterface(source: number): KeptInterface {
-    const known = kept.get(source);
+  /** The interface that a lane's record stood at, described here as it was there, but for what packets have become. */
+  function keptInterface(source: number, linkType: number): KeptInterface {
+    const key = `${source} ${linkType}`;
+    const known = kept.get(key);
     if (known !== undefined) return known;
     const described = kernel.sections?.[Math.floor(source / INTERFACES_MAX)].interfaces[source % INTERFACES_MAX];
     const isExact = described !== undefined && described.resolution <= 6;
     const unit = isExact ? described.resolution : 9;
     const id = describe(
-      described?.linkType ?? Pcap.LINK_ETHERNET,
+      linkType,
       described?.snapLength ?? CAPTURED_BYTES_MAX,
       described?.name ?? '',
       unit,
       described?.options ?? null,
     );
     const made = { id, resolution: unit };
-    kept.set(source, made);
+    kept.set(key, made);
     flush();
     return made;
   }
@@ -191,14 +202,15 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
     return lanes.sources[lane < 0 ? spareLane() : lane];
   }
 
-  function writeAll(n: number, id: number, keep: boolean): void {
+  function writeAll(n: number, to: RecordTarget): void {
+    const keep = to.keepsInterfaces;
     let m = 0;
     while (m < n && failure === null) {
       const target = piece as Piece;
       const room = target.at + target.bytes;
-      const source = keep ? keptInterface(sourceOf(m)) : null;
+      const source = keep ? keptInterface(sourceOf(m), to.linkType) : null;
       const until = keep ? sameSource(m, n, sourceOf(m)) : n;
-      const next = writeRun(m, until, source?.id ?? id, source?.resolution ?? resolution, room);
+      const next = writeRun(m, until, source?.id ?? to.id, source?.resolution ?? resolution, room);
       m = next;
       if (next === until) continue;
       const isEmpty = end === target.at;
@@ -222,13 +234,14 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
 
   return {
     path,
+    format,
     addInterface(linkType, name) {
       if (format === 'pcapng') return describe(linkType, CAPTURED_BYTES_MAX, name, resolution, null);
       if (interfaces++ === 0)
         addHeader(HEADER_ROOM, (into) => Pcap.write(into, 0, linkType, CAPTURED_BYTES_MAX, !isMicro));
       return 0;
     },
-    write(n, id, keep) {
+    write(n, to) {
       flushed = 0;
       if (lanes.count === 0) stampLanes();
       if (failure === null && piece === null) {
@@ -237,7 +250,7 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
         // Headers stand in front of the first record.
         if (headers.length > 0) flush();
       }
-      if (failure === null && piece !== null) writeAll(n, id, keep);
+      if (failure === null && piece !== null) writeAll(n, to);
       if (failure !== null) fail(flushed, n, failedErrno);
       else if (piece === null) fail(0, n, ENOBUFS);
       if (isLive && piece !== null) {

@@ -20,6 +20,7 @@ export interface CaptureGate {
 export interface CaptureTarget {
   output: CaptureOutput;
   id: number;
+  linkType: number;
   /** Records stand at the interface of their input. */
   keepsInterfaces: boolean;
 }
@@ -30,6 +31,8 @@ export interface CapturePortOptions {
   input: CaptureInput | null;
   target: CaptureTarget | null;
   gate: CaptureGate;
+  /** Changes a packet in place; returns how far its start moved. */
+  edit: ((bytes: Uint8Array, at: number, len: number) => number) | null;
 }
 
 /** A port over capture files that are open already. */
@@ -45,7 +48,9 @@ const OPEN_GATE: CaptureGate = { open: () => LANES, boundSeconds: UNBOUNDED, bou
 
 export function makeCapturePort(kernel: CaptureKernel, options: CapturePortOptions): CapturePort {
   const { msgResult } = kernel.outbox;
-  const { input, target, gate } = options;
+  const { bytes } = kernel.arena;
+  const { at, len, drop } = kernel.burst;
+  const { input, target, gate, edit } = options;
   let written = 0;
   let writtenBytes = 0;
 
@@ -57,10 +62,19 @@ export function makeCapturePort(kernel: CaptureKernel, options: CapturePortOptio
 
   function tx(n: number): number {
     if (target === null) return discard(n);
-    const sent = target.output.write(n, target.id, target.keepsInterfaces);
+    const sent = target.output.write(n, target);
     for (let m = 0; m < n; m++) if (msgResult[m] > 0) writtenBytes += msgResult[m];
     written += sent;
     return sent;
+  }
+
+  function editLanes(n: number, change: NonNullable<typeof edit>): void {
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0) continue;
+      const moved = change(bytes, at[i], len[i]);
+      at[i] += moved;
+      len[i] -= moved;
+    }
   }
 
   const port = definePort({
@@ -69,7 +83,9 @@ export function makeCapturePort(kernel: CaptureKernel, options: CapturePortOptio
     rx() {
       if (input === null) return 0;
       const lanesMax = gate.open();
-      return lanesMax === 0 ? 0 : input.fill(lanesMax, gate.boundSeconds, gate.boundNanoseconds);
+      const n = lanesMax === 0 ? 0 : input.fill(lanesMax, gate.boundSeconds, gate.boundNanoseconds);
+      if (edit !== null) editLanes(n, edit);
+      return n;
     },
     hasMore: () => input !== null && !input.isAtEnd && gate.open() > 0,
     tx,
@@ -136,12 +152,13 @@ export function bindPcapPorts(context: CaptureContext) {
     const object = `port ${name}`;
     const files = { object, pool, pieceSlots: 1 };
     const input = options.input ? openCaptureInput(kernel, { ...files, path: options.input, device }) : null;
+    const linkType = device.carries === 'ip' ? Pcap.LINK_RAW : Pcap.LINK_ETHERNET;
     let output: CaptureOutput | null = null;
     try {
       if (options.output) {
         const path = options.output;
         output = openCaptureOutput(kernel, { ...files, path, format: 'pcapng', isMicro: false, isLive: true });
-        output.addInterface(device.carries === 'ip' ? Pcap.LINK_RAW : Pcap.LINK_ETHERNET, name);
+        output.addInterface(linkType, name);
         output.flush();
         if (output.error !== null) throw output.error;
       }
@@ -150,8 +167,8 @@ export function bindPcapPorts(context: CaptureContext) {
       output?.close();
       throw cause;
     }
-    const target = output && { output, id: 0, keepsInterfaces: false };
-    const { port } = makeCapturePort(kernel, { id, name, input, target, gate: OPEN_GATE });
+    const target = output && { output, id: 0, linkType, keepsInterfaces: false };
+    const { port } = makeCapturePort(kernel, { id, name, input, target, gate: OPEN_GATE, edit: null });
     return {
       port: definePort({
         ...port,

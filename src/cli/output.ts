@@ -7,6 +7,8 @@ export const EXIT_OK = 0;
 export const EXIT_USAGE = 1;
 export const EXIT_FAILED = 2;
 export const EXIT_UNREACHABLE = 3;
+/** `replay`: an input was cut off, or had packets that were. */
+export const EXIT_INCOMPLETE = 4;
 
 export type Cell = string | number | null;
 

@@ -13,6 +13,7 @@ import { EXIT_OK, EXIT_USAGE, fail } from './output.js';
 import { definePeer } from './peer.js';
 import { definePeers } from './peers.js';
 import { definePort } from './port.js';
+import { defineReplay } from './replay.js';
 import { defineStats } from './stats.js';
 import { defineStatus } from './status.js';
 import { defineUp } from './up.js';
@@ -24,8 +25,9 @@ Examples:
   weft up node.yaml              run a node
   weft status                    what it does, and why not faster
   weft capture --on web web.pcapng
+  weft replay web.pcapng --push vxlan:vni=42,remote=198.18.0.2 --out wire.pcapng
 
-Exit codes: 0 good, 1 wrong usage, 2 failed, 3 node unreachable.`;
+Exit codes: 0 good, 1 wrong usage, 2 failed, 3 node unreachable, 4 replayed what is there of a cut-off capture.`;
 
 export function createProgram(): Command {
   const program = new Command('weft')
@@ -46,6 +48,7 @@ export function createProgram(): Command {
     defineDrops,
     defineStats,
     defineCapture,
+    defineReplay,
     definePort,
     definePeer,
   ])

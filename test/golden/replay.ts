@@ -13,8 +13,17 @@ import {
 } from '../../src/packet/counters.js';
 import { countHeld } from '../../src/packet/slots.js';
 import { createPipeline } from '../../src/pipeline/pipeline.js';
-import type { FrameDevicePlan, NetworkPlan, PeerPlan, Plan, PortPlan, UnderlayPlan } from '../../src/pipeline/plan.js';
-import { tunnelPlan } from '../../src/tunnel/tunnel.js';
+import type {
+  FrameDevicePlan,
+  NetworkPlan,
+  PeerPlan,
+  Plan,
+  PortPlan,
+  RoutePlan,
+  UnderlayPlan,
+} from '../../src/pipeline/plan.js';
+import { placeRoutes } from '../../src/pipeline/routes.js';
+import { type TunnelPlan, tunnelPlan } from '../../src/tunnel/tunnel.js';
 import { createNodeMemory } from '../../src/worker/nodeMemory.js';
 
 export const OWN_MAC = '02:00:00:00:00:01';
@@ -25,6 +34,10 @@ export interface ReplayOptions {
   address: string;
   peers: string[];
   vni?: number;
+  /** Default: VXLAN with that VNI. */
+  tunnel?: TunnelPlan;
+  /** Mode l3: prefixes behind the port and behind the first peer; default: mode l2. */
+  routed?: { port: string; peer: string };
   /** Outer frames in, outer frames out. */
   underlay?: { input?: string; output?: string };
   /** Inner frames in, inner frames out. */
@@ -47,6 +60,8 @@ export interface ReplayResult {
 const UNDERLAY = 1;
 const NETWORK = 1;
 const PORT = 1;
+/** Two halves of a table for a handful of routes. */
+const ROUTE_BYTES = 1 << 20;
 
 function frameDevice(options: ReplayOptions): FrameDevicePlan {
   const { input = null, output = null } = options.underlay ?? {};
@@ -76,8 +91,8 @@ function planOf(options: ReplayOptions): Plan {
   const network: NetworkPlan = {
     id: NETWORK,
     name: 'net',
-    mode: 'l2',
-    tunnel: tunnelPlan('vxlan', options.vni ?? 42),
+    mode: options.routed ? 'l3' : 'l2',
+    tunnel: options.tunnel ?? tunnelPlan('vxlan', options.vni ?? 42),
     domain: NETWORK,
     vtepMac: null,
     underlay: UNDERLAY,
@@ -102,13 +117,20 @@ function planOf(options: ReplayOptions): Plan {
     network: NETWORK,
     underlay: UNDERLAY,
     address,
-    udpPort: underlay.udpPort,
+    udpPort: network.tunnel.udpPort,
     mac: null,
     direct: false,
     dynamic: false,
   }));
-  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [], routes: [] };
-  return { ...base, underlays: [underlay], networks: [network], ports: [port], peers };
+  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [] };
+  const { routed } = options;
+  const routes: RoutePlan[] = routed
+    ? [
+        { network: NETWORK, prefix: routed.port, port: PORT, peer: 0 },
+        { network: NETWORK, prefix: routed.peer, port: 0, peer: 1 },
+      ]
+    : [];
+  return { ...base, routes, underlays: [underlay], networks: [network], ports: [port], peers };
 }
 
 /** Drops by reason. Rows of networks repeat those of ports, peers and underlays. */
@@ -125,9 +147,10 @@ function dropsOf(counters: Float64Array): Record<string, number> {
 
 /** Runs both inputs to their ends: first that of the port, then that of the underlay, unless told otherwise. */
 export function replay(options: ReplayOptions): ReplayResult {
-  const { shape, slots, memory: arena } = createNodeMemory(1);
+  const node = createNodeMemory(1, undefined, { routeBytes: ROUTE_BYTES });
+  const { shape, slots, sequences } = node;
   const counters = makeCounterBlock();
-  const memory = { arena, shape, slots, counters };
+  const memory = { arena: node.memory, shape, slots, counters, sequences };
   const pipeline = createPipeline({
     worker: 0,
     workers: 1,
@@ -136,7 +159,8 @@ export function replay(options: ReplayOptions): ReplayResult {
     tun: null,
     preciseSeconds: () => 1,
   });
-  pipeline.apply(planOf(options), { ports: [], underlays: [] });
+  const plan = planOf(options);
+  pipeline.apply(plan, { ports: [], underlays: [] }, placeRoutes(node.arena, plan, 0));
   const port = pipeline.walk.ports[PORT]!;
   const underlay = pipeline.walk.underlays[UNDERLAY]!;
   const readUnderlay = () => {
@@ -148,7 +172,7 @@ export function replay(options: ReplayOptions): ReplayResult {
   const blocks = [new Float64Array(counters)];
   const slotsHeld = countHeld(shape, slots, 0) - LANES;
   pipeline.apply(
-    { ...planOf(options), underlays: [], networks: [], ports: [], peers: [] },
+    { ...plan, underlays: [], networks: [], ports: [], peers: [], routes: [] },
     { ports: [], underlays: [] },
   );
   return { account: account(blocks), drops: dropsOf(blocks[0]), slotsHeld };

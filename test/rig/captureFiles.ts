@@ -35,14 +35,18 @@ export function readFrames(path: string): Buffer[] {
   throw new Error(`${path} is neither a pcap nor a pcapng file of a little-endian machine`);
 }
 
-/** Writes frames as a pcap file (Ethernet, microseconds), a millisecond apart. */
-export function writePcap(path: string, frames: readonly Uint8Array[]): void {
+/** Link types: Ethernet frames, and packets that begin with an IP header. */
+export const LINK_ETHERNET = 1;
+export const LINK_RAW = 101;
+
+/** Writes frames as a pcap file (microseconds), a millisecond apart. */
+export function writePcap(path: string, frames: readonly Uint8Array[], linkType = LINK_ETHERNET): void {
   const header = Buffer.alloc(24);
   header.writeUInt32LE(PCAP_MAGIC, 0);
   header.writeUInt16LE(2, 4);
   header.writeUInt16LE(4, 6);
   header.writeUInt32LE(262144, 16);
-  header.writeUInt32LE(1, 20);
+  header.writeUInt32LE(linkType, 20);
   const records = frames.flatMap((frame, i) => {
     const record = Buffer.alloc(16);
     record.writeUInt32LE(1 + Math.floor(i / 1000), 0);

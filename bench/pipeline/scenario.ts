@@ -2,7 +2,7 @@ import { learnSource, macTableBytes } from '../../dist/forward/macTable.js';
 import { type ArenaShape, createArenaMemory, DEFAULT_SHAPE } from '../../dist/packet/arena.js';
 import { TO_PEER, TO_PORT } from '../../dist/packet/burst.js';
 import { type Clock, createClock } from '../../dist/packet/clock.js';
-import { makeCounterBlock } from '../../dist/packet/counters.js';
+import { makeCounterBlock, PEERS_MAX } from '../../dist/packet/counters.js';
 import { createSlotState } from '../../dist/packet/slots.js';
 import { createPipeline, type Pipeline } from '../../dist/pipeline/pipeline.js';
 import type { Plan } from '../../dist/pipeline/plan.js';
@@ -191,6 +191,7 @@ export function createScenario(variant: Variant, wrapSteps?: (steps: Steps) => S
     shape,
     slots: createSlotState(shape),
     counters: makeCounterBlock(),
+    sequences: new SharedArrayBuffer(PEERS_MAX * 4),
   };
   const clock = createClock();
   const options = { worker: 0, workers: 1, memory, clock, tun: null, preciseSeconds: () => 0, wrapSteps };

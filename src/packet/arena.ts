@@ -33,8 +33,8 @@ export const DATAGRAM_DATA = 65407 + HEADROOM;
 export const VNET_STRIDE = 16;
 const VNET_BYTES = 64 * VNET_STRIDE;
 
-/** Room for a worker's columns and compiled tables; most of it are the outer header templates of 2048 peers. */
-const COLUMNS_BYTES = 640 * 1024;
+/** Room for a worker's columns and compiled tables; most of it are the header templates of 2048 peers. */
+const COLUMNS_BYTES = 1664 * 1024;
 
 const PAGE = 65536;
 const LINE = 64;

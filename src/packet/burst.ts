@@ -85,6 +85,10 @@ export interface Burst {
   readonly summary: Int32Array;
 }
 
+/** Values of `drop` that are no reason: lanes that wait for another pass over the burst, and lanes that had theirs. */
+export const PARKED = 62;
+export const DONE = 63;
+
 /** Value of `payload` for whole Ethernet frames: Transparent Ethernet Bridging (RFC 1701, used by GRE, Geneve and NVGRE). */
 export const PAYLOAD_ETHERNET = 0x6558;
 

@@ -1,7 +1,6 @@
 import type { Tun } from '../native/tun.js';
 import type { Allocate, Arena, Partition } from '../packet/arena.js';
 import type { Burst } from '../packet/burst.js';
-import type { ChecksumKernel } from '../packet/checksum.js';
 import { WeftError } from '../packet/error.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { SlotPool } from '../packet/slots.js';
@@ -11,21 +10,23 @@ import { bindMemoryPorts, type MemoryPort } from '../port/memory.js';
 import { bindPcapPorts, type OpenCapture } from '../port/pcap.js';
 import type { Port } from '../port/port.js';
 import { bindTapPorts, type RxWindow } from '../port/tap.js';
+import { DEFAULT_PORT, KIND } from '../tunnel/tunnel.js';
 import { bindFrameUnderlays } from '../underlay/frame.js';
-import { setNextHop, writeTemplate } from '../underlay/template.js';
+import type { Outer, OuterRules } from '../underlay/outer.js';
+import { bindRawUnderlays } from '../underlay/raw.js';
 import { bindUdpUnderlays } from '../underlay/udp.js';
 import type { Underlay } from '../underlay/underlay.js';
-import * as Address from '../wire/address.js';
-import * as Ethernet from '../wire/ethernet.js';
+import { macWords } from '../wire/ethernet.js';
 import type { FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from './plan.js';
-import type { Tables } from './tables.js';
+import { addressWords, type Tables } from './tables.js';
+import { fillTemplates } from './templates.js';
 import type { Walk } from './walk.js';
 
 interface Context {
   arena: Arena;
   burst: Burst;
   outbox: Outbox;
-  kernel: ChecksumKernel;
+  outer: Outer;
   window: RxWindow;
   partition: Partition;
   pools: { small: SlotPool; large: SlotPool };
@@ -56,12 +57,46 @@ export interface Devices {
   >;
 }
 
+/** Ports on which tunnels of each kind are found when nobody says where. */
+const WELL_KNOWN: [port: number, kind: number][] = [
+  [DEFAULT_PORT.vxlan, KIND.vxlan],
+  [8472, KIND.vxlan],
+  [4790, KIND.vxlan],
+  [DEFAULT_PORT.geneve, KIND.geneve],
+  [DEFAULT_PORT.fou, KIND.fou],
+  [DEFAULT_PORT.gue, KIND.gue],
+];
+
+/** What a frame underlay takes: the tunnels of its networks, or all of them. */
+function outerRules(underlay: UnderlayPlan, plan: Plan): OuterRules {
+  const address = addressWords(underlay.address);
+  if (address === null) throw new WeftError('WORKER', `underlay ${underlay.name} needs an IP address`);
+  const { frame } = underlay;
+  const takesAll = frame !== null && frame.popDepth > 0;
+  const networks = plan.networks.filter((n) => n.underlay === underlay.id);
+  const ports = new Map(takesAll ? WELL_KNOWN : []);
+  for (const { tunnel } of networks) if (tunnel.udpPort > 0) ports.set(tunnel.udpPort, KIND[tunnel.kind]);
+  const takes = (kind: 'gre' | 'ipip') => (takesAll || networks.some((n) => n.tunnel.kind === kind) ? KIND[kind] : 0);
+  const isRouted = plan.peers.some((peer) => peer.underlay === underlay.id && peer.direct);
+  const own = isRouted && frame ? macWords(frame.mac) : null;
+  return {
+    address: takesAll ? null : address,
+    ports: Int32Array.from(ports.keys()),
+    kinds: Int32Array.from(ports.values()),
+    gre: takes('gre'),
+    ipip: takes('ipip'),
+    routedLo: own?.[0] ?? 0,
+    routedHi: own?.[1] ?? 0,
+  };
+}
+
 export function createDevices(context: Context): Devices {
   const { arena, burst, outbox, pools, tables, walk, tun } = context;
   const openTap = tun && bindTapPorts(arena, burst, outbox, context.window, context.partition.vnetAt, tun);
   const openUdp = tun && bindUdpUnderlays(arena, burst, outbox, context.window, tables.destinations, tun);
   const openMemoryPort = bindMemoryPorts(arena, burst, outbox, pools.small);
-  const openFrame = bindFrameUnderlays(arena, burst, outbox, context.kernel);
+  const openRaw = tun && bindRawUnderlays(arena, burst, outbox, context.window, tables.destinations, tun);
+  const openFrame = bindFrameUnderlays(burst, context.outer);
   const memory = new Map<string, MemoryPort>();
   const memoryOptions: Devices['memoryOptions'] = new Map();
   /** What stands at an id, as text: an id is reopened only when its plan or its descriptors changed. */
@@ -119,52 +154,31 @@ export function createDevices(context: Context): Devices {
     return openCapture(id, name, { input, output }, { carries: 'ethernet', isUnderlay: true });
   }
 
-  function openUnderlay(plan: UnderlayPlan, opened: WorkerDevices): Underlay {
-    const tos = plan.dscp < 0 ? -1 : plan.dscp << 2;
+  function openSockets(plan: UnderlayPlan, opened: WorkerDevices): Underlay {
     const { id, name, deliverOffloadLeak } = plan;
-    if (plan.frame !== null) {
-      const address = Address.ipv4WordFromText(plan.address);
-      if (address === null) throw new WeftError('WORKER', `underlay ${name} needs an IPv4 address`);
-      const device = openFrameDevice(id, plan.frame);
-      return openFrame({
-        id,
-        name,
-        device,
-        address,
-        udpPort: plan.udpPort,
-        tos,
-        checksum: plan.checksum,
-        deliverOffloadLeak,
-      });
-    }
+    const tos = plan.dscp < 0 ? -1 : plan.dscp << 2;
     const sockets = opened.underlays.find((u) => u.underlay === id);
-    if (sockets === undefined || openUdp === null) {
+    if (sockets === undefined || openUdp === null || openRaw === null) {
       throw new WeftError('WORKER', `underlay ${name} has no open sockets`, { object: `underlay ${name}` });
     }
-    const { rxFds, txFds, segment } = sockets;
-    return openUdp({ id, name, rxFd: rxFds[0], txFds, segment, tos, deliverOffloadLeak });
+    const { rxFds, txFds, protocols, segment } = sockets;
+    const common = { id, name, tunnel: KIND[plan.tunnel], txFds, tos, deliverOffloadLeak };
+    if (plan.kind === 'raw') return openRaw({ ...common, rxFds, protocols });
+    return openUdp({ ...common, rxFd: rxFds[0], segment });
   }
 
-  function fillTemplates(plan: UnderlayPlan, all: Plan): void {
-    const { frame } = plan;
-    if (frame === null) return;
-    for (const peer of all.peers) {
-      if (peer.underlay !== plan.id) continue;
-      const network = all.networks.find((n) => n.id === peer.network);
-      const nextHop = frame.neighbours[peer.address];
-      writeTemplate(tables.templates, peer.id, {
-        dstMac: new Uint8Array(6),
-        srcMac: Ethernet.macFromText(frame.mac) as Uint8Array,
-        src: Address.ipv4WordFromText(plan.address) as number,
-        dst: Address.ipv4WordFromText(peer.address) as number,
-        dstPort: peer.udpPort,
-        vni: network?.tunnel.id ?? 0,
-        tos: plan.dscp < 0 ? 0 : plan.dscp << 2,
-        ttl: plan.ttl,
-      });
-      tables.peerFrameMax[peer.id] = nextHop === undefined ? 0 : (network?.mtu ?? 0) + Ethernet.HEADER_BYTES;
-      if (nextHop !== undefined) setNextHop(tables.templates, peer.id, Ethernet.macFromText(nextHop) as Uint8Array);
-    }
+  function openUnderlay(plan: UnderlayPlan, all: Plan, opened: WorkerDevices): Underlay {
+    if (plan.frame === null) return openSockets(plan, opened);
+    const { id, name, deliverOffloadLeak, frame } = plan;
+    return openFrame({
+      id,
+      name,
+      device: openFrameDevice(id, frame),
+      rules: outerRules(plan, all),
+      tos: plan.dscp < 0 ? -1 : plan.dscp << 2,
+      deliverOffloadLeak,
+      popDepth: frame.popDepth,
+    });
   }
 
   /** Replaces the device at one id when what it was made of changed; removes it when it is not in the plan. */
@@ -197,12 +211,14 @@ export function createDevices(context: Context): Devices {
         return [p.id, { text, open: () => openPort(p, opened) }] as const;
       });
       const underlays = plan.underlays.map((u) => {
-        const text = JSON.stringify([u, opened.underlays.find((s) => s.underlay === u.id)]);
-        return [u.id, { text, open: () => openUnderlay(u, opened) }] as const;
+        // A frame underlay tells the tunnels of its networks apart by itself.
+        const rules = u.frame && outerRules(u, plan);
+        const text = JSON.stringify([u, opened.underlays.find((s) => s.underlay === u.id), rules]);
+        return [u.id, { text, open: () => openUnderlay(u, plan, opened) }] as const;
       });
       keep('port', walk.ports, new Map(ports));
       keep('underlay', walk.underlays, new Map(underlays));
-      for (const u of plan.underlays) fillTemplates(u, plan);
+      fillTemplates(tables, plan);
     },
   };
   return devices;

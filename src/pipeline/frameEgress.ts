@@ -1,31 +1,37 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, HAS_GSO, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, HAS_GSO, ID_MASK, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { EXTENTS, MESSAGES, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
-import { OUTER_LEN, TEMPLATE_WORDS, WORD_UDP_SUM } from '../underlay/template.js';
+import {
+  TEMPLATE_UDP_CHECKSUM,
+  TEMPLATE_WORDS,
+  WORD_FLAGS,
+  WORD_LEN,
+  WORD_UDP,
+  WORD_UDP_SUM,
+} from '../underlay/template.js';
 import type { FrameUnderlay } from '../underlay/underlay.js';
+import type { Answers } from './answers.js';
 import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
 import type { Transport } from './transport.js';
+import type { TunnelFields } from './tunnelFields.js';
 import type { WalkKernel } from './walkKernel.js';
 
 /**
- * The way out to peers as whole outer frames: Ethernet, IPv4, UDP and VXLAN from the peer's template, right in front of the inner frame.
+ * The way out to peers as whole outer frames: Ethernet, IP, UDP and tunnel header from the peer's template, right in front of the inner frame.
  *
- *   unicast      [ outer | frame ]                          the headroom takes the header
+ *   unicast      [ outer | frame ]                          the headroom takes the headers
  *   flood        [ outer ] [ frame ]                        a header block each, one payload
  *   superframe   [ outer, inner headers ] [ slice ]         a message a segment
  *
  * DF is set and the IP id is 0 (RFC 6864: an atomic datagram needs none). Source port: 49152 + 14 bits of the inner flow's hash.
  */
 export type SendToFrame = (underlay: FrameUnderlay, list: Int32Array, count: number, onlyPeer: number) => void;
-
-const TEMPLATE_BYTES = 56;
-const UDP_TO_FRAME = 16;
 
 export function bindFrameEgress(
   arena: Arena,
@@ -38,19 +44,21 @@ export function bindFrameEgress(
   settlement: Settlement,
   messages: Messages,
   walk: WalkKernel,
+  fields: TunnelFields,
+  answers: Answers,
 ): SendToFrame {
   const { view } = arena;
-  const { at, len, packets, flags, network, dst, tos, flow } = burst;
-  const { networkMtu, peerFrameMax, templates } = tables;
+  const { at, len, packets, flags, dst, tos, flow, l3 } = burst;
+  const { peerMtu, peerFrameMax, peerHasNextHop, templates } = tables;
   const { cursor, extAt, extLen } = outbox;
   const { reserve, extent, close } = messages;
   let out: FrameUnderlay;
 
   /** RFC 768 over the outer UDP packet; the frame's tail may lie elsewhere (`tailAt`), starting at an even offset. */
-  function writeChecksum(headEnd: number, udp: number, t: number, tailAt: number, tailLen: number): void {
+  function writeChecksum(headEnd: number, udp: number, w: number, tailAt: number, tailLen: number): void {
     const udpLen = view.getUint16(udp + 4, true);
     // The template's sum holds pseudo header and destination port; length counts twice: in the pseudo header and in the UDP header.
-    let sum = templates[t + WORD_UDP_SUM] + view.getUint16(udp, true) + 2 * udpLen;
+    let sum = templates[w + WORD_UDP_SUM] + view.getUint16(udp, true) + 2 * udpLen;
     sum += kernel.sum(udp + 8, headEnd - udp - 8) + (tailLen > 0 ? kernel.sum(tailAt, tailLen) : 0);
     const checksum = ~fold(sum) & 0xffff;
     view.setUint16(udp + 6, checksum === 0 ? 0xffff : checksum, true);
@@ -61,55 +69,86 @@ export function bindFrameEgress(
     return out.tos < 0 ? tos[i] : tos[i] & 3;
   }
 
+  function innerTtl(i: number): number {
+    if (l3[i] === 0) return 64;
+    return view.getUint8(l3[i] + ((flags[i] & IS_V4) !== 0 ? 8 : 7));
+  }
+
+  /** All headers of a packet of `bytes` bytes at `frameAt`, whose first part ends at `headEnd`. It begins with `relayed` bytes of options. */
+  function writeHeaders(
+    i: number,
+    peer: number,
+    row: number,
+    frameAt: number,
+    bytes: number,
+    headEnd: number,
+    tailAt: number,
+    tailLen: number,
+    relayed: number,
+  ): void {
+    walk.writeHeaders(frameAt, row, bytes, flow[i], outerMark(i), innerTtl(i));
+    const w = row * TEMPLATE_WORDS;
+    if (relayed > 0) fields.addOptions(row, frameAt, tailLen > 0 ? tailAt : frameAt, relayed);
+    fields.finish(peer, row, frameAt, headEnd, tailAt, tailLen);
+    if ((templates[w + WORD_FLAGS] & TEMPLATE_UDP_CHECKSUM) !== 0)
+      writeChecksum(headEnd, frameAt - templates[w + WORD_UDP], w, tailAt, tailLen);
+  }
+
   function sendSegments(i: number, peer: number): void {
-    const t = peer * TEMPLATE_WORDS;
-    const mark = outerMark(i);
-    const segments = segmenter.begin(i, OUTER_LEN);
+    const row = fields.rowOf(i, peer);
+    const headersLen = templates[row * TEMPLATE_WORDS + WORD_LEN];
+    const segments = segmenter.begin(i, headersLen);
     for (let k = 0; k < segments; k++) {
       reserve(1, 2);
       const first = cursor[NEXT_EXTENT];
-      const inner = segmenter.add(k) - OUTER_LEN;
-      const frame = segmenter.blockAt() + OUTER_LEN;
-      walk.writeOne(frame, peer, inner, flow[i], mark);
-      if (out.checksum) {
-        const headEnd = extAt[first] + extLen[first];
-        writeChecksum(headEnd, frame - UDP_TO_FRAME, t, extAt[first + 1], extLen[first + 1]);
-      }
+      const inner = segmenter.add(k) - headersLen;
+      const frame = segmenter.blockAt() + headersLen;
+      const headEnd = extAt[first] + extLen[first];
+      writeHeaders(i, peer, row, frame, inner, headEnd, extAt[first + 1], extLen[first + 1], 0);
       close(first, 1, inner, PEER_ROW + peer);
     }
   }
 
   /** A header block in front of a frame that other receivers share. */
   function sendReplica(i: number, peer: number): void {
-    const t = peer * TEMPLATE_WORDS;
+    const row = fields.rowOf(i, peer);
+    const headersLen = templates[row * TEMPLATE_WORDS + WORD_LEN];
+    const relayed = fields.relayedLen(i, peer);
+    const from = at[i] - relayed;
+    const bytes = len[i] + relayed;
     reserve(1, 2);
-    const frame = cursor[NEXT_HEADER] + TEMPLATE_BYTES;
-    walk.writeOne(frame, peer, len[i], flow[i], outerMark(i));
-    if (out.checksum) writeChecksum(frame, frame - UDP_TO_FRAME, t, at[i], len[i]);
-    cursor[NEXT_HEADER] += 64;
+    // Templates are written in pieces of 16 bytes from their end.
+    const frame = (cursor[NEXT_HEADER] + headersLen + 15 + 63) & ~63;
+    writeHeaders(i, peer, row, frame, bytes, frame, from, bytes, relayed);
+    cursor[NEXT_HEADER] = frame;
     const first = cursor[NEXT_EXTENT];
-    extent(frame - OUTER_LEN, OUTER_LEN);
-    extent(at[i], len[i]);
+    extent(frame - headersLen, headersLen);
+    extent(from, bytes);
     close(first, 1, len[i], PEER_ROW + peer);
   }
 
   function sendLane(i: number, peer: number): void {
-    const t = peer * TEMPLATE_WORDS;
-    const o = at[i];
-    const bytes = len[i];
+    const row = fields.rowOf(i, peer);
+    const headersLen = templates[row * TEMPLATE_WORDS + WORD_LEN];
+    const relayed = fields.relayedLen(i, peer);
+    const from = at[i] - relayed;
+    const bytes = len[i] + relayed;
     reserve(1, 1);
-    walk.writeOne(o, peer, bytes, flow[i], outerMark(i));
-    if (out.checksum) writeChecksum(o + bytes, o - UDP_TO_FRAME, t, 0, 0);
+    writeHeaders(i, peer, row, from, bytes, from + bytes, 0, 0, relayed);
     const first = cursor[NEXT_EXTENT];
-    extent(o - OUTER_LEN, bytes + OUTER_LEN);
-    close(first, 1, bytes, PEER_ROW + peer);
+    extent(from - headersLen, bytes + headersLen);
+    close(first, 1, len[i], PEER_ROW + peer);
   }
 
   function sendCarefully(i: number, onlyPeer: number): void {
     const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
-    const isTooBig = transport.packetLen(i) > networkMtu[network[i]];
-    if (isTooBig || peerFrameMax[peer] === 0) {
-      settlement.refuse(PEER_ROW + peer, DROP[isTooBig ? 'too-big' : 'no-neighbour'], packets[i]);
+    if (transport.packetLen(i) + fields.relayedLen(i, peer) > peerMtu[peer]) {
+      settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
+      answers.tooBig(i, peerMtu[peer]);
+      return;
+    }
+    if (peerHasNextHop[peer] === 0) {
+      settlement.refuse(PEER_ROW + peer, DROP['no-neighbour'], packets[i]);
       return;
     }
     const needs = flags[i] & (HAS_GSO | NEEDS_CSUM);
@@ -137,7 +176,7 @@ export function bindFrameEgress(
   return function sendToFrame(underlay, list, count, onlyPeer) {
     out = underlay;
     messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
-    const isPlain = onlyPeer === 0 && !underlay.checksum;
+    const isPlain = onlyPeer === 0 && count > 0 && peerFrameMax[dst[list[0]] & ID_MASK] > 0;
     for (let k = 0; k < count; ) {
       if (isPlain) k = sendPlain(list.byteOffset, k, count);
       if (k < count) sendCarefully(list[k++], onlyPeer);

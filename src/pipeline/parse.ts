@@ -1,5 +1,16 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, HAS_OPTIONS, HAS_VLAN, IS_FRAGMENT, IS_TCP, IS_UDP, IS_V4, IS_V6 } from '../packet/burst.js';
+import {
+  type Burst,
+  HAS_OPTIONS,
+  HAS_VLAN,
+  IS_FRAGMENT,
+  IS_TCP,
+  IS_UDP,
+  IS_V4,
+  IS_V6,
+  SUMMARY_BYTES,
+  SUMMARY_FLAGS,
+} from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import type { WalkKernel } from './walkKernel.js';
 
@@ -26,9 +37,16 @@ export function flowHash(src: number, dst: number, ports: number, proto: number)
   return x ^ (x >>> 13);
 }
 
-export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, 'parse'>): (n: number) => void {
+export interface Parse {
+  /** Lanes that begin with an Ethernet header. */
+  frames(n: number): void;
+  /** Lanes that begin with an IP header (L3 networks). What is not IP is dropped. */
+  packets(n: number): void;
+}
+
+export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, 'parse'>): Parse {
   const { view: v } = arena;
-  const { at, len, flags, drop, careful, tos, flow, l3, l4, dstLo, dstHi, srcLo, srcHi } = burst;
+  const { at, len, flags, drop, careful, tos, flow, l3, l4, dstLo, dstHi, srcLo, srcHi, summary } = burst;
 
   function parseTransport(i: number, proto: number, l4At: number, end: number): number {
     if (proto === PROTO_TCP) {
@@ -120,8 +138,40 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
     else if (type === 0x86dd) parseIpv6(i, next, end);
   }
 
-  return function parse(n: number): void {
-    const left = kernel.parse(n);
-    for (let k = 0; k < left; k++) parseCarefully(careful[k]);
+  /** A bare packet: the frame ends where the packet does, padding of the tunnel's carrier is left behind. */
+  function parsePacket(i: number): void {
+    const o = at[i];
+    const end = o + len[i];
+    l3[i] = 0;
+    l4[i] = 0;
+    tos[i] = 0;
+    flow[i] = 0;
+    dstLo[i] = 0;
+    dstHi[i] = 0;
+    srcLo[i] = 0;
+    srcHi[i] = 0;
+    const version = len[i] > 0 ? v.getUint8(o) >>> 4 : 0;
+    if (version === 4) parseIpv4(i, o, end);
+    else if (version === 6) parseIpv6(i, o, end);
+    if (l3[i] === 0) drop[i] = DROP['malformed-packet'];
+    else len[i] = version === 4 ? v.getUint16(o + 2) : 40 + v.getUint16(o + 4);
+  }
+
+  return {
+    frames(n) {
+      const left = kernel.parse(n);
+      for (let k = 0; k < left; k++) parseCarefully(careful[k]);
+    },
+    packets(n) {
+      let bytes = 0;
+      let seen = 0;
+      for (let i = 0; i < n; i++) {
+        bytes += len[i];
+        seen |= flags[i];
+        if (drop[i] === 0) parsePacket(i);
+      }
+      summary[SUMMARY_FLAGS] = seen;
+      summary[SUMMARY_BYTES] = bytes;
+    },
   };
 }

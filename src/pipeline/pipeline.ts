@@ -1,6 +1,7 @@
 import { bindLearn } from '../forward/learn.js';
 import { bindLookup } from '../forward/lookup.js';
 import { attachMacTable, sweep } from '../forward/macTable.js';
+import { bindRouteLookup } from '../forward/routeLookup.js';
 import { createStormLimit } from '../forward/storm.js';
 import type { Tun } from '../native/tun.js';
 import { type ArenaShape, attachArena, columnAllocator, DATAGRAM_DATA, HEADROOM } from '../packet/arena.js';
@@ -10,22 +11,29 @@ import type { Clock } from '../packet/clock.js';
 import { ICMP_ERRORS, LAST_ERRNO, NETWORKS_MAX, PEER_ROW, PEERS_MAX, ROW_WIDTH } from '../packet/counters.js';
 import { bindOutbox, columnsBehindIo, ioBlock } from '../packet/outbox.js';
 import { bindSlots, fillWindow, type SlotPool, type SlotState } from '../packet/slots.js';
-import * as Vxlan from '../tunnel/vxlan.js';
+import type { UnknownPeer } from '../tunnel/admit.js';
+import { bindOuter } from '../underlay/outer.js';
+import { bindAnswers } from './answers.js';
 import { bindArrival } from './arrival.js';
 import { bindCapture } from './capture.js';
 import { bindCoalesce } from './coalesce.js';
+import { bindConnect } from './connect.js';
+import { bindDecapStep } from './decap.js';
 import { type BindCaptures, createDevices } from './devices.js';
 import { bindFrameEgress } from './frameEgress.js';
 import { bindMessages } from './messages.js';
 import { bindOffloads } from './offloads.js';
 import { bindParse } from './parse.js';
 import type { Plan, WorkerDevices } from './plan.js';
+import { bindPop } from './pop.js';
 import { bindPortEgress } from './portEgress.js';
+import { bindRoute } from './route.js';
 import { bindSegment } from './segment.js';
 import { bindSettlement } from './settle.js';
 import { bindSocketEgress } from './socketEgress.js';
 import { compilePlan, createTables, isPeerAddress } from './tables.js';
 import { bindTransport } from './transport.js';
+import { bindTunnelFields } from './tunnelFields.js';
 import { bindWalk, type Steps, type Walk } from './walk.js';
 import { instantiateWalk } from './walkKernel.js';
 
@@ -36,6 +44,8 @@ export interface PipelineMemory {
   slots: SlotState;
   /** This worker's counter block. */
   counters: SharedArrayBuffer;
+  /** Sequence numbers of each peer, a word each, the same for all workers. */
+  sequences: SharedArrayBuffer;
 }
 
 export interface PipelineOptions {
@@ -47,7 +57,7 @@ export interface PipelineOptions {
   tun: Tun | null;
   /** Seconds with a fraction, for capture records. */
   preciseSeconds: () => number;
-  onUnknownPeer?: Vxlan.UnknownPeer;
+  onUnknownPeer?: UnknownPeer;
   /** Replay: what opens capture devices in place of those of live nodes. */
   bindCaptures?: BindCaptures;
   /** Wraps steps before they are bound into the walk: fault injection and step timing. */
@@ -100,22 +110,45 @@ export function createPipeline(options: PipelineOptions) {
   const capture = bindCapture(arena, partition, burst, outbox, kernel, options.preciseSeconds);
   const messages = bindMessages(outbox, settlement, capture);
   const arrival = bindArrival(arena, burst, transport);
+  const outer = bindOuter(arena, burst, outbox, kernel);
+  const answers = bindAnswers(arena, burst, outbox, kernel, messages, clock, counters, zeroVnetAt);
+  const fields = bindTunnelFields(arena, burst, tables, kernel, new Int32Array(memory.sequences));
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
+  const tunnels = bindDecapStep(arena, burst, outbox, tables, kernel, clock, counters, onUnknownPeer);
+  const pop = bindPop(arena, burst, outer, tables, tunnels.takeOff);
+  const parse = bindParse(arena, burst, walkKernel);
 
   const steps: Steps = {
-    parse: bindParse(arena, burst, walkKernel),
+    parse: parse.frames,
+    parsePackets: parse.packets,
     checkOffloads: bindOffloads(burst, transport),
-    decap: Vxlan.bindDecap(arena, burst, outbox.rxSrc, tables.vteps, clock, counters, onUnknownPeer),
+    decap: (n, underlay) =>
+      underlay.kind === 'frame' && underlay.popDepth > 0 ? pop(n, underlay) : tunnels.decap(n, underlay),
     arrive(n, underlay) {
       arrival.markCongestion(n);
       // Outer frames were checked whole; only a socket hides that the sender counted on an offload.
-      if (underlay.kind === 'udp') arrival.findLeaks(n, underlay.deliverOffloadLeak, tables.networkMtu);
+      if (underlay.kind !== 'frame') arrival.findLeaks(n, underlay.deliverOffloadLeak, tables.networkMtu);
     },
     prefetch: walkKernel.prefetch,
     learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters, walkKernel),
-    lookup: bindLookup(burst, macTable, clock, walkKernel),
+    lookup: bindLookup(burst, macTable, clock, walkKernel, tables.peerNetwork),
+    route: bindRoute(arena, burst, tables, bindRouteLookup(arena, burst, allocate), answers),
+    connect: bindConnect(arena, burst, tables),
+    answer: answers.send,
     sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages),
-    sendToSocket: bindSocketEgress(arena, burst, outbox, tables, segmenter, transport, settlement, messages),
+    sendToSocket: bindSocketEgress(
+      arena,
+      burst,
+      outbox,
+      tables,
+      segmenter,
+      transport,
+      settlement,
+      messages,
+      kernel,
+      fields,
+      answers,
+    ),
     sendToFrame: bindFrameEgress(
       arena,
       burst,
@@ -127,6 +160,8 @@ export function createPipeline(options: PipelineOptions) {
       settlement,
       messages,
       walkKernel,
+      fields,
+      answers,
     ),
     completeChecksum: transport.complete,
   };
@@ -135,7 +170,7 @@ export function createPipeline(options: PipelineOptions) {
     arena,
     burst,
     outbox,
-    kernel,
+    outer,
     window,
     partition,
     pools,
@@ -171,9 +206,11 @@ export function createPipeline(options: PipelineOptions) {
     walk,
     devices,
     kernel,
-    /** Takes a plan over, between two turns. */
-    apply(plan: Plan, opened: WorkerDevices): void {
+    /** Takes a plan over, between two turns. `routesAt`: where its route table lies in the arena (placeRoutes), 0 for none. */
+    apply(plan: Plan, opened: WorkerDevices, routesAt = 0): void {
       compilePlan(tables, plan);
+      tables.whole.routesAt = routesAt;
+      tunnels.configure(plan.networks);
       for (const n of plan.networks) {
         storm.configure(n.id, n.broadcastPps / options.workers);
         macTable.limits[n.id] = n.macLimit;
@@ -183,7 +220,7 @@ export function createPipeline(options: PipelineOptions) {
     /** Housekeeping, once a second or so. Worker 0 sweeps for all. */
     tick(): void {
       for (const underlay of walk.underlays) {
-        if (underlay?.kind !== 'udp') continue;
+        if (underlay === undefined || underlay.kind === 'frame') continue;
         errorUnderlay = underlay.id;
         underlay.readErrors(onSendError);
       }

@@ -28,14 +28,14 @@ export interface Segmenter {
 const FIN_PSH = 0x09;
 const CWR = 0x80;
 
-/** Header block bytes at most: 56 of prefix and the superframe's own headers, rounded up to lines. */
-export const BLOCK_BYTES_MAX = 256;
+/** Header block bytes at most: prefix, what is written in front of it, and the superframe's own headers, rounded up to lines. */
+export const BLOCK_BYTES_MAX = 512;
 
 /**
  * Ethernet, IP and TCP headers of a frame that is cut: 22 + 60 + 60 at most over IPv4. Only IPv6 extensions can be longer, and nobody sends
  * superframes with so many of them.
  */
-export const CUT_HEADERS_MAX = BLOCK_BYTES_MAX - 56;
+export const CUT_HEADERS_MAX = 200;
 
 export function bindSegment(
   arena: Arena,
@@ -133,8 +133,8 @@ export function bindSegment(
     const offset = k * mss;
     const bytes = Math.min(mss, payloadLen - offset);
     const head = cursor[NEXT_HEADER];
-    // The frame of a block lies at 0 mod 8 as in its slot, so that headers are copied as words.
-    const frameTo = head + ((prefix + 7) & ~7);
+    // The frame of a block lies at 0 mod 8 as in its slot, so that headers are copied as words. Header templates are written in pieces of 16 bytes.
+    const frameTo = prefix === 0 ? head : head + ((prefix + 15 + 7) & ~7);
     block = frameTo - prefix;
     copyHeaders(frameTo);
     patch(frameTo, k, bytes, payloadAt + offset);

@@ -1,22 +1,27 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, ID_MASK, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, ID_MASK, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
+import type { ChecksumKernel } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { NEXT_EXTENT, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
-import * as Vxlan from '../tunnel/vxlan.js';
+import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import { TEMPLATE_END, TEMPLATE_WORDS, WORD_CHECKSUM, WORD_LEN, WORD_SEQUENCE } from '../underlay/template.js';
 import type { SocketUnderlay } from '../underlay/underlay.js';
+import type { Answers } from './answers.js';
 import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
 import type { Transport } from './transport.js';
+import type { TunnelFields } from './tunnelFields.js';
 
 /**
  * The way out to peers over kernel sockets: tunnel header into the headroom, superframes cut, one UDP_SEGMENT message for every run of
  * equal datagrams to one peer from one source port.
  *
- *   plain lane     [ VXLAN | frame ]                                          consecutive lanes of a flow share a message
- *   superframe     [ VXLAN headers ] [ slice ] [ VXLAN headers ] [ slice ] ...    up to 63 segments, 65,000 bytes a message
+ *   plain lane     [ tunnel | frame ]                                             consecutive lanes of a flow share a message
+ *   superframe     [ tunnel headers ] [ slice ] [ tunnel headers ] [ slice ] ...    up to 63 segments, 65,000 bytes a message
+ *
+ * Over raw sockets (GRE, IPIP) every packet is a message.
  *
  * The source port is the inner flow's hash alone (RFC 7348 section 5), so a flow has one outer 5-tuple and stays in order.
  */
@@ -34,12 +39,32 @@ export function bindSocketEgress(
   transport: Transport,
   settlement: Settlement,
   messages: Messages,
+  kernel: ChecksumKernel,
+  fields: TunnelFields,
+  answers: Answers,
 ): SendToSocket {
-  const { at, len, packets, gsoType, flags, network, dst, tos, flow } = burst;
-  const { networkMtu, peerVniWord } = tables;
-  const { cursor, msgFirst, msgCount, msgDest, msgSocket, msgGso, msgTos, msgPackets, msgBytes, msgPeerRow } = outbox;
+  const { view } = arena;
+  const { at, len, packets, gsoType, flags, dst, tos, flow } = burst;
+  const { peerMtu, templates } = tables;
+  const {
+    cursor,
+    msgFirst,
+    msgCount,
+    msgDest,
+    msgSocket,
+    msgGso,
+    msgTos,
+    msgPackets,
+    msgBytes,
+    msgPeerRow,
+    extAt,
+    extLen,
+  } = outbox;
   const { extent } = messages;
-  const encap = Vxlan.bindEncap(arena);
+  const templatesAt = templates.byteOffset;
+  // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
+  const rowWords = TEMPLATE_WORDS;
+  const wordLen = WORD_LEN;
   let out: SocketUnderlay;
 
   // The message that a next datagram may join: -1 when none, else its index.
@@ -56,7 +81,22 @@ export function bindSocketEgress(
     return (tos[i] & 3) === 0 ? -1 : out.tos | (tos[i] & 3);
   }
 
-  function openMessage(i: number, peer: number, socket: number, mark: number): number {
+  /** Copies the tunnel header of a row in front of `frameAt`; returns its bytes. Two words are the plain case: VXLAN, Geneve, GRE with a key. */
+  function copyHeader(row: number, frameAt: number): number {
+    const w = row * rowWords;
+    const bytes = templates[w + wordLen];
+    if (bytes === 8) {
+      view.setInt32(frameAt - 8, templates[w + 50], true);
+      view.setInt32(frameAt - 4, templates[w + 51], true);
+    } else if (bytes > 0) kernel.copy(frameAt - bytes, templatesAt + w * 4 + TEMPLATE_END - bytes, bytes);
+    return bytes;
+  }
+
+  /** GRE has fields that differ from packet to packet. */
+  const isFinished = (row: number) =>
+    (templates[row * rowWords + WORD_CHECKSUM] | templates[row * rowWords + WORD_SEQUENCE]) === 0;
+
+  function openMessage(peer: number, socket: number, mark: number, size: number): number {
     const m = cursor[NEXT_MESSAGE];
     msgFirst[m] = cursor[NEXT_EXTENT];
     msgCount[m] = 0;
@@ -69,7 +109,7 @@ export function bindSocketEgress(
     msgPeerRow[m] = PEER_ROW + peer;
     cursor[NEXT_MESSAGE] = m + 1;
     open = m;
-    openSize = len[i] + Vxlan.HEADER_LEN;
+    openSize = size;
     return m;
   }
 
@@ -89,30 +129,61 @@ export function bindSocketEgress(
   }
 
   function sendSegments(i: number, peer: number, socket: number, mark: number): void {
-    encap(at[i], peerVniWord[peer]);
-    const segments = segmenter.begin(i, Vxlan.HEADER_LEN);
+    const row = fields.rowOf(i, peer);
+    const headerBytes = copyHeader(row, at[i]);
+    const isWhole = isFinished(row);
+    const segments = segmenter.begin(i, headerBytes);
     open = -1;
     for (let k = 0; k < segments; k++) {
       reserve(1, 2);
       const first = cursor[NEXT_EXTENT];
       const bytes = segmenter.add(k);
-      const m = open >= 0 ? open : openMessage(i, peer, socket, mark);
+      if (!isWhole) {
+        const headEnd = extAt[first] + extLen[first];
+        fields.finish(peer, row, segmenter.blockAt() + headerBytes, headEnd, extAt[first + 1], extLen[first + 1]);
+      }
+      const m = open >= 0 ? open : openMessage(peer, socket, mark, bytes);
       if (msgPackets[m] === 0) {
         msgFirst[m] = first;
         openSize = bytes;
       }
-      addDatagram(m, bytes, bytes - Vxlan.HEADER_LEN);
+      addDatagram(m, bytes, bytes - headerBytes);
     }
+    open = -1;
+  }
+
+  /** A relayed lane takes its options along: they lie between the header and the frame. */
+  function sendRelayed(i: number, peer: number, socket: number, mark: number, relayed: number): void {
+    const row = fields.rowOf(i, peer);
+    reserve(1, 2);
+    // The lane may go to several peers: the header goes to a block of its own.
+    const headerBytes = templates[row * rowWords + wordLen];
+    const end = (cursor[NEXT_HEADER] + headerBytes + 63) & ~63;
+    copyHeader(row, end);
+    fields.addOptions(row, end, at[i] - relayed, relayed);
+    cursor[NEXT_HEADER] = end;
+    const bytes = headerBytes + relayed + len[i];
+    const m = openMessage(peer, socket, mark, bytes);
+    extent(end - headerBytes, headerBytes);
+    extent(at[i] - relayed, len[i] + relayed);
+    addDatagram(m, bytes, len[i]);
     open = -1;
   }
 
   function sendLane(i: number, peer: number, socket: number, mark: number): void {
     if ((flags[i] & NEEDS_CSUM) !== 0) transport.complete(i);
-    encap(at[i], peerVniWord[peer]);
+    const relayed = fields.relayedLen(i, peer);
+    if (relayed > 0) {
+      sendRelayed(i, peer, socket, mark, relayed);
+      return;
+    }
+    const row = fields.rowOf(i, peer);
+    const headerBytes = copyHeader(row, at[i]);
+    if (!isFinished(row)) fields.finish(peer, row, at[i], at[i] + len[i], 0, 0);
     reserve(1, 1);
-    const bytes = len[i] + Vxlan.HEADER_LEN;
-    const m = canJoin(bytes, peer, socket, mark) ? open : openMessage(i, peer, socket, mark);
-    extent(at[i] - Vxlan.HEADER_LEN, bytes);
+    const bytes = len[i] + headerBytes;
+    const m = canJoin(bytes, peer, socket, mark) ? open : openMessage(peer, socket, mark, bytes);
+    extent(at[i] - headerBytes, bytes);
     addDatagram(m, bytes, len[i]);
   }
 
@@ -121,14 +192,17 @@ export function bindSocketEgress(
     open = -1;
     messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
     const sockets = underlay.sockets;
+    const socketV6 = underlay.socketV6;
     for (let k = 0; k < count; k++) {
       const i = list[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
-      if (transport.packetLen(i) > networkMtu[network[i]]) {
+      if (transport.packetLen(i) > peerMtu[peer]) {
         settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
+        answers.tooBig(i, peerMtu[peer]);
         continue;
       }
-      const socket = ((flow[i] >>> 16) * sockets) >>> 16;
+      const hashed = ((flow[i] >>> 16) * sockets) >>> 16;
+      const socket = socketV6 < 0 ? hashed : (flags[i] & IS_V6) !== 0 ? socketV6 : 0;
       const mark = outerTos(i);
       if (gsoType[i] !== 0) sendSegments(i, peer, socket, mark);
       else sendLane(i, peer, socket, mark);

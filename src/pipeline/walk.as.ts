@@ -32,6 +32,7 @@ const CAREFUL: usize = 25 * 256;
 const SUMMARY: usize = 30 * 256;
 
 const IS_V4: i32 = 1;
+const IS_V6: i32 = 2;
 const IS_TCP: i32 = 4;
 const IS_UDP: i32 = 8;
 const NEEDS_CSUM: i32 = 64;
@@ -252,36 +253,75 @@ function fold(sum: i32): i32 {
 }
 
 /**
- * Writes the outer header in front of a frame at `o` from template `t` (56 bytes, underlay/template.ts). `mark` is what the inner header adds
- * to the outer TOS.
+ * Writes the plain outer headers (Ethernet, IPv4, UDP, 8 bytes of tunnel: underlay/template.ts) in front of a frame at `o`. `t` is byte 152 of
+ * the row, where their padding begins; `mark` is what the inner header adds to the outer TOS.
  */
 @inline
-function writeOuter(o: usize, t: usize, bytes: i32, hash: i32, mark: i32): void {
+function writePlain(o: usize, t: usize, bytes: i32, hash: i32, mark: i32): void {
   const h = o - 56;
   const total = swap16(bytes + 36);
   v128.store(h, v128.load(t));
   store<i32>(h, load<i32>(t, 16), 16);
   store<i32>(h, load<i32>(t, 20) | (mark << 8) | (total << 16), 20);
   store<i32>(h, load<i32>(t, 24), 24);
-  store<i32>(h, load<i32>(t, 28) | (~fold(load<i32>(t, 56) + total + (mark << 8)) << 16), 28);
+  store<i32>(h, load<i32>(t, 28) | (~fold(load<i32>(t, IP_SUM - 152) + total + (mark << 8)) << 16), 28);
   store<i64>(h, load<i64>(t, 32), 32);
   store<i32>(h, load<i32>(t, 40) | swap16((hash >>> 18) | 0xc000), 40);
   store<i32>(h, swap16(bytes + 16), 44);
   store<i64>(h, load<i64>(t, 48), 48);
 }
 
-/** The same for one frame: flooding and superframes use it. */
-export function writeOne(o: usize, peer: i32, bytes: i32, hash: i32, mark: i32): void {
-  writeOuter(o, templates + (<usize>peer << 6), bytes, hash, mark);
+// What is known of a row's headers, as byte offsets.
+const HEADERS_LEN: usize = 208;
+const IP_BACK: usize = 212;
+const UDP_BACK: usize = 216;
+const ROW_FLAGS: usize = 232;
+const IP_SUM: usize = 236;
+const ROW_V6: i32 = 1;
+const ROW_TTL: i32 = 4;
+
+/**
+ * Writes the headers of a row of any form in front of `bytes` bytes at `o`: copied in pieces of 16 bytes from the end (up to 15 bytes in front
+ * of them are written, too), then lengths, TOS, TTL, source port, flow label and the IPv4 header's checksum. UDP and tunnel checksums are
+ * the caller's.
+ */
+export function writeHeaders(o: usize, row: i32, bytes: i32, hash: i32, mark: i32, ttl: i32): void {
+  const t = templates + (<usize>row << 8);
+  const len = load<i32>(t, HEADERS_LEN);
+  for (let k = 16; k < len + 16; k += 16) v128.store(o - k, v128.load(t + 208 - k));
+  const back = load<i32>(t, IP_BACK);
+  if (back == 0) return;
+  const ip = o - back;
+  const rowFlags = load<i32>(t, ROW_FLAGS);
+  const own = (rowFlags & ROW_TTL) != 0 ? ttl : 0;
+  if ((rowFlags & ROW_V6) != 0) {
+    // RFC 6438: the flow label spreads tunnels of many flows.
+    const first = bswap(load<i32>(ip)) | (mark << 20) | (hash >>> 12);
+    store<i32>(ip, bswap(first));
+    store<u16>(ip, <u16>swap16(bytes + back - 40), 4);
+    if (own != 0) store<u8>(ip, <u8>own, 7);
+  } else {
+    const total = swap16(bytes + back);
+    store<u8>(ip, <u8>(load<u8>(ip, 1) | mark), 1);
+    store<u16>(ip, <u16>total, 2);
+    if (own != 0) store<u8>(ip, <u8>own, 8);
+    store<u16>(ip, <u16>~fold(load<i32>(t, IP_SUM) + total + (mark << 8) + own), 10);
+  }
+  const udpBack = load<i32>(t, UDP_BACK);
+  if (udpBack == 0) return;
+  const udp = o - udpBack;
+  store<u16>(udp, <u16>swap16((hash >>> 18) | 0xc000));
+  store<u16>(udp, <u16>swap16(bytes + udpBack), 4);
 }
 
 /**
- * Lanes list[from..end) that need nothing but an outer header become messages of one extent, from `message` and `extent` on. Stops at
+ * Lanes list[from..end) that need nothing but plain headers become messages of one extent, from `message` and `extent` on. Stops at
  * the first lane that needs more, and returns its place in the list.
  */
 export function encap(list: usize, from: i32, end: i32, message: i32, extent: i32, tosMask: i32): i32 {
   const first = lanes;
-  const rows = templates;
+  // Byte 152 of the first row.
+  const rows = templates + 152;
   const max = frameMax;
   const base = peerRowBase;
   let m = messages + (<usize>message << 2);
@@ -292,9 +332,12 @@ export function encap(list: usize, from: i32, end: i32, message: i32, extent: i3
     const p = first + (<usize>load<i32>(list + (<usize>k << 2)) << 2);
     const bytes = load<i32>(p, LEN);
     const peer = load<i32>(p, DST) & ID_MASK;
-    if ((load<i32>(p, FLAGS) & (HAS_GSO | NEEDS_CSUM)) != 0 || bytes > load<i32>(max + (<usize>peer << 2))) break;
+    const f = load<i32>(p, FLAGS);
+    if ((f & (HAS_GSO | NEEDS_CSUM)) != 0 || bytes > load<i32>(max + (<usize>peer << 2))) break;
     const o: usize = load<i32>(p, AT);
-    writeOuter(o, rows + (<usize>peer << 6), bytes, load<i32>(p, FLOW), load<i32>(p, TOS) & tosMask);
+    // Two rows of 256 bytes a peer; IS_V6 is 2.
+    const t = rows + (<usize>peer << 9) + (<usize>(f & IS_V6) << 7);
+    writePlain(o, t, bytes, load<i32>(p, FLOW), load<i32>(p, TOS) & tosMask);
     store<i32>(x, <i32>o - 50);
     store<i32>(x, bytes + 50, EXT_LEN);
     store<i32>(m, e++);

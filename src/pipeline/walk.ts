@@ -2,10 +2,12 @@ import type { StormLimit } from '../forward/storm.js';
 import type { Allocate } from '../packet/arena.js';
 import {
   type Burst,
+  DONE,
   HAS_GSO,
   ID_MASK,
   LANES,
   NEEDS_CSUM,
+  PARKED,
   SUMMARY_BYTES,
   SUMMARY_FLAGS,
   sharedInts,
@@ -25,6 +27,7 @@ import {
   RX_PACKETS,
   RX_SUPERFRAMES,
   UNDERLAY_ROW,
+  UNDERLAYS_MAX,
 } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import type { Port } from '../port/port.js';
@@ -33,25 +36,34 @@ import type { CaptureTap } from './capture.js';
 import type { SendToFrame } from './frameEgress.js';
 import type { SendToPort } from './portEgress.js';
 import type { SendToSocket } from './socketEgress.js';
-import type { Tables } from './tables.js';
+import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 
 /**
  * The walk of a frame, from top to bottom. Every step handles a whole burst; the order is this file.
  *
- *   out:  rx of a port       parse  offloads  prefetch  learn  lookup  ->  ports: finish, tx   |  peers: encap, finish, tx
- *   in:   rx of an underlay  decap  parse  arrival  prefetch  learn  lookup  ->  ports: coalesce, tx
+ *   out:  rx of a port       parse  offloads  forward  ->  ports: finish, tx   |  peers: encap, finish, tx
+ *   in:   rx of an underlay  decap  parse  arrival  forward  ->  ports: coalesce, tx   |  peers, over a bridge
+ *
+ *   forward:  l2  prefetch  learn  lookup       l3  route       xconnect  connect
  */
 export interface Steps {
   parse(n: number): void;
+  /** The same for lanes that begin with an IP header. */
+  parsePackets(n: number): void;
   /** Offload metadata of local frames against what was parsed. */
   checkOffloads(n: number): void;
-  decap(n: number, underlay: number): void;
+  /** Returns the modes (MODE_* bits) of the lanes' networks. */
+  decap(n: number, underlay: Underlay): number;
   /** Congestion marks and offload leaks of frames out of a tunnel. */
   arrive(n: number, underlay: Underlay): void;
   /** Hashes MACs for the two steps that follow. */
   prefetch(n: number): void;
   learn(n: number): void;
   lookup(n: number): void;
+  route(n: number): void;
+  connect(n: number): void;
+  /** ICMP answers about lanes of this burst. */
+  answer(ports: readonly (Port | undefined)[]): void;
   sendToPort: SendToPort;
   sendToSocket: SendToSocket;
   sendToFrame: SendToFrame;
@@ -69,7 +81,7 @@ export interface Walk {
 
 /** Egress lists: ports first, then underlays. */
 const UNDERLAY_LIST = PORTS_MAX;
-const LISTS = PORTS_MAX + 16;
+const LISTS = PORTS_MAX + UNDERLAYS_MAX;
 
 export function bindWalk(
   allocate: Allocate,
@@ -82,9 +94,9 @@ export function bindWalk(
 ): Walk {
   const { len, packets, drop, network, origin, dst, flags, summary } = burst;
   const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
-  const { portNetwork, peerUnderlay } = tables;
+  const { portNetwork, peerNetwork, peerUnderlay, networkMode, networkDomain, isBridged } = tables;
   const ports: (Port | undefined)[] = new Array(PORTS_MAX).fill(undefined);
-  const underlays: (Underlay | undefined)[] = new Array(16).fill(undefined);
+  const underlays: (Underlay | undefined)[] = new Array(UNDERLAYS_MAX).fill(undefined);
 
   // Lanes by egress: a chain per list, in the order of the burst, so that flows stay in order.
   const firstLane = sharedInts(LISTS).fill(-1);
@@ -100,6 +112,7 @@ export function bindWalk(
     let bytes = 0;
     let supers = 0;
     for (let i = 0; i < n; i++) {
+      if (drop[i] >= PARKED) continue;
       total += packets[i];
       bytes += len[i];
       if ((flags[i] & HAS_GSO) !== 0) supers++;
@@ -113,14 +126,22 @@ export function bindWalk(
     counters[row * ROW_WIDTH + RX_BYTES] += bytes;
   }
 
+  /** The lane's own network; `network` is its domain. */
+  function networkOf(i: number): number {
+    const from = origin[i];
+    if ((from & TO_PORT) !== 0) return portNetwork[from & ID_MASK];
+    return (from & TO_PEER) !== 0 ? peerNetwork[from & ID_MASK] : network[i];
+  }
+
   /** The one sweep over the drop column: each dropped lane is charged to who brought it, and shown at its network. */
   function countDrops(n: number, ingressRow: number): void {
     for (let i = 0; i < n; i++) {
       const reason = drop[i];
-      if (reason === 0) continue;
+      if (reason === 0 || reason >= PARKED) continue;
       const row = (origin[i] & TO_PEER) !== 0 ? PEER_ROW + (origin[i] & ID_MASK) : ingressRow;
       counters[row * ROW_WIDTH + DROP_BASE + reason] += packets[i];
-      if (network[i] !== 0) counters[(NETWORK_ROW + network[i]) * ROW_WIDTH + DROP_BASE + reason] += packets[i];
+      const net = networkOf(i);
+      if (net !== 0) counters[(NETWORK_ROW + net) * ROW_WIDTH + DROP_BASE + reason] += packets[i];
     }
   }
 
@@ -175,7 +196,7 @@ export function bindWalk(
   }
 
   function sendToPeers(underlay: Underlay, count: number, onlyPeer: number): void {
-    if (underlay.kind === 'udp') steps.sendToSocket(underlay, list, count, onlyPeer);
+    if (underlay.kind !== 'frame') steps.sendToSocket(underlay, list, count, onlyPeer);
     else steps.sendToFrame(underlay, list, count, onlyPeer);
   }
 
@@ -226,8 +247,11 @@ export function bindWalk(
       outputs++;
       steps.sendToPort(port, list, count, false);
     }
-    if (fromPort !== 0) {
+    const fromPeer = (from & TO_PEER) !== 0 ? from & ID_MASK : 0;
+    if (fromPort !== 0 || (fromPeer !== 0 && isBridged[net] !== 0)) {
       for (let p = floodPeerFirst[net], end = p + floodPeerCount[net]; p < end; p++) {
+        // Split horizon: a bridge relays to the peers of its other networks.
+        if (fromPeer !== 0 && peerNetwork[floodPeers[p]] === peerNetwork[fromPeer]) continue;
         const underlay = underlays[peerUnderlay[floodPeers[p]]];
         if (underlay === undefined) continue;
         outputs++;
@@ -247,7 +271,8 @@ export function bindWalk(
       let count = 0;
       for (let k = first; k < floodCount; k++) {
         const i = flood[k];
-        if (i < 0 || network[i] !== net) continue;
+        // A bridge relays by where a frame came from.
+        if (i < 0 || network[i] !== net || (isBridged[net] !== 0 && origin[i] !== origin[lane])) continue;
         flood[k] = -1;
         if (storm.admit(net, packets[i])) list[count++] = i;
         else drop[i] = DROP['broadcast-limit'];
@@ -272,13 +297,15 @@ export function bindWalk(
   function fromPort(port: Port): number {
     const n = port.rx();
     if (n <= 0) return n;
-    const net = portNetwork[port.id];
+    const net = networkDomain[portNetwork[port.id]];
+    const mode = networkMode[net];
     const value = TO_PORT | port.id;
     for (let i = 0; i < n; i++) {
       network[i] = net;
       origin[i] = value;
     }
-    steps.parse(n);
+    if (mode === MODE_L3) steps.parsePackets(n);
+    else steps.parse(n);
     if (capture.key === port.id) capture.lanes(n);
     const row = PORT_ROW + port.id;
     if ((summary[SUMMARY_FLAGS] & (HAS_GSO | NEEDS_CSUM)) === 0) addReceived(row, n, summary[SUMMARY_BYTES]);
@@ -286,12 +313,44 @@ export function bindWalk(
       steps.checkOffloads(n);
       countReceived(n, row);
     }
-    steps.prefetch(n);
-    steps.learn(n);
-    steps.lookup(n);
+    forward(n, mode);
     deliver(n, row);
+    steps.answer(ports);
     port.release(n);
     return n;
+  }
+
+  function forward(n: number, mode: number): void {
+    if (mode === MODE_L3) steps.route(n);
+    else if (mode === MODE_XCONNECT) steps.connect(n);
+    else {
+      steps.prefetch(n);
+      steps.learn(n);
+      steps.lookup(n);
+    }
+  }
+
+  function inbound(n: number, mode: number, underlay: Underlay, row: number): void {
+    if (mode === MODE_L3) steps.parsePackets(n);
+    else steps.parse(n);
+    steps.arrive(n, underlay);
+    countReceived(n, row);
+    forward(n, mode);
+    deliver(n, row);
+  }
+
+  /** Lanes for networks of several modes: a pass for each, while the others are parked. Lanes that decap dropped go with the first. */
+  function inboundByMode(n: number, modes: number, underlay: Underlay, row: number): void {
+    for (let mode = MODE_L2; mode <= MODE_XCONNECT; mode <<= 1) {
+      if ((modes & mode) === 0) continue;
+      for (let i = 0; i < n; i++) {
+        const isOurs = networkMode[network[i]] === mode;
+        if (drop[i] === 0 && !isOurs) drop[i] = PARKED;
+        else if (drop[i] === PARKED && isOurs) drop[i] = 0;
+      }
+      inbound(n, mode, underlay, row);
+      for (let i = 0; i < n; i++) if (drop[i] !== PARKED) drop[i] = DONE;
+    }
   }
 
   function fromUnderlay(underlay: Underlay): number {
@@ -303,17 +362,12 @@ export function bindWalk(
         network[i] = 0;
         origin[i] = 0;
       }
-      steps.decap(n, underlay.id);
-      steps.parse(n);
-      steps.arrive(n, underlay);
-      countReceived(n, row);
-      steps.prefetch(n);
-      steps.learn(n);
-      steps.lookup(n);
-      deliver(n, row);
+      const modes = steps.decap(n, underlay);
+      if ((modes & (modes - 1)) === 0) inbound(n, modes, underlay, row);
+      else inboundByMode(n, modes, underlay, row);
       underlay.release(n);
     }
-    if (underlay.kind === 'udp') counters[row * ROW_WIDTH + MISSED] += underlay.missed();
+    if (underlay.kind !== 'frame') counters[row * ROW_WIDTH + MISSED] += underlay.missed();
     return received;
   }
 

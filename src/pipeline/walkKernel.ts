@@ -24,8 +24,8 @@ export interface WalkKernel extends ForwardKernel {
     extent: number,
     tosMask: number,
   ): number;
-  /** The outer header in front of one frame at byte `at`. */
-  writeOne(this: void, at: number, peer: number, bytes: number, hash: number, mark: number): void;
+  /** The headers of template `row` in front of `bytes` bytes at `at`; `ttl` where the template copies the inner one. */
+  writeHeaders(this: void, at: number, row: number, bytes: number, hash: number, mark: number, ttl: number): void;
 }
 
 type Exports = WalkKernel & {
@@ -65,6 +65,6 @@ export function instantiateWalk(
     run([extAt, extLen]),
     PEER_ROW,
   );
-  const { parse, prefetch, learn, lookup, encap, writeOne } = exports;
-  return { parse, prefetch, learn, lookup, encap, writeOne };
+  const { parse, prefetch, learn, lookup, encap, writeHeaders } = exports;
+  return { parse, prefetch, learn, lookup, encap, writeHeaders };
 }

@@ -138,6 +138,7 @@ function fakeSocket(pipeline: Pipeline, datagrams: Datagram[]): SocketUnderlay {
     tos: 0,
     deliverOffloadLeak: false,
     sockets: 4,
+    socketV6: -1,
     segmentsMax: 63,
     rx() {
       given = 0;

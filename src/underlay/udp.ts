@@ -23,6 +23,8 @@ const ERROR_BATCHES_MAX = 16;
 export interface UdpOptions {
   id: number;
   name: string;
+  /** Kind number of the tunnel (lane column `tunnel`). */
+  tunnel: number;
   rxFd: number;
   txFds: number[];
   segment: boolean;
@@ -38,7 +40,7 @@ export function bindUdpUnderlays(
   destinations: Int32Array,
   tun: Tun,
 ) {
-  const { slot, at, len, packets, gsoType, flags, drop, from, outerTos } = burst;
+  const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
   const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, io, counters } = outbox;
   const { slots } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
@@ -47,6 +49,7 @@ export function bindUdpUnderlays(
   let datagram = 0;
   let offset = 0;
   let sawSuper = true;
+  let kind = 0;
 
   function nextLanes(): number {
     let n = 0;
@@ -63,6 +66,7 @@ export function bindUdpUnderlays(
       len[n] = bytes;
       from[n] = datagram;
       outerTos[n] = rxTos[datagram];
+      tunnel[n] = kind;
       packets[n] = 1;
       gsoType[n] = 0;
       flags[n] = 0;
@@ -91,6 +95,7 @@ export function bindUdpUnderlays(
       tos: options.tos,
       deliverOffloadLeak: options.deliverOffloadLeak,
       sockets: options.txFds.length,
+      socketV6: -1,
       segmentsMax: options.segment ? SEGMENTS_MAX : 1,
       rx() {
         max = sawSuper ? RX_SUPER : LANES;
@@ -98,6 +103,7 @@ export function bindUdpUnderlays(
         counters[COUNTER_RXQ_OVFL] = overflowed;
         last = nativeRx(max);
         received = last > 0 ? last : 0;
+        kind = options.tunnel;
         datagram = 0;
         offset = 0;
         sawSuper = false;

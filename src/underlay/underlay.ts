@@ -1,3 +1,5 @@
+import type { OuterRules } from './outer.js';
+
 /**
  * What the walk needs of an underlay, bound inside one worker.
  *
@@ -26,9 +28,11 @@ interface UnderlayBase {
 }
 
 export interface SocketUnderlay extends UnderlayBase {
-  readonly kind: 'udp';
-  /** Sending sockets, one per source port. */
+  readonly kind: 'udp' | 'raw';
+  /** Sending sockets, one per source port; raw: one per IP protocol. */
   readonly sockets: number;
+  /** Raw: index of the socket for inner IPv6. -1: the flow's hash chooses the socket. */
+  readonly socketV6: number;
   /** Datagrams that one UDP_SEGMENT message may carry; 1 where the kernel or the socket cannot. */
   readonly segmentsMax: number;
   /** Packets lost before rx since the last call (SO_RXQ_OVFL). */
@@ -39,8 +43,9 @@ export interface SocketUnderlay extends UnderlayBase {
 
 export interface FrameUnderlay extends UnderlayBase {
   readonly kind: 'frame';
-  /** UDP checksum on transmit. */
-  readonly checksum: boolean;
+  readonly rules: OuterRules;
+  /** Tunnels of every kind that are taken off each frame, at most; 0: what comes in is for the networks of the plan. */
+  readonly popDepth: number;
 }
 
 export type Underlay = SocketUnderlay | FrameUnderlay;
@@ -60,6 +65,7 @@ export function defineSocketUnderlay(u: SocketUnderlay): SocketUnderlay {
     tos: u.tos,
     deliverOffloadLeak: u.deliverOffloadLeak,
     sockets: u.sockets,
+    socketV6: u.socketV6,
     segmentsMax: u.segmentsMax,
     missed: u.missed,
     readErrors: u.readErrors,

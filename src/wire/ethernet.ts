@@ -183,3 +183,10 @@ export function macToText(bytes: Uint8Array, macAt: number): string {
   for (let i = 0; i < MAC_BYTES; i++) text += (i === 0 ? '' : ':') + bytes[macAt + i].toString(16).padStart(2, '0');
   return text;
 }
+
+/** A MAC in text as two little-endian words, bytes 0-3 and 4-5, as tables keep it; null for what is not one. */
+export function macWords(text: string): [lo: number, hi: number] | null {
+  const mac = macFromText(text);
+  if (mac === null) return null;
+  return [mac[0] | (mac[1] << 8) | (mac[2] << 16) | (mac[3] << 24), mac[4] | (mac[5] << 8)];
+}

@@ -65,11 +65,9 @@ export function forgetMacs(table: MacTable, filter: MacFilter): number {
 export function installStatics(table: MacTable, statics: readonly StaticMacPlan[]): void {
   flushMacs(table, isStatic, nowSec());
   for (const s of statics) {
-    const mac = Ethernet.macFromText(s.mac);
-    if (mac === null) throw new WeftError('CONFIG', `static MAC ${s.mac} is not a MAC address`);
-    const lo = mac[0] | (mac[1] << 8) | (mac[2] << 16) | (mac[3] << 24);
-    const hi = mac[4] | (mac[5] << 8);
-    if (!setStatic(table, lo, hi, s.network, s.port > 0 ? TO_PORT | s.port : TO_PEER | s.peer)) {
+    const words = Ethernet.macWords(s.mac);
+    if (words === null) throw new WeftError('CONFIG', `static MAC ${s.mac} is not a MAC address`);
+    if (!setStatic(table, words[0], words[1], s.network, s.port > 0 ? TO_PORT | s.port : TO_PEER | s.peer)) {
       throw new WeftError('LIMIT', `static MAC ${s.mac}: the MAC table is full`, { remedy: 'lower the mac limits' });
     }
   }

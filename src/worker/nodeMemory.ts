@@ -1,6 +1,7 @@
 import { attachMacTable, type MacTable, macTableBytes } from '../forward/macTable.js';
 import { tun } from '../native/tun.js';
 import { type Arena, type ArenaShape, attachArena, createArenaMemory, DEFAULT_SHAPE } from '../packet/arena.js';
+import { PEERS_MAX } from '../packet/counters.js';
 import { createSlotState, type SlotState } from '../packet/slots.js';
 
 /** All shared memory of a node. The control thread owns it, so whatever a dead worker held is still here. */
@@ -11,6 +12,8 @@ export interface NodeMemory {
   readonly slots: SlotState;
   /** The control thread's attachment. */
   readonly macTable: MacTable;
+  /** Sequence numbers of the packets to each peer, which all workers count in (GRE). */
+  readonly sequences: SharedArrayBuffer;
 }
 
 /** Room for MACs when the node does not say otherwise. */
@@ -27,6 +30,7 @@ export function createNodeMemory(workers: number, macs?: number, shape?: Partial
     memory,
     arena,
     slots: createSlotState(whole),
+    sequences: new SharedArrayBuffer(PEERS_MAX * 4),
     macTable: attachMacTable(memory.buffer as SharedArrayBuffer, CONTROL_HOLDER, arena.macAt, macBytes),
   };
 }

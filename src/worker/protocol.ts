@@ -25,12 +25,14 @@ export interface WorkerTask {
   port: MessagePort;
   plan: Plan;
   devices: WorkerDevices;
+  /** Where the plan's route table lies in the arena, 0 for none. */
+  routesAt: number;
   /** Tests: the step that throws at its first burst of real frames. */
   faultyStep: keyof Steps | null;
 }
 
 export type ToWorker =
-  | { type: 'plan'; plan: Plan; devices: WorkerDevices }
+  | { type: 'plan'; plan: Plan; devices: WorkerDevices; routesAt: number }
   | { type: 'capture'; key: number; snapLen: number };
 
 export type FromWorker =

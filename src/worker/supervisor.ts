@@ -7,11 +7,12 @@ import { COUNTER_GSO_FALLBACKS, IO_LAYOUT, ioBlock } from '../packet/outbox.js';
 import { countHeld } from '../packet/slots.js';
 import { type CaptureRecord, drainCapture, missedRecords } from '../pipeline/capture.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import { placeRoutes } from '../pipeline/routes.js';
 import type { Steps } from '../pipeline/walk.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
 import { type FromWorker, SLEEPING, TURNS } from './protocol.js';
-import { createWorkerThread, type Loss, type WorkerThread } from './workerThread.js';
+import { createWorkerThread, type Duty, type Loss, type WorkerThread } from './workerThread.js';
 
 export type { MacRow } from './macRows.js';
 
@@ -67,7 +68,9 @@ export function createSupervisor(options: SupervisorOptions) {
   const events = new EventEmitter<SupervisorEvents>();
   const workers: WorkerThread[] = [];
   let pool: Piscina | null = null;
-  let current: { plan: Plan; devices: WorkerDevices[] } | null = null;
+  let current: Duty | null = null;
+  /** Half of the arena's route region that the workers read. */
+  let routeHalf = 0;
   let warm: Promise<unknown> = Promise.resolve();
   let isStopping = false;
   let capture: { timer: NodeJS.Timeout; key: number; snapLen: number } | null = null;
@@ -79,7 +82,7 @@ export function createSupervisor(options: SupervisorOptions) {
   async function launch(worker: WorkerThread): Promise<void> {
     if (pool === null || current === null) throw new WeftError('WORKER', 'the supervisor has not been started');
     const faultyStep = worker.index === 0 && worker.restarts === 0 ? (options.faultyStep ?? null) : null;
-    const launched = worker.launch(pool, current.plan, current.devices[worker.index], faultyStep);
+    const launched = worker.launch(pool, current, faultyStep);
     void worker.ended().then(() => onEnded(worker));
     await launched;
   }
@@ -118,17 +121,25 @@ export function createSupervisor(options: SupervisorOptions) {
     else setTimeout(relaunch, Math.min(RESTART_DELAY_MAX_MS, 50 * 2 ** deaths)).unref();
   }
 
-  function adopt(plan: Plan, devices: WorkerDevices[]): void {
-    current = { plan, devices };
+  /** The next route table goes where no worker reads: every one of them has acknowledged the last plan, or starts with this one. */
+  function adopt(plan: Plan, devices: WorkerDevices[]): Duty {
+    const routesAt = placeRoutes(arena, plan, 1 - routeHalf);
+    routeHalf = 1 - routeHalf;
+    current = { plan, devices, routesAt };
     for (const n of plan.networks) macTable.limits[n.id] = n.macLimit;
-    installStatics(macTable, plan.statics);
+    const domains = new Map(plan.networks.map((n) => [n.id, n.domain]));
+    installStatics(
+      macTable,
+      plan.statics.map((entry) => ({ ...entry, network: domains.get(entry.network) ?? entry.network })),
+    );
+    return current;
   }
 
   /** Starts the threads and warms them up without a port, which takes most of a start: meanwhile the caller opens devices. */
   function prepare(): void {
     if (pool !== null) return;
     const nothing = Array.from({ length: shape.workers }, () => ({ ports: [], underlays: [] }));
-    current = { plan: EMPTY_PLAN, devices: nothing };
+    current = { plan: EMPTY_PLAN, devices: nothing, routesAt: 0 };
     pool = new Piscina({
       filename: new URL('./task.js', import.meta.url).href,
       minThreads: shape.workers,
@@ -154,8 +165,8 @@ export function createSupervisor(options: SupervisorOptions) {
   }
 
   async function apply(plan: Plan, devices: WorkerDevices[]): Promise<void> {
-    adopt(plan, devices);
-    await Promise.all(workers.map((w) => w.apply(plan, devices[w.index])));
+    const duty = adopt(plan, devices);
+    await Promise.all(workers.map((w) => w.apply(duty)));
   }
 
   async function stop(): Promise<void> {

@@ -51,7 +51,7 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
     }
     const { generation } = mail.plan;
     try {
-      pipeline.apply(mail.plan, mail.devices);
+      pipeline.apply(mail.plan, mail.devices, mail.routesAt);
       loop.watch(mail.devices);
       loop.busyPollUs = mail.plan.busyPollUs;
       post({ type: 'applied', generation });
@@ -91,7 +91,7 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   warmUp(pipeline, clock, loop, addon);
   isArmed = true;
   loop.readClock();
-  pipeline.apply(task.plan, task.devices);
+  pipeline.apply(task.plan, task.devices, task.routesAt);
   loop.watch(task.devices);
   loop.busyPollUs = task.plan.busyPollUs;
   return { pipeline, loop };

@@ -20,6 +20,13 @@ export interface Loss {
   slotsHeld: number;
 }
 
+/** What all workers of a node do: the plan, what each of them reads and writes, and where the routes lie. */
+export interface Duty {
+  plan: Plan;
+  devices: WorkerDevices[];
+  routesAt: number;
+}
+
 /** One worker across its incarnations: descriptors, counters and memory stay, the thread may change. */
 export interface WorkerThread {
   readonly index: number;
@@ -31,12 +38,12 @@ export interface WorkerThread {
   lastError: string | null;
   launchedAt: number;
   /** Runs the task in the pool; resolves when the worker is warm and polls, rejects when it ended before. */
-  launch(pool: Piscina, plan: Plan, devices: WorkerDevices, faultyStep: keyof Steps | null): Promise<void>;
+  launch(pool: Piscina, duty: Duty, faultyStep: keyof Steps | null): Promise<void>;
   /** Resolves when the thread's task has ended, whichever way. */
   ended(): Promise<void>;
   post(message: ToWorker): void;
   /** Posts a plan; resolves when the worker has taken it over, or has ended: its successor starts with it. */
-  apply(plan: Plan, devices: WorkerDevices): Promise<void>;
+  apply(duty: Duty): Promise<void>;
   askToStop(): void;
   /** Ends the thread wherever it is. */
   terminate(): void;
@@ -98,7 +105,7 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
     restarts: 0,
     lastError: null,
     launchedAt: 0,
-    async launch(pool, plan, devices, faultyStep) {
+    async launch(pool, { plan, devices, routesAt }, faultyStep) {
       const channel = new MessageChannel();
       const { port1 } = channel;
       port = port1;
@@ -121,16 +128,17 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
         exited = thread && new Promise((resolve) => thread.once('exit', () => resolve()));
         return true;
       });
-      const { memory, shape, slots } = node;
+      const { memory, shape, slots, sequences } = node;
       const task: WorkerTask = {
         index,
         workers: shape.workers,
-        memory: { arena: memory, shape, slots, counters: counterBlock },
+        memory: { arena: memory, shape, slots, sequences, counters: counterBlock },
         control: control.buffer as SharedArrayBuffer,
         doorbell,
         port: channel.port2,
         plan,
-        devices,
+        devices: devices[index],
+        routesAt,
         faultyStep,
       };
 
@@ -169,14 +177,14 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
       Atomics.add(control, MAIL, 1);
       tun().wake(doorbell);
     },
-    async apply(plan, devices) {
+    async apply({ plan, devices, routesAt }) {
       if (port === null || worker.state !== 'running') return;
       const taken = expect(port, 'did not take the change over', (m) => {
         if (m.type !== 'applied' || m.generation !== plan.generation) return false;
         if (m.error !== undefined) throw new WeftError('WORKER', `worker ${index} refused the change: ${m.error}`);
         return true;
       });
-      worker.post({ type: 'plan', plan, devices });
+      worker.post({ type: 'plan', plan, devices: devices[index], routesAt });
       await Promise.race([taken, running]);
     },
     askToStop() {

@@ -64,12 +64,16 @@ async function works(n: Supervised): Promise<void> {
 /** Frames that are lost with the worker are counted as lost where they had been counted as received. */
 const STEPS: Record<keyof Steps, 'before' | 'after' | 'sent'> = {
   parse: 'before',
+  parsePackets: 'before',
   checkOffloads: 'before',
   decap: 'before',
   arrive: 'before',
   prefetch: 'after',
   learn: 'after',
   lookup: 'after',
+  route: 'after',
+  connect: 'after',
+  answer: 'sent',
   sendToPort: 'after',
   // The flooded frame has gone out of one port by then: of one packet received, one was sent.
   sendToSocket: 'sent',

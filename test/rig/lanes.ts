@@ -63,8 +63,8 @@ export function makeLanes(): Lanes {
     outbox,
     kernel,
     transport: bindTransport(arena, burst, kernel),
-    parse: bindParse(arena, burst, walkKernel),
-    parseCarefully: bindParse(arena, burst, { parse: everyLane }),
+    parse: bindParse(arena, burst, walkKernel).frames,
+    parseCarefully: bindParse(arena, burst, { parse: everyLane }).frames,
     lay(frames, fields = {}) {
       for (const column of Object.values(burst)) column.fill(-0x5a5a5a5);
       frames.forEach((frame, i) => {

@@ -11,6 +11,7 @@ import {
   makeCounterBlock,
   NETWORK_ROW,
   PEER_ROW,
+  PEERS_MAX,
   PORT_ROW,
   ROWS,
   readRow,
@@ -240,6 +241,7 @@ export function makeRig(options: RigOptions): Rig {
     shape,
     slots,
     counters: makeCounterBlock(),
+    sequences: new SharedArrayBuffer(PEERS_MAX * 4),
   };
   const pipeline = createPipeline({
     worker: 0,

@@ -10,7 +10,7 @@ import { makeKernelRig } from '../../rig/walkKernel.js';
 const { burst, macTable: table, kernel } = makeKernelRig();
 const clock = createClock(100);
 table.limits.fill(50);
-const lookup = bindLookup(burst, table, clock, kernel);
+const lookup = bindLookup(burst, table, clock, kernel, new Int32Array(16));
 
 const place = (station: number, network: number, value: number, expires = 400) => {
   const { lo, hi } = macWords(stationMac(station));

@@ -74,7 +74,7 @@ function scan(table: MacTable) {
 function bindTestLookup(table: MacTable, clock: Clock) {
   const burst = createBurst();
   const kernel = idleKernel(burst, table);
-  const lookup = bindLookup(burst, table, clock, kernel);
+  const lookup = bindLookup(burst, table, clock, kernel, new Int32Array(16));
   return (lo: number, hi: number, network: number) => {
     burst.dstLo[0] = lo;
     burst.dstHi[0] = hi;

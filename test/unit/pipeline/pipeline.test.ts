@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { forEachMac, macTableBytes } from '../../../src/forward/macTable.js';
 import { type ArenaShape, createArenaMemory, DEFAULT_SHAPE } from '../../../src/packet/arena.js';
 import { createClock } from '../../../src/packet/clock.js';
-import { account, makeCounterBlock, PORT_ROW, readRow } from '../../../src/packet/counters.js';
+import { account, makeCounterBlock, PEERS_MAX, PORT_ROW, readRow } from '../../../src/packet/counters.js';
 import { countHeld, createSlotState } from '../../../src/packet/slots.js';
 import { createPipeline, type Pipeline } from '../../../src/pipeline/pipeline.js';
 import type { Plan } from '../../../src/pipeline/plan.js';
@@ -41,7 +41,7 @@ function twoWorkers() {
     const pipeline = createPipeline({
       worker,
       workers: 2,
-      memory: { ...shared, counters: block },
+      memory: { ...shared, counters: block, sequences: new SharedArrayBuffer(PEERS_MAX * 4) },
       clock,
       tun: null,
       preciseSeconds: () => 0,
@@ -120,6 +120,7 @@ it('an arena too small for one burst is refused', () => {
         shape,
         slots: createSlotState(shape),
         counters: makeCounterBlock(),
+        sequences: new SharedArrayBuffer(PEERS_MAX * 4),
       },
       clock: createClock(),
       tun: null,

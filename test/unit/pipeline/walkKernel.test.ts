@@ -18,7 +18,7 @@ function makeSteps(hasKernel: boolean, clock: Clock) {
   tables.ageingSec.fill(20);
   const counters = new Float64Array(makeCounterBlock());
   const learn = bindLearn(burst, macTable, tables.ageingSec, clock, counters, kernel);
-  const lookup = bindLookup(burst, macTable, clock, kernel);
+  const lookup = bindLookup(burst, macTable, clock, kernel, new Int32Array(2048));
   return {
     burst,
     macTable,

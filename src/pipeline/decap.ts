@@ -1,0 +1,93 @@
+import type { Arena } from '../packet/arena.js';
+import type { Burst } from '../packet/burst.js';
+import type { ChecksumKernel } from '../packet/checksum.js';
+import type { Clock } from '../packet/clock.js';
+import type { Outbox } from '../packet/outbox.js';
+import { bindAdmit, CARRIES_ROUTED_ETHERNET, type UnknownPeer } from '../tunnel/admit.js';
+import { bindOptions } from '../tunnel/geneveOptions.js';
+import { bindSequence } from '../tunnel/greSequence.js';
+import { bindDecaps } from '../tunnel/modules.js';
+import { KIND } from '../tunnel/tunnel.js';
+import type { Underlay } from '../underlay/underlay.js';
+import type { NetworkPlan } from './plan.js';
+import type { Tables } from './tables.js';
+
+/**
+ * The decap step: each lane's own kind takes its header off, then one piece for all kinds finds network and peer, then come the checks that
+ * depend on the network.
+ */
+export interface DecapStep {
+  /** Returns the modes (MODE_* bits) of the networks that the lanes are for. */
+  decap(n: number, underlay: Underlay): number;
+  /** Takes the headers of every kind off, whatever their ids; returns the kinds as bits. `payload` says what is inside. */
+  takeOff(n: number): number;
+  /** Between two turns. */
+  configure(networks: readonly NetworkPlan[]): void;
+}
+
+const ETHERNET = 14;
+
+export function bindDecapStep(
+  arena: Arena,
+  burst: Burst,
+  outbox: Outbox,
+  tables: Tables,
+  kernel: ChecksumKernel,
+  clock: Clock,
+  counters: Float64Array,
+  onUnknownPeer: UnknownPeer,
+): DecapStep {
+  const { at, len, drop, network, tunnel, metaLen } = burst;
+  const { networkMode, networkDomain, networkCarries, whole } = tables;
+  const decaps = bindDecaps(arena, burst, kernel);
+  const options = bindOptions(arena, burst);
+  const sequence = bindSequence(arena, burst, clock);
+  const admit = bindAdmit(arena, burst, outbox.rxSrc, tables, clock, counters, onUnknownPeer);
+  const geneve = 1 << KIND.geneve;
+  const gre = 1 << KIND.gre;
+  let configured: number[] = [];
+
+  function takeOff(n: number): number {
+    let kinds = 0;
+    for (let i = 0; i < n; i++) if (drop[i] === 0) kinds |= 1 << tunnel[i];
+    // Nearly always one kind.
+    for (let k = 1; k < decaps.length; k++) if ((kinds & (1 << k)) !== 0) decaps[k](n);
+    return kinds;
+  }
+
+  /** The inner Ethernet header of an L3 network ends here; options and sequence numbers in front of it have been looked at. */
+  function takeEthernetOff(n: number): void {
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0 || tunnel[i] === 0 || (networkCarries[network[i]] & CARRIES_ROUTED_ETHERNET) === 0) continue;
+      at[i] += ETHERNET;
+      len[i] -= ETHERNET;
+      metaLen[i] = 0;
+    }
+  }
+
+  return {
+    takeOff,
+    decap(n, underlay) {
+      const kinds = takeOff(n);
+      const carries = admit(n, underlay.id);
+      if ((kinds & geneve) !== 0) options.check(n);
+      if ((kinds & gre) !== 0) sequence.check(n);
+      if ((carries & CARRIES_ROUTED_ETHERNET) !== 0) takeEthernetOff(n);
+      let modes = 0;
+      for (let i = 0; i < n; i++) if (drop[i] === 0) modes |= networkMode[network[i]];
+      if (whole.hasBridges) for (let i = 0; i < n; i++) network[i] = networkDomain[network[i]];
+      return modes;
+    },
+    configure(networks) {
+      for (const id of configured) {
+        options.configure(id, null);
+        sequence.configure(id, null);
+      }
+      for (const { id, tunnel: plan } of networks) {
+        options.configure(id, plan);
+        sequence.configure(id, plan);
+      }
+      configured = networks.map(({ id }) => id);
+    },
+  };
+}

@@ -1,0 +1,153 @@
+import type { Arena } from '../packet/arena.js';
+import { type Burst, FROM_PEER, PAYLOAD_ETHERNET, TO_PEER } from '../packet/burst.js';
+import type { Clock } from '../packet/clock.js';
+import { LAST_HEARD, PEER_ROW, ROW_WIDTH, RX_BYTES, RX_PACKETS } from '../packet/counters.js';
+import { DROP } from '../packet/drop.js';
+import { ROW_ACCEPTS, ROW_NETWORK, type VtepTable, vtepKey } from './vtep.js';
+
+/**
+ * The step behind every kind's decap: which network is the packet for, which peer sent it, and does the network carry what is inside.
+ * One piece for all kinds, so that source guard and counters are the same for each.
+ */
+
+/** A packet of an unknown VTEP was accepted: the control thread may want to know it as a peer. */
+export type UnknownPeer = (underlay: number, network: number, sourceAt: number) => void;
+
+/** What admit asks of the compiled plan, by network. */
+export interface AdmitTables {
+  readonly vteps: VtepTable;
+  /** CARRIES_*. */
+  readonly networkCarries: Int32Array;
+  /** Own MAC inside of the tunnel, as two little-endian words. */
+  readonly networkVtepLo: Int32Array;
+  readonly networkVtepHi: Int32Array;
+}
+
+/** Bits of `networkCarries`: Ethernet frames or bare IP packets, and whether flag P of a VXLAN header counts. */
+export const CARRIES_IP = 1;
+/** IP packets behind an Ethernet header that ends here. */
+export const CARRIES_ROUTED_ETHERNET = 2;
+export const CARRIES_GPE = 4;
+
+export function bindAdmit(
+  arena: Arena,
+  burst: Burst,
+  sources: Int32Array,
+  tables: AdmitTables,
+  clock: Clock,
+  counters: Float64Array,
+  onUnknownPeer: UnknownPeer,
+): (n: number, carrier: number) => number {
+  const { view } = arena;
+  const { at, len, drop, flags, network, origin, from, tunnel, key, payload } = burst;
+  const { vteps, networkCarries, networkVtepLo, networkVtepHi } = tables;
+  const { networkRows } = vteps;
+  // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
+  const fromPeer = FROM_PEER;
+  const toPeer = TO_PEER;
+  const ethernet = PAYLOAD_ETHERNET;
+
+  // What the last lookup found: lanes in a row mostly have one sender and one id.
+  let net = 0;
+  let peer = 0;
+  let reason = 0;
+
+  function find(carrier: number, kind: number, id: number, source: number): void {
+    reason = 0;
+    peer = 0;
+    const k = vtepKey(carrier, kind);
+    const row = vteps.findNetwork(k, id);
+    if (row < 0) {
+      reason = DROP['unknown-vni'];
+      return;
+    }
+    net = networkRows[row + ROW_NETWORK];
+    peer = vteps.findPeer(k, id, sources, source);
+    if (peer === 0 && networkRows[row + ROW_ACCEPTS] === 0) reason = DROP['unknown-peer'];
+    // Plain routed packets (kind 0) have no tunnel endpoint.
+    else if (peer === 0 && kind !== 0) onUnknownPeer(carrier, net, source);
+  }
+
+  /** Counters are touched once for a run of lanes: adding to a double in memory for each would wait for the last addition. */
+  function countRun(packets: number, bytes: number): void {
+    if (packets === 0) return;
+    const row = (PEER_ROW + peer) * ROW_WIDTH;
+    counters[row + RX_PACKETS] += packets;
+    counters[row + RX_BYTES] += bytes;
+    counters[row + LAST_HEARD] = clock.seconds;
+  }
+
+  const isSameSource = (a: number, b: number) =>
+    a === b ||
+    (sources[a + 3] === sources[b + 3] &&
+      sources[a + 2] === sources[b + 2] &&
+      sources[a + 1] === sources[b + 1] &&
+      sources[a] === sources[b]);
+
+  /** The Ethernet header of an L3 network's packet, which ends here: `payload` becomes its type. Returns a drop reason, or 0. */
+  function checkEthernet(i: number): number {
+    const o = at[i];
+    if (len[i] <= 14) return DROP['malformed-tunnel'];
+    const isOurs = view.getInt32(o, true) === networkVtepLo[net] && view.getUint16(o + 4, true) === networkVtepHi[net];
+    if (!isOurs) return DROP['wrong-mac'];
+    payload[i] = view.getUint16(o + 12);
+    return 0;
+  }
+
+  /** Networks that carry anything but plain frames. Returns a drop reason, or 0 and the lane stands at its frame or packet. */
+  function checkPayload(i: number): number {
+    const carries = tunnel[i] === 0 ? CARRIES_IP : networkCarries[net];
+    if ((carries & CARRIES_GPE) === 0 && tunnel[i] === 1) payload[i] = ethernet;
+    if ((carries & CARRIES_ROUTED_ETHERNET) !== 0) {
+      const wrong = payload[i] === ethernet ? checkEthernet(i) : DROP['tunnel-protocol'];
+      if (wrong !== 0) return wrong;
+    }
+    const isIp = payload[i] === 0x0800 || payload[i] === 0x86dd;
+    return ((carries & CARRIES_IP) !== 0 ? isIp : payload[i] === ethernet) ? 0 : DROP['tunnel-protocol'];
+  }
+
+  /** Returns what the networks of the lanes carry, CARRIES_* of all of them. */
+  return function admit(n, carrier) {
+    let seen = 0;
+    let lastKind = -1;
+    let lastId = 0;
+    let lastSource = 0;
+    let packets = 0;
+    let bytes = 0;
+    for (let i = 0; i < n; i++) {
+      if (drop[i] !== 0) continue;
+      const id = key[i];
+      const kind = tunnel[i];
+      const source = from[i] << 2;
+      if (id !== lastId || kind !== lastKind || !isSameSource(source, lastSource)) {
+        countRun(packets, bytes);
+        packets = 0;
+        bytes = 0;
+        find(carrier, kind, id, source);
+      }
+      lastKind = kind;
+      lastId = id;
+      lastSource = source;
+      if (reason !== 0) {
+        drop[i] = reason;
+        continue;
+      }
+      network[i] = net;
+      if (networkCarries[net] !== 0 || payload[i] !== ethernet) {
+        seen |= networkCarries[net];
+        const wrong = checkPayload(i);
+        if (wrong !== 0) {
+          drop[i] = wrong;
+          continue;
+        }
+      }
+      flags[i] |= fromPeer;
+      origin[i] = peer === 0 ? 0 : toPeer | peer;
+      if (peer === 0) continue;
+      packets++;
+      bytes += len[i];
+    }
+    countRun(packets, bytes);
+    return seen;
+  };
+}

@@ -1,0 +1,52 @@
+import type { Arena } from '../packet/arena.js';
+import type { Burst } from '../packet/burst.js';
+import type { ChecksumKernel } from '../packet/checksum.js';
+import * as Fou from './fou.js';
+import * as Geneve from './geneve.js';
+import * as Gre from './gre.js';
+import * as Gue from './gue.js';
+import * as Ipip from './ipip.js';
+import type { TunnelKind, TunnelPlan } from './tunnel.js';
+import * as Vxlan from './vxlan.js';
+
+/** What every kind's module gives. */
+export interface TunnelModule {
+  /** Bytes of its header in front of sent packets. */
+  headerLen(tunnel: TunnelPlan): number;
+  /** Writes the header as a template; `innerProtocol` is an EtherType. */
+  writeHeader(bytes: Uint8Array, at: number, tunnel: TunnelPlan, innerProtocol: number): void;
+  /** Offsets in the header of what the sender fills in for each packet, -1 for none. */
+  checksumOff(tunnel: TunnelPlan): number;
+  sequenceOff(tunnel: TunnelPlan): number;
+}
+
+const none = () => -1;
+
+const NOTHING: TunnelModule = { headerLen: () => 0, writeHeader() {}, checksumOff: none, sequenceOff: none };
+
+const MODULES: Record<TunnelKind, TunnelModule> = {
+  none: NOTHING,
+  vxlan: { headerLen: Vxlan.headerLen, writeHeader: Vxlan.writeHeader, checksumOff: none, sequenceOff: none },
+  geneve: { headerLen: Geneve.headerLen, writeHeader: Geneve.writeHeader, checksumOff: none, sequenceOff: none },
+  gre: Gre,
+  ipip: NOTHING,
+  fou: NOTHING,
+  gue: { headerLen: Gue.headerLen, writeHeader: Gue.writeHeader, checksumOff: none, sequenceOff: none },
+};
+
+export function moduleOf(kind: TunnelKind): TunnelModule {
+  return MODULES[kind];
+}
+
+/** The decap of every kind, by its number: each handles its own lanes of a burst. */
+export function bindDecaps(arena: Arena, burst: Burst, kernel: ChecksumKernel): ((n: number) => void)[] {
+  return [
+    () => {},
+    Vxlan.bindDecap(arena, burst),
+    Geneve.bindDecap(arena, burst),
+    Gre.bindDecap(arena, burst, kernel),
+    Ipip.bindDecap(arena, burst),
+    Fou.bindDecap(arena, burst),
+    Gue.bindDecap(arena, burst),
+  ];
+}

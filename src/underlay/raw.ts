@@ -1,0 +1,124 @@
+import type { Tun } from '../native/tun.js';
+import type { Arena } from '../packet/arena.js';
+import { type Burst, LANES } from '../packet/burst.js';
+import { DROP } from '../packet/drop.js';
+import { COUNTER_RXQ_OVFL, IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import type { RxWindow } from '../port/tap.js';
+import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
+
+/**
+ * Kernel raw sockets as underlay, for tunnels that are IP protocols of their own: GRE (47), IPIP (4, and 41 for inner IPv6).
+ *
+ * Each raw socket of a protocol gets every packet of it, so one worker receives for the node and all of them send. There is no segmentation
+ * offload: every packet is a message, and segments are cut before.
+ */
+export interface RawOptions {
+  id: number;
+  name: string;
+  /** Kind number of the tunnel (lane column `tunnel`). */
+  tunnel: number;
+  /** One for each protocol, none where another worker receives. */
+  rxFds: number[];
+  txFds: number[];
+  /** IP protocols of the sockets. */
+  protocols: number[];
+  tos: number;
+  deliverOffloadLeak: boolean;
+}
+
+const PROTOCOL_IPV6 = 41;
+const ERROR_BATCHES_MAX = 16;
+
+export function bindRawUnderlays(
+  arena: Arena,
+  burst: Burst,
+  outbox: Outbox,
+  window: RxWindow,
+  destinations: Int32Array,
+  tun: Tun,
+) {
+  const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
+  const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, io, counters } = outbox;
+  const { slots } = window;
+  const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
+  let received = 0;
+  let kind = 0;
+
+  function nextLanes(): number {
+    const n = received;
+    received = 0;
+    for (let i = 0; i < n; i++) {
+      const off = rxOff[i];
+      slot[i] = slots[i];
+      at[i] = rxDatagramAt[i] + (off > 0 ? off : 0);
+      len[i] = rxLen[i] - (off > 0 ? off : 0);
+      from[i] = i;
+      outerTos[i] = rxTos[i];
+      tunnel[i] = kind;
+      packets[i] = 1;
+      gsoType[i] = 0;
+      flags[i] = 0;
+      drop[i] = off < 0 ? DROP['malformed-outer'] : (rxFlags[i] & RX_TRUNCATED) !== 0 ? DROP.truncated : 0;
+    }
+    return n;
+  }
+
+  return function openRawUnderlay(options: RawOptions): SocketUnderlay {
+    const receivers = options.rxFds.map((fd) => tun.bindRawRx(arena.bytes, io, layout, fd));
+    const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
+    const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
+    /** The kernel's own count of each socket. */
+    const overflowed = receivers.map(() => 0);
+    let lost = 0;
+    let next = 0;
+    let last = 0;
+
+    function receive(r: number): number {
+      counters[COUNTER_RXQ_OVFL] = overflowed[r];
+      const n = receivers[r](LANES);
+      lost += (counters[COUNTER_RXQ_OVFL] - overflowed[r]) >>> 0;
+      overflowed[r] = counters[COUNTER_RXQ_OVFL];
+      return n;
+    }
+
+    return defineSocketUnderlay({
+      kind: 'raw',
+      id: options.id,
+      name: options.name,
+      tos: options.tos,
+      deliverOffloadLeak: options.deliverOffloadLeak,
+      sockets: options.txFds.length,
+      socketV6: Math.max(0, options.protocols.indexOf(PROTOCOL_IPV6)),
+      segmentsMax: 1,
+      rx() {
+        last = 0;
+        kind = options.tunnel;
+        // Both sockets are watched under one id: whichever has something.
+        for (let k = 0; k < receivers.length && last === 0; k++) {
+          last = receive(next);
+          next = next + 1 < receivers.length ? next + 1 : 0;
+        }
+        received = last > 0 ? last : 0;
+        return last;
+      },
+      hasMore: () => last === LANES || (last > 0 && receivers.length > 1),
+      nextLanes,
+      tx: (n) => nativeTx(0, n),
+      release() {},
+      close() {},
+      missed() {
+        const n = lost;
+        lost = 0;
+        return n;
+      },
+      readErrors(onError) {
+        // A full batch means that more wait. Bounded, because a hostile path may send them without end.
+        for (let batch = 0; batch < ERROR_BATCHES_MAX; batch++) {
+          const n = nativeErrors();
+          for (let e = 0; e < n; e++) onError(e * 4, rxLen[e]);
+          if (n < LANES) return;
+        }
+      },
+    });
+  };
+}

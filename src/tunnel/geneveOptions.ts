@@ -52,6 +52,8 @@ export function bindOptions(arena: Arena, burst: Burst): OptionCheck {
   const criticalOption = DROP['critical-option'];
   const optionMismatch = DROP['option-mismatch'];
   const rulesOf: Int32Array[] = Array.from({ length: NETWORKS_MAX }, () => NO_RULES);
+  /** Whether any network wants an option: without, a lane that has none costs one load. */
+  let isAnyWanted = false;
 
   function understandsAll(rules: Int32Array, from: number, end: number): boolean {
     const typesEnd = FIRST + rules[UNDERSTOOD];
@@ -90,13 +92,15 @@ export function bindOptions(arena: Arena, burst: Burst): OptionCheck {
   return {
     configure(id, plan) {
       rulesOf[id] = compileRules(plan);
+      isAnyWanted = rulesOf.some((rules) => rules[MATCHES] > 0);
     },
     check(n) {
+      const mayLackOptions = !isAnyWanted;
       for (let i = 0; i < n; i++) {
+        const meta = metaLen[i];
+        if (meta === 0 && mayLackOptions) continue;
         if (drop[i] !== 0 || tunnel[i] !== kind) continue;
         const rules = rulesOf[network[i]];
-        const meta = metaLen[i];
-        if (meta === 0 && rules[MATCHES] === 0) continue;
         const end = at[i];
         if (!understandsAll(rules, end - meta, end)) drop[i] = criticalOption;
         else if (!hasAllWanted(rules, end - meta, end)) drop[i] = optionMismatch;

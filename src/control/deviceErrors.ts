@@ -36,6 +36,8 @@ export function tapError(port: PortPlan, error: unknown): WeftError {
 function tapFinding(port: PortPlan, failed: SystemError): Finding {
   const { device = port.name, netns = null } = port.tap ?? {};
   const where = netns ? ` in network namespace ${netns}` : '';
+  const mode = port.kind === 'tun' ? 'tun' : 'tap';
+  const word = mode.toUpperCase();
   const { code, syscall } = failed;
   if (netns && isNetnsCall(syscall, code) && !existsSync(netns))
     return { message: `network namespace ${netns} does not exist`, remedy: netnsRemedy(netns) };
@@ -52,7 +54,7 @@ function tapFinding(port: PortPlan, failed: SystemError): Finding {
     case 'EACCES':
       return {
         code: 'PERMISSION',
-        message: `not allowed to use TAP devices${where}`,
+        message: `not allowed to use ${word} devices${where}`,
         remedy: 'run as root, or with CAP_NET_ADMIN',
       };
     case 'EEXIST':
@@ -69,7 +71,7 @@ function tapFinding(port: PortPlan, failed: SystemError): Finding {
     case 'ENOENT':
       return {
         message: `device ${device} does not exist${where}`,
-        remedy: `make it (\`ip tuntap add dev ${device} mode tap\`), or let weft make it with \`create: true\``,
+        remedy: `make it (\`ip tuntap add dev ${device} mode ${mode}\`), or let weft make it with \`create: true\``,
       };
     case 'EBUSY':
       return {
@@ -78,8 +80,8 @@ function tapFinding(port: PortPlan, failed: SystemError): Finding {
       };
     case 'EINVAL':
       return {
-        message: `device ${device}${where} refuses the request (not a TAP device, or made with other flags)`,
-        remedy: `look at \`ip -d link show dev ${device}\`: it must be of type tun, mode tap, and multi_queue when \`queues\` is more than 1`,
+        message: `device ${device}${where} refuses the request (not a ${word} device, or made with other flags)`,
+        remedy: `look at \`ip -d link show dev ${device}\`: it must be of type tun, mode ${mode}, and multi_queue when \`queues\` is more than 1`,
       };
     case 'EADDRNOTAVAIL':
       return {
@@ -116,7 +118,7 @@ function underlayFinding(
       const isOwn = udpPort === underlay.udpPort;
       return {
         message: `UDP port ${udpPort} of ${address} is busy`,
-        remedy: `see who has it with \`ss -lunp 'sport = :${udpPort}'\` (the kernel's VXLAN devices, \`ip -d link show type vxlan\`, show no program), or choose another \`${isOwn ? 'udpPort' : 'sourcePorts'}\``,
+        remedy: `see who has it with \`ss -lunp 'sport = :${udpPort}'\` (the kernel's own tunnels, ${kernelTunnels(underlay.tunnel)}, show no program), or choose another \`${isOwn ? 'udpPort' : 'sourcePorts'}\``,
       };
     }
     case 'EADDRNOTAVAIL': {
@@ -149,6 +151,11 @@ function underlayFinding(
     default:
       return { message: failed.message, remedy: 'see `ip address` and `ip link` for the state of the underlay device' };
   }
+}
+
+/** How to see the kernel's tunnels of a kind. */
+function kernelTunnels(kind: UnderlayPlan['tunnel']): string {
+  return kind === 'fou' || kind === 'gue' ? '`ip fou show`' : `\`ip -d link show type ${kind}\``;
 }
 
 function systemError(

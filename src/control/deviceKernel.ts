@@ -7,7 +7,18 @@ import { WeftError } from '../packet/error.js';
 
 export type DeviceKernel = Pick<
   Tun,
-  'openTap' | 'linkGet' | 'linkSet' | 'addressAdd' | 'addressList' | 'udpOpen' | 'close'
+  | 'openTap'
+  | 'linkGet'
+  | 'linkSet'
+  | 'addressAdd'
+  | 'addressDelete'
+  | 'addressList'
+  | 'routeAdd'
+  | 'routeDelete'
+  | 'routeList'
+  | 'udpOpen'
+  | 'rawOpen'
+  | 'close'
 >;
 
 /** The addon, or an error that says how to build it. */
@@ -52,7 +63,7 @@ export function requireRights(needsTun: boolean, rights = effectiveCapabilities(
   } catch (error) {
     const { code } = error as NodeJS.ErrnoException;
     const what = code === 'ENOENT' ? 'is missing' : `cannot be used (${code})`;
-    throw new WeftError('PERMISSION', `${tunPath} ${what}, so TAP ports cannot be made`, {
+    throw new WeftError('PERMISSION', `${tunPath} ${what}, so TAP and TUN ports cannot be made`, {
       object: tunPath,
       remedy: `load the module with \`modprobe tun\`, or give the container the device ${tunPath}; ${RUNS_WITHOUT}`,
       cause: error,

@@ -3,10 +3,14 @@
  * here, in one place, whether a start failed half way or a node stops.
  */
 import type { DeviceReports } from '../observe/view.js';
-import type { Plan, PortPlan, WorkerDevices } from '../pipeline/plan.js';
+import type { Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
+import type { UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
+import { createHostRoutes } from './hostRoutes.js';
+import { segmentOverhead } from './mtu.js';
+import { openRawSockets } from './rawSockets.js';
 import { openTapDevice, type TapDevice } from './tapDevice.js';
-import { openUnderlay, type UnderlaySockets } from './udpSockets.js';
+import { openUdpSockets } from './udpSockets.js';
 
 export interface Devices {
   /** Opens what the plan has and is not open yet. On failure everything that this call opened is closed again. */
@@ -22,22 +26,33 @@ export interface Devices {
 export function createDevices(kernel: DeviceKernel): Devices {
   const taps = new Map<number, TapDevice>();
   const underlays = new Map<number, UnderlaySockets>();
+  const routes = createHostRoutes(kernel);
+  const deviceOf = (id: number) => underlays.get(id)?.device ?? null;
+
+  function openSockets(underlay: UnderlayPlan, plan: Plan): UnderlaySockets {
+    if (underlay.kind === 'raw') return openRawSockets(kernel, underlay, plan.workers);
+    const isSibling = (u: UnderlayPlan) => u.underlay === underlay.underlay && u.kind === 'udp' && u.id !== underlay.id;
+    const siblings = plan.underlays.filter(isSibling);
+    const sourcePorts = present(siblings, underlays).flatMap((sockets) => sockets.sourcePorts);
+    return openUdpSockets(kernel, underlay, plan.workers, { any: siblings.length > 0, sourcePorts });
+  }
 
   function open(plan: Plan): void {
     const fresh: (() => unknown)[] = [];
     try {
       for (const underlay of plan.underlays) {
-        if (underlay.kind !== 'udp' || underlays.has(underlay.id)) continue;
-        const sockets = openUnderlay(kernel, underlay, plan.workers);
+        if (underlay.kind === 'frame' || underlays.has(underlay.id)) continue;
+        const sockets = openSockets(underlay, plan);
         underlays.set(underlay.id, sockets);
         fresh.push(() => underlays.delete(underlay.id) && sockets.close());
       }
       for (const port of plan.ports) {
-        if (port.kind !== 'tap' || taps.has(port.id)) continue;
-        const tap = openTapDevice(kernel, port);
+        if (port.tap === null || taps.has(port.id)) continue;
+        const tap = openTapDevice(kernel, port, segmentOverhead(plan, port.network));
         taps.set(port.id, tap);
         fresh.push(() => taps.delete(port.id) && tap.close());
       }
+      routes.open(plan, deviceOf);
     } catch (error) {
       for (const undo of fresh.reverse()) undo();
       throw error;
@@ -61,8 +76,12 @@ export function createDevices(kernel: DeviceKernel): Devices {
 
   return {
     open,
-    closeOthers: (plan) => closeWhere((kind, id) => !plan[kind].some((entity) => entity.id === id)),
-    closeAll: () => closeWhere(() => true),
+    // Routes first: those through attached devices outlive them.
+    closeOthers: (plan) => [
+      ...routes.closeOthers(plan, deviceOf),
+      ...closeWhere((kind, id) => !plan[kind].some((entity) => entity.id === id)),
+    ],
+    closeAll: () => [...routes.closeAll(), ...closeWhere(() => true)],
     forWorkers: (plan) =>
       Array.from({ length: plan.workers }, (_, worker) => ({
         ports: present(plan.ports, taps).map((tap) => queueOf(tap, worker, plan.workers)),

@@ -4,11 +4,11 @@
 import { readFileSync } from 'node:fs';
 import { hostname } from 'node:os';
 import { WeftError } from '../packet/error.js';
+import { deviceOf } from './carrierSockets.js';
 import type { Config } from './config.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import type { HostFacts } from './plan.js';
 import { nameFault } from './text.js';
-import { deviceOf } from './udpSockets.js';
 
 /** Looks the facts up. An underlay address that no device has is left out: opening its sockets says what is wrong. */
 export function gatherFacts(config: Config, kernel: DeviceKernel): HostFacts {

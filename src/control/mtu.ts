@@ -2,6 +2,7 @@
  * MTUs of networks: what an underlay leaves when the headers of the tunnel are off.
  */
 import { WeftError } from '../packet/error.js';
+import type { Plan } from '../pipeline/plan.js';
 import type { TunnelPlan } from '../tunnel/tunnel.js';
 import type { Domains } from './bridges.js';
 import type { NetworkConfig, UnderlayConfig } from './config.js';
@@ -35,6 +36,13 @@ function headerBytes(tunnel: TunnelPlan): number {
     default:
       return 0;
   }
+}
+
+/** What the tunnels of a network, or of those that it is bridged with, add to an inner packet inside of a UDP datagram: of all the most. */
+export function segmentOverhead(plan: Plan, network: number): number {
+  const domain = plan.networks.find((n) => n.id === network)?.domain;
+  const tunnels = plan.networks.filter((n) => n.domain === domain && n.underlay > 0).map((n) => n.tunnel);
+  return Math.max(0, ...tunnels.map((t) => headerBytes(t) + (t.payload === 'ethernet' ? ETHERNET_BYTES : 0)));
 }
 
 /** Name of an encapsulation in sentences. */

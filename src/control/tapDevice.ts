@@ -1,6 +1,6 @@
 /**
- * One TAP device: opened, dressed (MAC, MTU, addresses, up) and undone. A device that weft makes lives as long as its descriptors, so
- * even a killed node leaves none behind; one that it attaches to gets its MAC and MTU back.
+ * One TAP or TUN device: opened, dressed (MAC, MTU, addresses, up) and undone. A device that weft makes lives as long as its descriptors, so
+ * even a killed node leaves none behind; one that it attaches to gets its MAC and MTU back, and loses the addresses that weft gave it.
  */
 import { type Link, type LinkChange, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../native/tun.js';
 import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
@@ -26,28 +26,32 @@ export interface TapDevice {
 /** What one UDP_SEGMENT message takes (pipeline/socketEgress.ts, underlay/udp.ts). */
 const MESSAGE_BYTES_MAX = 65000;
 const SEGMENTS_MAX = 63;
-/** Headers of a TCP segment inside of its MTU (with timestamps), and what VXLAN adds to it inside of the UDP payload. */
+/** Headers of a TCP segment inside of its MTU (with timestamps). */
 const TCP_HEADERS = 52;
-const VXLAN_AND_ETHERNET = 22;
+const ETHERNET_BYTES = 14;
 /** One superframe must fit a slot of the arena. */
 const SUPERFRAME_MAX = 65280;
 
-/** Largest superframe of a created TAP, so that what it hands over goes out as one UDP_SEGMENT message. */
-export function gsoMaxSize(mtu: number): number {
-  const segments = Math.max(1, Math.min(SEGMENTS_MAX, Math.floor(MESSAGE_BYTES_MAX / (mtu + VXLAN_AND_ETHERNET))));
-  return Math.min(SUPERFRAME_MAX, segments * (mtu - TCP_HEADERS) + TCP_HEADERS + 14);
+/**
+ * Largest superframe of a created device, so that what it hands over goes out as one UDP_SEGMENT message. `overhead` is what the tunnel adds to a
+ * segment inside of the UDP payload; `linkBytes` is the link header of the device, 0 for a TUN.
+ */
+export function gsoMaxSize(mtu: number, overhead: number, linkBytes = ETHERNET_BYTES): number {
+  const segments = Math.max(1, Math.min(SEGMENTS_MAX, Math.floor(MESSAGE_BYTES_MAX / (mtu + overhead))));
+  return Math.min(SUPERFRAME_MAX, segments * (mtu - TCP_HEADERS) + TCP_HEADERS + linkBytes);
 }
 
-/** Opens the device of a TAP port. Throws a WeftError, with everything closed again. */
-export function openTapDevice(kernel: DeviceKernel, port: PortPlan): TapDevice {
+/** Opens the device of a TAP or TUN port. Throws a WeftError, with everything closed again. */
+export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: number): TapDevice {
   const tap = port.tap!;
   const at = { ...(tap.netns ? { netns: tap.netns } : {}), name: tap.device };
   let opened: Tap | null = null;
   try {
     const before = tap.create ? null : kernel.linkGet(at);
-    opened = kernel.openTap(request(tap));
-    const reasons = pathReasons(opened, tap);
-    dress(kernel, port, at, reasons);
+    opened = kernel.openTap(request(tap, port.kind === 'tun' ? 'tun' : 'tap'));
+    const reasons = pathReasons(opened, port);
+    const added = before === null ? [] : missingAddresses(kernel, tap);
+    dress(kernel, port, at, overhead, reasons);
     const link = kernel.linkGet(at);
     reportLink(link, port, reasons);
     return {
@@ -55,10 +59,10 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan): TapDevice {
       fds: opened.fds,
       vnetHdrLen: opened.vnetHdrLen,
       offloads: opened.offloads,
-      mac: link?.mac ?? null,
+      mac: link?.mac || null,
       path: pathOf(opened, reasons),
       state: stateOf(kernel, at, opened.ifindex),
-      close: closer(kernel, opened.fds, before === null ? null : restoration(at, before, tap, port.mtu)),
+      close: closer(kernel, opened.fds, before === null ? null : restoration(at, before, tap, port.mtu), at, added),
     };
   } catch (error) {
     for (const fd of opened?.fds ?? []) tryClose(kernel, fd);
@@ -66,9 +70,10 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan): TapDevice {
   }
 }
 
-function request(tap: TapPlan) {
+function request(tap: TapPlan, kind: 'tap' | 'tun') {
   return {
     name: tap.device,
+    kind,
     create: tap.create,
     queues: tap.queues,
     vnetHdr: true,
@@ -83,6 +88,7 @@ function dress(
   kernel: DeviceKernel,
   port: PortPlan,
   at: { netns?: string; name: string },
+  overhead: number,
   reasons: PathReason[],
 ): void {
   const tap = port.tap!;
@@ -91,7 +97,8 @@ function dress(
   kernel.linkSet({ ...at, mtu: port.mtu });
   if (tap.create) {
     try {
-      kernel.linkSet({ ...at, gsoMaxSize: gsoMaxSize(port.mtu) });
+      const linkBytes = port.kind === 'tun' ? 0 : ETHERNET_BYTES;
+      kernel.linkSet({ ...at, gsoMaxSize: gsoMaxSize(port.mtu, overhead, linkBytes) });
     } catch (error) {
       const reason = `the kernel does not limit the size of superframes (${(error as { code?: string }).code ?? 'no IFLA_GSO_MAX_SIZE'}); the largest are cut in weft`;
       reasons.push({ feature: 'gso-max-size', reason, remedy: null });
@@ -101,9 +108,11 @@ function dress(
   kernel.linkSet({ ...at, up: true });
 }
 
-function pathReasons(opened: Tap, tap: TapPlan): PathReason[] {
+function pathReasons(opened: Tap, port: PortPlan): PathReason[] {
+  const tap = port.tap!;
   const reasons: PathReason[] = [];
-  const remedy = tap.create ? null : `make it with \`vnet_hdr\`: \`ip tuntap add dev ${tap.device} mode tap vnet_hdr\``;
+  const made = `ip tuntap add dev ${tap.device} mode ${port.kind} vnet_hdr`;
+  const remedy = tap.create ? null : `make it with \`vnet_hdr\`: \`${made}\``;
   if (opened.vnetHdrLen === 0) {
     const reason = 'the device has no virtio-net header: one packet a frame, checksums finished in weft';
     reasons.push({ feature: 'vnet-header', reason, remedy });
@@ -114,7 +123,7 @@ function pathReasons(opened: Tap, tap: TapPlan): PathReason[] {
     reasons.push({
       feature: 'queues',
       reason: `the device has ${opened.fds.length} of ${tap.queues} queues; one worker reads it`,
-      remedy: `make it with \`multi_queue\`: \`ip tuntap add dev ${tap.device} mode tap vnet_hdr multi_queue\``,
+      remedy: `make it with \`multi_queue\`: \`${made} multi_queue\``,
     });
   return reasons;
 }
@@ -153,18 +162,36 @@ function restoration(at: { netns?: string; name: string }, before: Link, tap: Ta
   return Object.keys(change).length > Object.keys(at).length ? change : null;
 }
 
-function closer(kernel: DeviceKernel, fds: number[], restore: LinkChange | null): () => string[] {
+/** Addresses of the port that the device does not have yet. */
+function missingAddresses(kernel: DeviceKernel, tap: TapPlan): string[] {
+  const present = kernel
+    .addressList(tap.netns ? { netns: tap.netns } : {})
+    .filter((entry) => entry.name === tap.device)
+    .map((entry) => `${entry.address}/${entry.prefixLen}`);
+  return tap.addresses.filter((address) => !present.includes(address));
+}
+
+function closer(
+  kernel: DeviceKernel,
+  fds: number[],
+  restore: LinkChange | null,
+  at: { netns?: string; name: string },
+  added: string[],
+): () => string[] {
   let isOpen = true;
   return () => {
     if (!isOpen) return [];
     isOpen = false;
     const failures = fds.flatMap((fd) => tryClose(kernel, fd));
-    if (restore === null) return failures;
-    try {
-      kernel.linkSet(restore);
-    } catch (error) {
-      failures.push(`${restore.name}: ${(error as Error).message}`);
-    }
+    const undo = (step: () => void) => {
+      try {
+        step();
+      } catch (error) {
+        failures.push(`${at.name}: ${(error as Error).message}`);
+      }
+    };
+    for (const address of added) undo(() => kernel.addressDelete({ ...at, address }));
+    if (restore !== null) undo(() => kernel.linkSet(restore));
     return failures;
   };
 }

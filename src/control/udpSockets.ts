@@ -1,32 +1,40 @@
 /**
- * The sockets of a udp underlay: one for receiving for each worker, joined by SO_REUSEPORT, and one for sending for each worker and
+ * The sockets of a UDP carrier: one for receiving for each worker, joined by SO_REUSEPORT, and one for sending for each worker and
  * source port, which drops whatever is sent to it.
  */
 import type { UdpRequest, UdpSocket } from '../native/tun.js';
-import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
-import type { CarrierSockets, UnderlayPlan } from '../pipeline/plan.js';
+import type { PathDocument, PathReason } from '../observe/documents.js';
+import type { UnderlayPlan } from '../pipeline/plan.js';
+import {
+  addressesOf,
+  bufferReasons,
+  commonRequest,
+  deviceOf,
+  RECEIVING,
+  sendingOf,
+  type UnderlaySockets,
+} from './carrierSockets.js';
 import { underlayError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { stateOf, tryClose } from './tapDevice.js';
+import { tryClose } from './tapDevice.js';
 
-/** A burst of every peer fits: 7 MB is what the kernel's own tunnels are tuned to on fast links. */
-const BUFFER_BYTES = 7 * 1024 * 1024;
-
-export interface UnderlaySockets {
-  underlay: number;
-  /** One entry for each worker. */
-  workers: CarrierSockets[];
-  sourcePorts: number[];
-  device: string | null;
-  deviceMtu: number | null;
-  path: PathDocument;
-  /** How the device is now; null when none carries the address by name. */
-  state(): DeviceState | null;
-  close(): string[];
+/** Carriers of one underlay that configure source ports send from the same ones. */
+export interface Siblings {
+  /** The underlay has other UDP carriers. */
+  any: boolean;
+  /** Source ports that they have open. */
+  sourcePorts: readonly number[];
 }
 
-/** Opens the sockets of an underlay. Throws a WeftError, with everything closed again. */
-export function openUnderlay(kernel: DeviceKernel, underlay: UnderlayPlan, workers: number): UnderlaySockets {
+const ALONE: Siblings = { any: false, sourcePorts: [] };
+
+/** Opens the sockets of a UDP carrier. Throws a WeftError, with everything closed again. */
+export function openUdpSockets(
+  kernel: DeviceKernel,
+  underlay: UnderlayPlan,
+  workers: number,
+  siblings: Siblings = ALONE,
+): UnderlaySockets {
   const fds: number[] = [];
   const open = (request: UdpRequest): UdpSocket => {
     try {
@@ -34,7 +42,7 @@ export function openUnderlay(kernel: DeviceKernel, underlay: UnderlayPlan, worke
       fds.push(opened.fd);
       return opened;
     } catch (error) {
-      throw underlayError(underlay, request.port, error, () => addressesOf(kernel));
+      throw underlayError(underlay, request.port, error, () => addressesOf(kernel, request.family));
     }
   };
   /** Fails when a foreign socket has the port: with SO_REUSEPORT the two would share the packets in silence. */
@@ -51,9 +59,10 @@ export function openUnderlay(kernel: DeviceKernel, underlay: UnderlayPlan, worke
     const senders: UdpSocket[][] = Array.from({ length: workers }, () => []);
     for (let i = 0; i < underlay.sourcePortCount; i++) {
       const wanted = sending(underlay, underlay.sourcePortFirst === 0 ? 0 : underlay.sourcePortFirst + i);
-      if (workers === 1) senders[0].push(open({ ...wanted, reusePort: false }));
+      const isShared = siblings.any && wanted.port !== 0;
+      if (workers === 1 && !isShared) senders[0].push(open({ ...wanted, reusePort: false }));
       else {
-        const port = reserve(wanted);
+        const port = siblings.sourcePorts.includes(wanted.port) ? wanted.port : reserve(wanted);
         for (const own of senders) own.push(open({ ...wanted, port }));
       }
       sourcePorts.push(senders[0][i].port);
@@ -80,36 +89,25 @@ export function openUnderlay(kernel: DeviceKernel, underlay: UnderlayPlan, worke
 }
 
 function receiving(underlay: UnderlayPlan): UdpRequest {
+  const common = commonRequest(underlay);
   return {
-    family: 4,
-    address: underlay.address,
+    ...common,
+    ...RECEIVING,
     port: underlay.udpPort,
-    ...(underlay.device ? { device: underlay.device } : {}),
     reusePort: true,
     gro: true,
-    recvTos: true,
-    rcvbuf: BUFFER_BYTES,
-    sndbuf: BUFFER_BYTES,
-    rxqOvfl: true,
+    // Tunnels may leave it out over IPv6 too (RFC 6935), and Linux does when told to.
+    ...(common.family === 6 ? { acceptZeroChecksum: true } : {}),
   };
 }
 
 function sending(underlay: UnderlayPlan, port: number): UdpRequest {
   return {
-    family: 4,
-    address: underlay.address,
+    ...commonRequest(underlay),
+    ...sendingOf(underlay),
     port,
-    ...(underlay.device ? { device: underlay.device } : {}),
     reusePort: true,
     gro: false,
-    recvTos: false,
-    rcvbuf: 0,
-    sndbuf: BUFFER_BYTES,
-    sink: true,
-    pmtudiscProbe: true,
-    recvErr: true,
-    ttl: underlay.ttl,
-    tos: underlay.dscp > 0 ? underlay.dscp << 2 : 0,
     noChecksum: !underlay.checksum,
   };
 }
@@ -135,40 +133,10 @@ function pathOf(underlay: UnderlayPlan, receiver: UdpSocket, sender: UdpSocket):
       reason: 'the kernel has no UDP_GRO: datagrams come one by one',
       remedy: 'use Linux 5.0 or newer',
     });
-  // The kernel accounts twice what was asked for.
-  if (receiver.rcvbuf < 2 * BUFFER_BYTES)
-    reasons.push({
-      feature: 'buffers',
-      reason: `the receive buffer has ${receiver.rcvbuf / 2} of ${BUFFER_BYTES} bytes: bursts may be lost`,
-      remedy: `run with CAP_NET_ADMIN, or \`sysctl net.core.rmem_max=${BUFFER_BYTES}\``,
-    });
+  reasons.push(...bufferReasons(receiver.rcvbuf));
   return {
     send: sender.segment && underlay.checksum ? 'superframes' : 'frames',
     receive: receiver.gro ? 'superframes' : 'frames',
     reasons,
   };
-}
-
-/** Interface that carries the underlay's address, and its MTU. */
-export function deviceOf(
-  kernel: DeviceKernel,
-  underlay: { address: string; device?: string | null },
-): { device: string | null; deviceMtu: number | null; state: () => DeviceState | null } {
-  const carrier = () => kernel.addressList({}).find((entry) => entry.address === underlay.address)?.name;
-  const device = underlay.device ?? carrier() ?? null;
-  const link = device === null ? null : kernel.linkGet({ name: device });
-  if (link === null) return { device, deviceMtu: null, state: () => null };
-  return { device, deviceMtu: link.mtu, state: stateOf(kernel, { name: link.name }, link.index) };
-}
-
-function addressesOf(kernel: DeviceKernel): string[] {
-  try {
-    return kernel
-      .addressList({})
-      .filter((entry) => entry.family === 4)
-      .slice(0, 8)
-      .map((entry) => `${entry.address} (${entry.name})`);
-  } catch {
-    return [];
-  }
 }

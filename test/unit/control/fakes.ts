@@ -3,7 +3,14 @@
  */
 import { EventEmitter } from 'node:events';
 import type { DeviceKernel } from '../../../src/control/deviceKernel.js';
-import type { Link, TapRequest, UdpRequest } from '../../../src/native/tun.js';
+import {
+  type Link,
+  type RawRequest,
+  ROUTE_PROTOCOL,
+  type Route,
+  type TapRequest,
+  type UdpRequest,
+} from '../../../src/native/tun.js';
 import type { Dataplane, MacRow } from '../../../src/observe/dataplane.js';
 import { makeCounterBlock } from '../../../src/packet/counters.js';
 import type { Plan, WorkerDevices } from '../../../src/pipeline/plan.js';
@@ -25,6 +32,10 @@ export interface FakeKernel extends DeviceKernel {
   /** What openTap gives. */
   tapGives: { vnetHdrLen: number; offloads: number };
   udpGives: { gro: boolean; segment: boolean; rcvbuf: number };
+  /** Addresses of the host. */
+  own: string[];
+  /** Routes by namespace and prefix. */
+  routes: Map<string, Route>;
 }
 
 const link = (index: number, name: string, rest: Partial<Link> = {}): Link => ({
@@ -36,6 +47,20 @@ const link = (index: number, name: string, rest: Partial<Link> = {}): Link => ({
   running: true,
   kind: '',
   gsoMaxSize: 65536,
+  ...rest,
+});
+
+/** A route of the fake kernel. */
+export const route = (rest: Partial<Route>): Route => ({
+  family: 4,
+  prefix: '',
+  type: 'unicast',
+  device: null,
+  via: null,
+  source: null,
+  metric: 0,
+  table: 254,
+  protocol: 3,
   ...rest,
 });
 
@@ -55,15 +80,19 @@ export function fakeKernel(): FakeKernel {
     failOn: new Map(),
     tapGives: { vnetHdrLen: 12, offloads: 7 },
     udpGives: { gro: true, segment: true, rcvbuf: 2 * 7 * 1024 * 1024 },
+    own: ['192.0.2.1'],
+    routes: new Map(),
     openTap(request: TapRequest) {
       call(`openTap ${key(request)}`);
       const known = kernel.links.get(key(request));
       if (request.create && known) throw systemError('EEXIST', 17, 'ioctl TUNSETIFF');
       if (!request.create && !known) throw systemError('ENODEV', 19, 'ioctl TUNSETIFF');
-      const made = known ?? link(nextIndex++, request.name, { up: false, kind: 'tap' });
+      const kind = request.kind ?? 'tap';
+      const made =
+        known ?? link(nextIndex++, request.name, { up: false, kind, ...(kind === 'tun' ? { mac: '' } : {}) });
       kernel.links.set(key(request), made);
       const fds = Array.from({ length: request.queues }, () => nextFd++);
-      for (const fd of fds) kernel.open.set(fd, `tap ${key(request)}${request.create ? ' created' : ''}`);
+      for (const fd of fds) kernel.open.set(fd, `${kind} ${key(request)}${request.create ? ' created' : ''}`);
       const { vnetHdrLen, offloads } = kernel.tapGives;
       return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
     },
@@ -76,12 +105,39 @@ export function fakeKernel(): FakeKernel {
       kernel.links.set(key(change), { ...known, ...rest });
     },
     addressAdd: (change) => call(`addressAdd ${key(change)} ${change.address}`),
-    addressList: () => [{ index: 2, name: 'eth0', address: '192.0.2.1', prefixLen: 24, family: 4 }],
+    addressDelete: (change) => call(`addressDelete ${key(change)} ${change.address}`),
+    addressList: () =>
+      kernel.own.map((address) => {
+        const family = address.includes(':') ? 6 : 4;
+        return { index: 2, name: 'eth0', address, prefixLen: family === 4 ? 24 : 64, family };
+      }),
+    routeAdd(change) {
+      const { netns = '', prefix, via = null, device = null } = change;
+      call(`routeAdd ${netns} ${prefix} ${via} ${device}`);
+      const at = `${netns} ${prefix}`;
+      if (kernel.routes.has(at)) throw systemError('EEXIST', 17, 'netlink RTM_NEWROUTE');
+      kernel.routes.set(at, route({ prefix, via, device, protocol: ROUTE_PROTOCOL }));
+    },
+    routeDelete({ netns = '', prefix, device }) {
+      call(`routeDelete ${netns} ${prefix}`);
+      const at = `${netns} ${prefix}`;
+      if (kernel.routes.get(at)?.device !== device) throw systemError('ESRCH', 3, 'netlink RTM_DELROUTE');
+      kernel.routes.delete(at);
+    },
+    routeList: ({ netns = '' } = {}) =>
+      [...kernel.routes].filter(([at]) => at.startsWith(`${netns} `)).map(([, found]) => found),
+    rawOpen(request: RawRequest) {
+      call(`rawOpen ${request.address} protocol ${request.protocol}${request.sink ? ' sink' : ''}`);
+      if (!kernel.own.includes(request.address)) throw systemError('EADDRNOTAVAIL', 99, 'bind');
+      const fd = nextFd++;
+      kernel.open.set(fd, `raw ${request.protocol}${request.sink ? ' sink' : ''}`);
+      return { fd, rcvbuf: kernel.udpGives.rcvbuf, sndbuf: 0 };
+    },
     udpOpen(request: UdpRequest) {
       call(
         `udpOpen ${request.address}:${request.port}${request.sink ? ' sink' : ''}${request.reusePort ? ' reuse' : ''}`,
       );
-      if (request.address !== '192.0.2.1') throw systemError('EADDRNOTAVAIL', 99, 'bind');
+      if (!kernel.own.includes(request.address)) throw systemError('EADDRNOTAVAIL', 99, 'bind');
       const isTaken = (port: number) => [...kernel.open.values()].includes(`udp ${port}`);
       if (kernel.busy.has(request.port) || (!request.reusePort && isTaken(request.port)))
         throw systemError('EADDRINUSE', 98, 'bind');
@@ -94,7 +150,7 @@ export function fakeKernel(): FakeKernel {
       const what = kernel.open.get(fd);
       if (what === undefined) throw systemError('EBADF', 9, 'close');
       kernel.open.delete(fd);
-      const made = /^tap (.*) created$/.exec(what)?.[1];
+      const made = /^t[au][pn] (.*) created$/.exec(what)?.[1];
       if (made && ![...kernel.open.values()].includes(what)) kernel.links.delete(made);
     },
   };

@@ -1,0 +1,89 @@
+/**
+ * What UDP and raw sockets of carriers have in common.
+ */
+import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
+import type { CarrierSockets, UnderlayPlan } from '../pipeline/plan.js';
+import type { DeviceKernel } from './deviceKernel.js';
+import { stateOf } from './tapDevice.js';
+import { familyOf } from './text.js';
+
+/** A burst of every peer fits: 7 MB is what the kernel's own tunnels are tuned to on fast links. */
+export const BUFFER_BYTES = 7 * 1024 * 1024;
+
+/** The open sockets of one carrier. */
+export interface UnderlaySockets {
+  /** Id of the carrier. */
+  underlay: number;
+  /** One entry for each worker. */
+  workers: CarrierSockets[];
+  sourcePorts: number[];
+  device: string | null;
+  deviceMtu: number | null;
+  path: PathDocument;
+  /** How the device is now; null when none carries the address by name. */
+  state(): DeviceState | null;
+  close(): string[];
+}
+
+/** What every socket of a carrier is opened with. */
+export function commonRequest(underlay: UnderlayPlan) {
+  return {
+    family: familyOf(underlay.address) === 6 ? (6 as const) : (4 as const),
+    address: underlay.address,
+    ...(underlay.device ? { device: underlay.device } : {}),
+  };
+}
+
+/** Settings of sockets that receive. */
+export const RECEIVING = { recvTos: true, rcvbuf: BUFFER_BYTES, sndbuf: BUFFER_BYTES, rxqOvfl: true };
+
+/** Settings of sockets that send and never receive. */
+export function sendingOf(underlay: UnderlayPlan) {
+  return {
+    recvTos: false,
+    rcvbuf: 0,
+    sndbuf: BUFFER_BYTES,
+    sink: true,
+    pmtudiscProbe: true,
+    recvErr: true,
+    ttl: underlay.ttl,
+    tos: underlay.dscp > 0 ? underlay.dscp << 2 : 0,
+  };
+}
+
+/** Why bursts may be lost: the kernel accounts twice what was asked for. */
+export function bufferReasons(rcvbuf: number): PathReason[] {
+  if (rcvbuf >= 2 * BUFFER_BYTES) return [];
+  return [
+    {
+      feature: 'buffers',
+      reason: `the receive buffer has ${rcvbuf / 2} of ${BUFFER_BYTES} bytes: bursts may be lost`,
+      remedy: `run with CAP_NET_ADMIN, or \`sysctl net.core.rmem_max=${BUFFER_BYTES}\``,
+    },
+  ];
+}
+
+/** Interface that carries the underlay's address, and its MTU. */
+export function deviceOf(
+  kernel: DeviceKernel,
+  underlay: { address: string; device?: string | null },
+): { device: string | null; deviceMtu: number | null; state: () => DeviceState | null } {
+  const carrier = () => kernel.addressList({}).find((entry) => entry.address === underlay.address)?.name;
+  const device = underlay.device ?? carrier() ?? null;
+  const link = device === null ? null : kernel.linkGet({ name: device });
+  if (link === null) return { device, deviceMtu: null, state: () => null };
+  return { device, deviceMtu: link.mtu, state: stateOf(kernel, { name: link.name }, link.index) };
+}
+
+/** Addresses of this host of one family, for a message about one that it does not have. */
+export function addressesOf(kernel: DeviceKernel, family: 4 | 6): string[] {
+  try {
+    return kernel
+      .addressList({})
+      .filter((entry) => entry.family === family)
+      .slice(0, 8)
+      .map((entry) => `${entry.address} (${entry.name})`);
+  } catch {
+    return [];
+  }
+}

@@ -53,6 +53,14 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
     return o === end;
   }
 
+  /** Drop reason of a header with anything in its first nine bits, or 0. */
+  function headerFault(first: number, o: number, length: number): number {
+    if (first >>> 30 !== 0) return badFlags;
+    const inner = headerBytes + ((first >>> 22) & 0xfc);
+    if (length <= inner || !optionsFill(o + headerBytes, o + inner)) return malformed;
+    return (first & 0x00800000) !== 0 ? control : 0;
+  }
+
   return function decap(n) {
     for (let i = 0; i < n; i++) {
       if (drop[i] !== 0 || tunnel[i] !== kind) continue;
@@ -63,15 +71,10 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
         continue;
       }
       const first = view.getInt32(o);
-      // Version and O bit, both 0 in what is forwarded.
-      if ((first & 0xc0800000) !== 0) {
-        drop[i] = first >>> 30 !== 0 ? badFlags : control;
-        continue;
-      }
-      const optionsLen = (first >>> 22) & 0xfc;
-      const inner = headerBytes + optionsLen;
-      if (optionsLen !== 0 && (length <= inner || !optionsFill(o + headerBytes, o + inner))) {
-        drop[i] = malformed;
+      // Mostly version 0 without options, and never a control packet.
+      const fault = (first & 0xff800000) === 0 ? 0 : headerFault(first, o, length);
+      if (fault !== 0) {
+        drop[i] = fault;
         continue;
       }
       const protocol = first & 0xffff;
@@ -79,6 +82,8 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
         drop[i] = badProtocol;
         continue;
       }
+      const optionsLen = (first >>> 22) & 0xfc;
+      const inner = headerBytes + optionsLen;
       key[i] = view.getInt32(o + 4) >>> 8;
       payload[i] = protocol;
       metaLen[i] = optionsLen;

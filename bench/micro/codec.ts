@@ -11,6 +11,7 @@ const SUITE_TEXT: Record<SuiteName, string> = {
   wire: 'wire: protocol modules over bytes',
   packet: 'packet: checksum by size',
   forward: 'forward: the MAC table',
+  tunnel: 'tunnel: decap of 64 B inner frames, a burst that stays in the cache',
   out: 'pipeline: steps on the way out, 64 B frames, a burst that stays in the cache',
   in: 'pipeline: steps on the way in, 64 B inner frames, a burst that stays in the cache',
 };

@@ -1,6 +1,6 @@
 // weft and Open vSwitch's userspace datapath: tunnels that carry Ethernet frames.
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import type { NetworkInput } from '../rig/guestTunnel.js';
+import { type NetworkInput, vniOf } from '../rig/guestTunnel.js';
 import { makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces } from '../rig/namespaces.js';
 import { expectQuiet, up, type WeftNode } from '../rig/node.js';
@@ -32,6 +32,31 @@ const kinds: Kind[] = [
     tunnel: { type: 'vxlan', options: { key: '42', csum: 'true' } },
     filter: 'vxlan.vni == 42',
   },
+  {
+    name: 'Geneve',
+    encapsulation: 'geneve',
+    tunnel: { type: 'geneve', options: { key: '42' } },
+    filter: 'geneve.vni == 42',
+  },
+  {
+    name: 'Geneve with checksums',
+    encapsulation: 'geneve',
+    tunnel: { type: 'geneve', options: { key: '42', csum: 'true' } },
+    filter: 'geneve.vni == 42',
+  },
+  { name: 'GRE', encapsulation: 'gre', tunnel: { type: 'gre' }, filter: 'gre.proto == 0x6558' },
+  {
+    name: 'GRE with key',
+    encapsulation: { type: 'gre', key: 42 },
+    tunnel: { type: 'gre', options: { key: '42' } },
+    filter: 'gre.key == 42',
+  },
+  {
+    name: 'GRE with key and checksum',
+    encapsulation: { type: 'gre', key: 42, checksum: true },
+    tunnel: { type: 'gre', options: { key: '42', csum: 'true' } },
+    filter: 'gre.key == 42 && gre.checksum.status == 1',
+  },
 ];
 
 const needs = ['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'tcpdump', 'tshark', 'openVswitch'] as const;
@@ -61,7 +86,7 @@ describeWith([...needs], 'weft and Open vSwitch', () => {
       const port = { type: 'tap' as const, name: 'weft0', addresses: [`${WEFT}/24`] };
       const network = {
         name: 'blue',
-        vni: 42,
+        ...vniOf({ encapsulation }),
         underlay: 'wire',
         peers: [UNDERLAY_B],
         mtu: MTU,

@@ -83,6 +83,12 @@ export async function expectTalk({ namespace, guest }: GuestRig, node: WeftNode,
 
 export type NetworkInput = ConfigInput['networks'][number];
 
+/** VXLAN and Geneve have an identifier, the others none. */
+export function vniOf({ encapsulation = 'vxlan' }: Partial<NetworkInput>): { vni?: number } {
+  const kind = typeof encapsulation === 'string' ? encapsulation : encapsulation.type;
+  return kind === 'vxlan' || kind === 'geneve' ? { vni: 42 } : {};
+}
+
 /** A node with one network over the guest's wire. */
 export function nodeConfig(
   network: Partial<NetworkInput>,
@@ -90,6 +96,8 @@ export function nodeConfig(
 ): ConfigInput {
   return {
     underlays: [{ name: 'wire', address: isV6 ? UNDERLAY_A6 : UNDERLAY_A, ...underlay }],
-    networks: [{ name: 'blue', vni: 42, underlay: 'wire', peers: [isV6 ? UNDERLAY_B6 : UNDERLAY_B], ...network }],
+    networks: [
+      { name: 'blue', ...vniOf(network), underlay: 'wire', peers: [isV6 ? UNDERLAY_B6 : UNDERLAY_B], ...network },
+    ],
   };
 }

@@ -5,7 +5,6 @@ import type { Case } from '../cases.js';
 
 /** One burst whose frames and columns stay in the cache: what the instructions of a step cost, not the memory. */
 const HOT = { flows: LANES, macs: 64, transport: 'udp', frameBytes: 64, frameOffset: 0, checksum: false } as const;
-const UNDERLAY = 1;
 
 interface Opened {
   scenario: Scenario;
@@ -69,11 +68,11 @@ export function inCases(): Case[] {
     burst('in: rx and outer headers', receive),
     burst('in: the same and VXLAN decap', () => {
       receive();
-      steps.decap(LANES, UNDERLAY);
+      steps.decap(LANES, underlay);
     }),
     burst('in: the same and parse', () => {
       receive();
-      steps.decap(LANES, UNDERLAY);
+      steps.decap(LANES, underlay);
       steps.parse(LANES);
     }),
     burst('in: the whole walk', scenario.walkOnce),

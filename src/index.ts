@@ -7,6 +7,13 @@
  * console.log(node.status());
  * await node.stop();
  * ```
+ *
+ * And captures through the same code, without devices:
+ *
+ * ```ts
+ * const report = await replay({ config, inputs: [{ file: 'in.pcap' }], out: 'out.pcapng' });
+ * const { ok } = await judge(report, { capture: 'golden.pcapng' });
+ * ```
  */
 export { type CheckResult, ConfigError, checkText, checkValue, type Problem } from './control/check.js';
 export {
@@ -26,3 +33,18 @@ export type * from './observe/documents.js';
 export type { Account } from './packet/counters.js';
 export { DROP_REASONS, type DropName } from './packet/drop.js';
 export { WeftError, type WeftErrorCode, type WeftErrorDetails } from './packet/error.js';
+export {
+  type CompareOptions,
+  type Comparison,
+  compareCaptures,
+  type FieldDifference,
+  type PacketDifference,
+} from './replay/compare.js';
+export { comparisonText } from './replay/comparisonText.js';
+export { type Dissection, dissect, type Field, type Layer } from './replay/dissect.js';
+export { junitXml } from './replay/junit.js';
+export type * from './replay/options.js';
+export { replay } from './replay/replay.js';
+export { outcome } from './replay/report.js';
+export { type RewriteOptions, rewrite } from './replay/rewrite.js';
+export { type CounterDifference, type Expectation, judge, type Verdict } from './replay/verdict.js';

@@ -20,6 +20,7 @@ const LAYERS = [
   'replay',
   'cni',
   'index.ts',
+  'vitest.ts',
   'cli',
 ];
 const FORBIDDEN_WORDS = ['util', 'utils', 'helper', 'helpers', 'misc', 'common', 'new', 'v2'];

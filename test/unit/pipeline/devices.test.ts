@@ -115,10 +115,10 @@ describe('a plan that cannot be', () => {
       message: 'underlay wan has no open sockets',
     });
     rig.plan.underlays.pop();
-    const six = { ...rig.plan.underlays[1], id: 9, name: 'six', address: '2001:db8::1' };
-    expect(attempt(() => rig.plan.underlays.push(six))).toMatchObject({
+    const lan = { ...rig.plan.underlays[1], id: 9, name: 'lan', address: 'nowhere' };
+    expect(attempt(() => rig.plan.underlays.push(lan))).toMatchObject({
       code: 'WORKER',
-      message: 'underlay six needs an IPv4 address',
+      message: 'underlay lan needs an IP address',
     });
     rig.plan.underlays.pop();
     expect(attempt(() => {})).toBeNull();

@@ -36,7 +36,8 @@ describe('whole outer frames that come in', () => {
 
   /** Offsets in the outer frame: IP at 14, UDP at 34. */
   const hostile: [string, string, Uint8Array][] = [
-    ['another EtherType', 'not-for-us', fromA({ patches: [[12, [0x86, 0xdd]]] })],
+    ['another EtherType', 'not-for-us', fromA({ patches: [[12, [0x88, 0x47]]] })],
+    ['the EtherType of IPv6', 'malformed-outer', fromA({ patches: [[12, [0x86, 0xdd]]] })],
     ['an ARP request', 'not-for-us', arpRequest(9)],
     ['IP version 5', 'malformed-outer', fromA({ patches: [[14, [0x55]]] })],
     ['a header length of 16', 'malformed-outer', fromA({ patches: [[14, [0x44]]] })],

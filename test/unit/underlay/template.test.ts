@@ -1,28 +1,51 @@
 import { describe, expect, it } from 'vitest';
 import {
-  OUTER_LEN,
-  setNextHop,
-  TEMPLATE_PAD,
+  HEADERS_MAX,
+  isPlainTemplate,
+  TEMPLATE_END,
+  TEMPLATE_TTL,
+  TEMPLATE_UDP_CHECKSUM,
+  TEMPLATE_V6,
   TEMPLATE_WORDS,
+  type TemplateFields,
+  templateLen,
+  WORD_CHECKSUM,
+  WORD_FLAGS,
+  WORD_IP,
   WORD_IP_SUM,
+  WORD_LEN,
+  WORD_SEQUENCE,
+  WORD_TUNNEL,
+  WORD_UDP,
   WORD_UDP_SUM,
   writeTemplate,
 } from '../../../src/underlay/template.js';
 import { join, onesSum, toHex } from '../../rig/frames.js';
 
-const fields = {
-  dstMac: join('0200000000aa'),
-  srcMac: join('0200000000bb'),
-  src: 0xc6120001 | 0,
-  dst: 0xc6120002 | 0,
-  dstPort: 4789,
-  vni: 0x123456,
-  tos: 0xb8,
-  ttl: 64,
+const link = { dstMac: join('0200000000aa'), srcMac: join('0200000000bb'), type: 0x0800 };
+const ip = { src: join('c6120001'), dst: join('c6120002'), tos: 0xb8, ttl: 64, protocol: 17 };
+const vxlan: TemplateFields = {
+  link,
+  ip,
+  udpPort: 4789,
+  udpChecksum: false,
+  tunnel: join('08000000 12345600'),
+  checksumOff: -1,
+  sequenceOff: -1,
 };
+const six = { ...ip, src: join('fd00000000000000 0000000000000001'), dst: join('fd00000000000000 0000000000000002') };
 
-function rowOf(rows: Int32Array, peer: number): Uint8Array {
-  return new Uint8Array(rows.buffer).slice(peer * TEMPLATE_WORDS * 4, (peer + 1) * TEMPLATE_WORDS * 4);
+function rowOf(rows: Int32Array, row: number): Uint8Array {
+  return new Uint8Array(rows.buffer).slice(row * TEMPLATE_WORDS * 4, (row + 1) * TEMPLATE_WORDS * 4);
+}
+
+/** The bytes of one template over a row of 0xa5, and what it says of itself. */
+function written(fields: TemplateFields) {
+  const rows = new Int32Array(TEMPLATE_WORDS).fill(0xa5a5a5a5 | 0);
+  writeTemplate(rows, 0, fields);
+  const bytes = rowOf(rows, 0);
+  const len = rows[WORD_LEN];
+  return { rows, len, bytes, headers: bytes.slice(TEMPLATE_END - len, TEMPLATE_END) };
 }
 
 /** A sum as the template keeps it: of little-endian words, not folded. */
@@ -33,11 +56,8 @@ const littleSum = (bytes: Uint8Array) => {
 };
 
 describe('a template', () => {
-  const rows = new Int32Array(3 * TEMPLATE_WORDS);
-  writeTemplate(rows, 1, fields);
-  const bytes = rowOf(rows, 1);
-
-  it('is padding, then Ethernet, IPv4, UDP and VXLAN, with what differs from packet to packet left at zero', () => {
+  it('is Ethernet, IPv4, UDP and VXLAN, with what differs from packet to packet left at zero', () => {
+    const { len, headers, bytes } = written(vxlan);
     const outer = join(
       '0200000000aa 0200000000bb 0800',
       // Total length, then id 0 with DF, then TTL and UDP, then checksum.
@@ -45,32 +65,94 @@ describe('a template', () => {
       '0000 12b5 0000 0000',
       '08000000 12345600',
     );
-    expect(toHex(bytes.slice(TEMPLATE_PAD, TEMPLATE_PAD + OUTER_LEN))).toBe(toHex(outer));
-    expect(toHex(bytes.slice(0, TEMPLATE_PAD))).toBe('000000000000');
-    expect(OUTER_LEN).toBe(14 + 20 + 8 + 8);
-    expect(TEMPLATE_PAD + OUTER_LEN).toBe(14 * 4);
+    expect(toHex(headers)).toBe(toHex(outer));
+    expect(len).toBe(14 + 20 + 8 + 8);
+    expect(templateLen(vxlan)).toBe(50);
+    expect(bytes.slice(0, TEMPLATE_END - len).every((b) => b === 0)).toBe(true);
+  });
+
+  it('is Ethernet, IPv6, UDP and Geneve', () => {
+    const tunnel = join('0240 6558 00002a00 0102 80 01 00010002');
+    const { headers, rows } = written({ ...vxlan, link: { ...link, type: 0x86dd }, ip: six, udpPort: 6081, tunnel });
+    const outer = join(
+      '0200000000aa 0200000000bb 86dd',
+      // Version, traffic class and flow label; payload length, next header, hop limit.
+      '6b800000 0000 11 40 fd000000000000000000000000000001 fd000000000000000000000000000002',
+      '0000 17c1 0000 0000',
+      tunnel,
+    );
+    expect(toHex(headers)).toBe(toHex(outer));
+    expect([rows[WORD_IP], rows[WORD_UDP], rows[WORD_TUNNEL]]).toEqual([40 + 8 + 16, 8 + 16, 16]);
+    expect(rows[WORD_FLAGS]).toBe(TEMPLATE_V6);
+    expect(rows[WORD_IP_SUM]).toBe(0);
+  });
+
+  it('says how far back headers lie, and the fields that are filled in for each packet', () => {
+    // Flags C, K and S: checksum at 4, key at 8, sequence number at 12.
+    const gre = {
+      ...vxlan,
+      ip: { ...ip, protocol: 47 },
+      udpPort: 0,
+      tunnel: join('b0006558 00000000 00000007 00000000'),
+    };
+    const { rows, headers } = written({ ...gre, checksumOff: 4, sequenceOff: 12 });
+    expect(headers).toHaveLength(14 + 20 + 16);
+    expect([rows[WORD_IP], rows[WORD_UDP], rows[WORD_TUNNEL]]).toEqual([36, 0, 16]);
+    expect([rows[WORD_CHECKSUM], rows[WORD_SEQUENCE]]).toEqual([12, 4]);
   });
 
   it('carries the sums that do not change', () => {
-    const ip = bytes.slice(20, 40);
-    expect(rows[TEMPLATE_WORDS + WORD_IP_SUM]).toBe(littleSum(ip));
-    const pseudoAndPort = join(ip.slice(12), [0, 17], [0x12, 0xb5]);
-    expect(rows[TEMPLATE_WORDS + WORD_UDP_SUM]).toBe(littleSum(pseudoAndPort));
-    const folded = rows[TEMPLATE_WORDS + WORD_IP_SUM] % 0xffff;
-    expect(((folded & 255) << 8) | (folded >> 8)).toBe(onesSum(ip) % 0xffff);
+    const { rows, headers } = written(vxlan);
+    const ipHeader = headers.slice(14, 34);
+    expect(rows[WORD_IP_SUM]).toBe(littleSum(ipHeader));
+    expect(rows[WORD_UDP_SUM]).toBe(littleSum(join(ipHeader.slice(12), [0, 17], [0x12, 0xb5])));
+    const folded = rows[WORD_IP_SUM] % 0xffff;
+    expect(((folded & 255) << 8) | (folded >> 8)).toBe(onesSum(ipHeader) % 0xffff);
+    const overSix = written({ ...vxlan, ip: six });
+    expect(overSix.rows[WORD_UDP_SUM]).toBe(littleSum(join(six.src, six.dst, [0, 17], [0x12, 0xb5])));
   });
 
-  it('leaves the rows of other peers', () => {
+  it('is the tunnel header alone where the kernel writes the others', () => {
+    const { rows, headers } = written({ ...vxlan, link: null, ip: null });
+    expect(toHex(headers)).toBe('0800000012345600');
+    expect([rows[WORD_IP], rows[WORD_UDP], rows[WORD_FLAGS]]).toEqual([0, 0, 0]);
+    expect(written({ ...vxlan, link: null, ip: null, tunnel: new Uint8Array(0) }).len).toBe(0);
+  });
+
+  it('is the link header alone for plain routed packets', () => {
+    const { rows, headers } = written({ ...vxlan, ip: null, tunnel: new Uint8Array(0) });
+    expect(toHex(headers)).toBe('0200000000aa0200000000bb0800');
+    expect([rows[WORD_IP], rows[WORD_UDP]]).toEqual([0, 0]);
+  });
+
+  it('flags a UDP checksum and the inner TTL', () => {
+    expect(written({ ...vxlan, udpChecksum: true }).rows[WORD_FLAGS]).toBe(TEMPLATE_UDP_CHECKSUM);
+    expect(written({ ...vxlan, ip: { ...ip, ttl: 0 } }).rows[WORD_FLAGS]).toBe(TEMPLATE_TTL);
+    // Without UDP there is nothing to sum.
+    expect(written({ ...vxlan, udpPort: 0, udpChecksum: true }).rows[WORD_FLAGS]).toBe(0);
+  });
+
+  it('leaves the rows of others', () => {
+    const rows = new Int32Array(3 * TEMPLATE_WORDS);
+    writeTemplate(rows, 1, vxlan);
     expect(rowOf(rows, 0).every((b) => b === 0)).toBe(true);
     expect(rowOf(rows, 2).every((b) => b === 0)).toBe(true);
   });
 
-  it('takes a next hop in the place of the destination MAC and nowhere else', () => {
-    const copy = rows.slice();
-    setNextHop(copy, 1, join('fedcba987654'));
-    const changed = rowOf(copy, 1);
-    expect(toHex(changed.slice(6, 12))).toBe('fedcba987654');
-    expect(changed.slice(12)).toEqual(bytes.slice(12));
-    expect(toHex(changed.slice(0, 6))).toBe('000000000000');
+  it('has the plain form with IPv4, UDP without checksum and eight bytes of tunnel, and no other', () => {
+    const isPlain = (fields: Partial<TemplateFields>) => isPlainTemplate(written({ ...vxlan, ...fields }).rows, 0);
+    expect(isPlain({})).toBe(true);
+    expect(isPlain({ udpChecksum: true })).toBe(false);
+    expect(isPlain({ ip: six })).toBe(false);
+    expect(isPlain({ ip: { ...ip, ttl: 0 } })).toBe(false);
+    expect(isPlain({ tunnel: new Uint8Array(12) })).toBe(false);
+    // As long, but without UDP: GRE with checksum, key and sequence number.
+    expect(isPlain({ udpPort: 0, tunnel: new Uint8Array(16) })).toBe(false);
+  });
+
+  it('refuses headers that do not fit', () => {
+    const room = HEADERS_MAX - 14 - 20 - 8;
+    expect(written({ ...vxlan, tunnel: new Uint8Array(room).fill(7) }).headers).toHaveLength(HEADERS_MAX);
+    expect(() => written({ ...vxlan, tunnel: new Uint8Array(room + 1) })).toThrow(RangeError);
   });
 });

@@ -40,6 +40,8 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
   const headerBytes = Geneve.HEADER_BYTES;
   const kind = KIND.geneve;
   const ethernet = PAYLOAD_ETHERNET;
+  /** First word of most packets: a frame, no options, no flags. */
+  const plain = PAYLOAD_ETHERNET;
   const malformed = DROP['malformed-tunnel'];
   const badFlags = DROP['tunnel-flags'];
   const control = DROP['tunnel-control'];
@@ -53,12 +55,14 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
     return o === end;
   }
 
-  /** Drop reason of a header with anything in its first nine bits, or 0. */
+  /** Drop reason of a header, or 0. */
   function headerFault(first: number, o: number, length: number): number {
     if (first >>> 30 !== 0) return badFlags;
     const inner = headerBytes + ((first >>> 22) & 0xfc);
     if (length <= inner || !optionsFill(o + headerBytes, o + inner)) return malformed;
-    return (first & 0x00800000) !== 0 ? control : 0;
+    if ((first & 0x00800000) !== 0) return control;
+    const protocol = first & 0xffff;
+    return protocol === ethernet || protocol === 0x0800 || protocol === 0x86dd ? 0 : badProtocol;
   }
 
   return function decap(n) {
@@ -71,24 +75,22 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
         continue;
       }
       const first = view.getInt32(o);
-      // Mostly version 0 without options, and never a control packet.
-      const fault = (first & 0xff800000) === 0 ? 0 : headerFault(first, o, length);
-      if (fault !== 0) {
-        drop[i] = fault;
-        continue;
+      let protocol = ethernet;
+      let optionsLen = 0;
+      if (first !== plain) {
+        const fault = headerFault(first, o, length);
+        if (fault !== 0) {
+          drop[i] = fault;
+          continue;
+        }
+        protocol = first & 0xffff;
+        optionsLen = (first >>> 22) & 0xfc;
       }
-      const protocol = first & 0xffff;
-      if (protocol !== ethernet && protocol !== 0x0800 && protocol !== 0x86dd) {
-        drop[i] = badProtocol;
-        continue;
-      }
-      const optionsLen = (first >>> 22) & 0xfc;
-      const inner = headerBytes + optionsLen;
       key[i] = view.getInt32(o + 4) >>> 8;
       payload[i] = protocol;
       metaLen[i] = optionsLen;
-      at[i] = o + inner;
-      len[i] = length - inner;
+      at[i] = o + headerBytes + optionsLen;
+      len[i] = length - headerBytes - optionsLen;
     }
   };
 }

@@ -52,7 +52,7 @@ export function bindOptions(arena: Arena, burst: Burst): OptionCheck {
   const criticalOption = DROP['critical-option'];
   const optionMismatch = DROP['option-mismatch'];
   const rulesOf: Int32Array[] = Array.from({ length: NETWORKS_MAX }, () => NO_RULES);
-  /** Whether any network wants an option: without, a lane that has none costs one load. */
+  /** Whether any network wants an option: without, a burst that has none is done after a look at `metaLen`. */
   let isAnyWanted = false;
 
   function understandsAll(rules: Int32Array, from: number, end: number): boolean {
@@ -95,12 +95,14 @@ export function bindOptions(arena: Arena, burst: Burst): OptionCheck {
       isAnyWanted = rulesOf.some((rules) => rules[MATCHES] > 0);
     },
     check(n) {
-      const mayLackOptions = !isAnyWanted;
+      let seen = 0;
+      for (let i = 0; i < n; i++) seen |= metaLen[i];
+      if (seen === 0 && !isAnyWanted) return;
       for (let i = 0; i < n; i++) {
-        const meta = metaLen[i];
-        if (meta === 0 && mayLackOptions) continue;
         if (drop[i] !== 0 || tunnel[i] !== kind) continue;
+        const meta = metaLen[i];
         const rules = rulesOf[network[i]];
+        if (meta === 0 && rules[MATCHES] === 0) continue;
         const end = at[i];
         if (!understandsAll(rules, end - meta, end)) drop[i] = criticalOption;
         else if (!hasAllWanted(rules, end - meta, end)) drop[i] = optionMismatch;

@@ -51,6 +51,15 @@ export const BROADCAST = Uint8Array.of(255, 255, 255, 255, 255, 255);
 export const stationV4 = (n: number) => Uint8Array.of(10, 0, n >>> 8, n & 255);
 export const stationV6 = (n: number) => Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n >>> 8, n & 255);
 export const v4 = (text: string) => Uint8Array.from(text.split('.').map(Number));
+/** IPv6 without an IPv4 tail. */
+export function v6(text: string): Uint8Array {
+  const [head, tail] = text.split('::').map((half) => half.split(':').filter((group) => group !== ''));
+  const groups = tail === undefined ? head : [...head, ...new Array(8 - head.length - tail.length).fill('0'), ...tail];
+  return join(...groups.map((group) => u16(Number.parseInt(group, 16))));
+}
+/** As RFC 5952 wants it: the URL parser knows how. */
+export const v6Text = (bytes: Uint8Array) =>
+  new URL(`http://[${(toHex(bytes).match(/..../g) ?? []).join(':')}]`).hostname.slice(1, -1);
 /** The lane columns' form of a MAC: bytes 0-3 and 4-5 as little-endian words. */
 export const macWords = (m: ArrayLike<number>) => ({
   lo: m[0] | (m[1] << 8) | (m[2] << 16) | (m[3] << 24),

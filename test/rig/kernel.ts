@@ -1,14 +1,16 @@
 // A kernel in memory: TAP queues, UDP sockets and a poll, with the calling convention of the native addon. The real port/tap.ts and
 // underlay/udp.ts run over it, without devices and without root.
 import type { IoLayout, Tun } from '../../src/native/tun.js';
-import { join } from './frames.js';
+import { join, v4, v6, v6Text } from './frames.js';
 
 export interface Datagram {
   bytes: Uint8Array;
   /** Segment size that UDP_GRO reports; 0 or absent: a plain datagram. */
   segment?: number;
-  /** Sender, IPv4. */
+  /** Sender, IPv4 or IPv6. */
   from: string;
+  /** Raw sockets: bytes in front of the payload (IPv4 options), or -1 for a header that contradicts the length. */
+  off?: number;
   /** Outer TOS; absent: unknown. */
   tos?: number;
   isTruncated?: boolean;
@@ -76,7 +78,15 @@ export interface FakeKernel {
   now: number;
 }
 
-const mapped = (address: string) => join('00000000000000000000ffff', address.split('.').map(Number));
+/** An address as the kernel tells it: 16 bytes, IPv4 mapped. */
+const mapped = (address: string) =>
+  address.includes(':') ? v6(address) : join('00000000000000000000ffff', v4(address));
+
+/** What stands in a row of the destination table. */
+function destinationOf(row: Int32Array): string {
+  const bytes = new Uint8Array(row.buffer);
+  return row[0] === 4 ? Array.from(bytes.slice(8, 12)).join('.') : v6Text(bytes.slice(8, 24));
+}
 
 export function readVnet(bytes: Uint8Array): VnetHeader {
   const le = (at: number) => bytes[at] + bytes[at + 1] * 256;
@@ -143,7 +153,7 @@ export function makeKernel(): FakeKernel {
     return errno;
   }
 
-  const bindUdpRx: Tun['bindUdpRx'] = (arena, io, l, fd) => (max) => {
+  const bindDatagramRx: Tun['bindUdpRx'] = (arena, io, l, fd) => (max) => {
     const errno = failedRx(fd);
     if (errno !== 0) return errno;
     const taken = queue(udpQueues, fd).splice(0, max);
@@ -152,6 +162,7 @@ export function makeKernel(): FakeKernel {
       arena.set(bytes, io[l.rxAt + i]);
       io[l.rxLen + i] = bytes.length;
       io[l.rxGso + i] = d.segment ?? 0;
+      io[l.rxOff + i] = d.off ?? 0;
       io[l.rxTos + i] = d.tos ?? -1;
       io[l.rxFlags + i] = d.isTruncated || bytes.length < d.bytes.length ? 1 : 0;
       io.set(new Int32Array(mapped(d.from).buffer), l.rxSrc + i * 4);
@@ -172,7 +183,7 @@ export function makeKernel(): FakeKernel {
       went++;
       const dest = io[l.msgDest + m];
       const row = destinations.slice(dest * 8, dest * 8 + 8);
-      const address = Array.from(new Uint8Array(row.buffer, 8, 4)).join('.');
+      const address = destinationOf(row);
       const gso = io[l.msgGso + m];
       const tos = io[l.msgTos + m];
       kernel.sent.push({ fd, socket, dest, address, port: row[1], gso, tos, bytes, datagrams: cut(bytes, gso) });
@@ -257,7 +268,8 @@ export function makeKernel(): FakeKernel {
   };
 
   kernel.tun = {
-    bindUdpRx,
+    bindUdpRx: bindDatagramRx,
+    bindRawRx: bindDatagramRx,
     bindUdpTx,
     bindTapRx,
     bindTapTx,

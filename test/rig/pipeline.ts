@@ -19,88 +19,18 @@ import {
 } from '../../src/packet/counters.js';
 import { countHeld, createSlotState } from '../../src/packet/slots.js';
 import { createPipeline, type Pipeline } from '../../src/pipeline/pipeline.js';
-import type {
-  NetworkPlan,
-  PeerPlan,
-  Plan,
-  PortPlan,
-  StaticMacPlan,
-  UnderlayPlan,
-  WorkerDevices,
-} from '../../src/pipeline/plan.js';
-import type { Steps } from '../../src/pipeline/walk.js';
+import type { Plan, WorkerDevices } from '../../src/pipeline/plan.js';
+import { placeRoutes } from '../../src/pipeline/routes.js';
 import type { InjectedOffload, MemoryPort } from '../../src/port/memory.js';
 import { gatherMessage } from '../../src/port/memory.js';
-import { tunnelPlan } from '../../src/tunnel/tunnel.js';
 import { vxlan } from './frames.js';
 import { type Datagram, type FakeKernel, makeKernel, readVnet, type TapFrame, type VnetHeader } from './kernel.js';
+import { FRAMES, openedOf, planOf, type RigOptions, rxFd, SOCKETS, TAP_FD, WIRE } from './plans.js';
 
-/** Underlay ids of every rig. */
-export const SOCKETS = 1;
-export const FRAMES = 2;
-export const SELF = '198.18.0.1';
-export const PEER_A = '198.18.0.2';
-export const PEER_B = '198.18.0.3';
-const WIRE = 'wire';
-const RX_FD = 100;
-const TX_FD = 200;
-const TAP_FD = 1000;
+export * from './plans.js';
 
-export const network = (id: number, { vni, ...rest }: Partial<NetworkPlan> & { vni?: number } = {}): NetworkPlan => ({
-  id,
-  name: `net${id}`,
-  mode: 'l2',
-  tunnel: tunnelPlan('vxlan', vni ?? 40 + id),
-  domain: id,
-  vtepMac: null,
-  underlay: SOCKETS,
-  mtu: 1450,
-  ageingSec: 300,
-  macLimit: 1000,
-  broadcastPps: 0,
-  acceptUnknownPeers: false,
-  ...rest,
-});
-
-export const peer = (id: number, net: number, address: string, rest: Partial<PeerPlan> = {}): PeerPlan => ({
-  id,
-  network: net,
-  underlay: SOCKETS,
-  address,
-  udpPort: 4789,
-  mac: null,
-  direct: false,
-  dynamic: false,
-  ...rest,
-});
-
-export interface RigPort {
-  id: number;
-  network: number;
-  /** Memory ports by default. */
-  kind?: 'memory' | 'tap' | 'pcap';
-  pcap?: { input: string | null; output: string | null };
-  /** Bytes of virtio-net header, and TUN_F_* bits. */
-  vnetHdrLen?: number;
-  offloads?: number;
-}
-
-export interface RigOptions {
-  ports: Record<string, RigPort>;
-  networks?: NetworkPlan[];
-  peers?: PeerPlan[];
-  statics?: StaticMacPlan[];
-  underlay?: Partial<UnderlayPlan>;
-  /** Next hops of the frame underlay. */
-  neighbours?: Record<string, string>;
-  /** Sending sockets of the socket underlay. */
-  sockets?: number;
-  segment?: boolean;
-  macs?: number;
-  shape?: Partial<ArenaShape>;
-  wrapSteps?: (steps: Steps) => Steps;
-  onUnknownPeer?: (underlay: number, network: number, sourceAt: number) => void;
-}
+/** Room for the routes of tests. */
+const ROUTE_BYTES = 1024 * 1024;
 
 export interface Delivered {
   port: string;
@@ -123,6 +53,8 @@ export interface Rig {
   /** A VXLAN datagram for each frame, from a VTEP, into the sockets. */
   fromPeer(address: string, vni: number, frames: Uint8Array | Uint8Array[], rest?: Partial<Datagram>): void;
   datagrams(...datagrams: Datagram[]): void;
+  /** Into a socket of any carrier. */
+  into(carrier: number, socket: number, ...datagrams: Datagram[]): void;
   /** Whole outer frames into the frame underlay. */
   fromWire(...frames: Uint8Array[]): void;
   /** Frames that a port sent since the last call. */
@@ -147,89 +79,12 @@ afterEach(() => {
   rigs.length = 0;
 });
 
-const socketsPlan = (rest: Partial<UnderlayPlan> | undefined): UnderlayPlan => ({
-  id: SOCKETS,
-  name: 'sockets',
-  underlay: 'sockets',
-  kind: 'udp',
-  tunnel: 'vxlan',
-  address: SELF,
-  device: null,
-  udpPort: 4789,
-  checksum: true,
-  sourcePortFirst: 0,
-  sourcePortCount: 1,
-  dscp: 0,
-  ttl: 64,
-  deliverOffloadLeak: false,
-  frame: null,
-  ...rest,
-});
-
-const framesPlan = (rest: Partial<UnderlayPlan> | undefined, neighbours: Record<string, string>): UnderlayPlan => ({
-  ...socketsPlan(rest),
-  id: FRAMES,
-  name: 'frames',
-  underlay: 'frames',
-  kind: 'frame',
-  tunnel: 'none',
-  frame: { kind: 'memory', name: WIRE, input: null, output: null, mac: '02:00:00:00:0a:01', neighbours, popDepth: 0 },
-});
-
-const portPlan = (name: string, p: RigPort): PortPlan => ({
-  id: p.id,
-  name,
-  network: p.network,
-  kind: p.kind ?? 'memory',
-  mtu: 1450,
-  tap: null,
-  pcap: p.pcap ?? null,
-});
-
-function planOf(options: RigOptions): Plan {
-  const neighbours = options.neighbours ?? { [PEER_A]: '02:00:00:00:0a:02', [PEER_B]: '02:00:00:00:0a:03' };
-  return {
-    generation: 1,
-    node: 'rig',
-    workers: 1,
-    busyPollUs: 0,
-    underlays: [socketsPlan(options.underlay), framesPlan(options.underlay, neighbours)],
-    networks: options.networks ?? [network(1)],
-    ports: Object.entries(options.ports).map(([name, p]) => portPlan(name, p)),
-    peers: options.peers ?? [],
-    statics: options.statics ?? [],
-    routes: [],
-  };
-}
-
-function openedOf(options: RigOptions): WorkerDevices {
-  const taps = Object.values(options.ports).filter((p) => p.kind === 'tap');
-  return {
-    ports: taps.map((p) => ({
-      port: p.id,
-      rxFd: TAP_FD + p.id,
-      txFd: TAP_FD + p.id,
-      vnetHdrLen: p.vnetHdrLen ?? 0,
-      offloads: p.offloads ?? 0,
-    })),
-    underlays: [
-      {
-        underlay: SOCKETS,
-        rxFds: [RX_FD],
-        txFds: Array.from({ length: options.sockets ?? 4 }, (_, i) => TX_FD + i),
-        protocols: [],
-        gro: true,
-        segment: options.segment ?? true,
-      },
-    ],
-  };
-}
-
 export function makeRig(options: RigOptions): Rig {
   const shape: ArenaShape = {
     ...DEFAULT_SHAPE,
     captureBytes: 64 * 1024,
     macBytes: macTableBytes(options.macs ?? 1000),
+    routeBytes: options.routes ? ROUTE_BYTES : 0,
     ...options.shape,
     workers: 1,
   };
@@ -243,6 +98,7 @@ export function makeRig(options: RigOptions): Rig {
     counters: makeCounterBlock(),
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
   };
+  let routesHalf = 0;
   const pipeline = createPipeline({
     worker: 0,
     workers: 1,
@@ -288,7 +144,7 @@ export function makeRig(options: RigOptions): Rig {
 
   function fromPort(name: string, frames: Uint8Array[], vnet: Partial<VnetHeader> | undefined, offset: number): void {
     const id = idOf(name);
-    if (options.ports[name].kind === 'tap') {
+    if (options.ports[name].kind === 'tap' || options.ports[name].kind === 'tun') {
       kernel.frames(TAP_FD + id, ...frames.map((frame): TapFrame => ({ frame, vnet })));
       walkPort(id);
       return;
@@ -324,7 +180,9 @@ export function makeRig(options: RigOptions): Rig {
     opened: openedOf(options),
     refuse: undefined,
     apply() {
-      pipeline.apply(rig.plan, rig.opened);
+      // As the control thread does: the half that nobody reads.
+      routesHalf = 1 - routesHalf;
+      pipeline.apply(rig.plan, rig.opened, placeRoutes(arena, rig.plan, routesHalf));
     },
     from(name, frames, offload, offset = 0) {
       fromPort(name, frames instanceof Uint8Array ? [frames] : frames, offload, offset);
@@ -334,9 +192,10 @@ export function makeRig(options: RigOptions): Rig {
       const all = frames instanceof Uint8Array ? [frames] : frames;
       rig.datagrams(...all.map((frame) => ({ bytes: vxlan(vni, frame), from: address, ...rest })));
     },
-    datagrams(...datagrams) {
-      kernel.datagrams(RX_FD, ...datagrams);
-      walkUnderlay(SOCKETS);
+    datagrams: (...datagrams) => rig.into(SOCKETS, 0, ...datagrams),
+    into(carrier, socket, ...datagrams) {
+      kernel.datagrams(rxFd(carrier, socket), ...datagrams);
+      walkUnderlay(carrier);
     },
     fromWire(...frames) {
       const device = devices.memory.get(WIRE) as MemoryPort;

@@ -8,7 +8,7 @@ import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { stringify } from 'yaml';
 import type { ConfigInput } from '../../src/control/config.js';
-import type { MacDocument, StatsDocument, StatusDocument } from '../../src/observe/documents.js';
+import type { DropsDocument, MacDocument, StatsDocument, StatusDocument } from '../../src/observe/documents.js';
 import { startIn } from './namespaces.js';
 import { until } from './waiting.js';
 
@@ -119,6 +119,12 @@ export class WeftNode {
     const { status, stdout, stderr } = await this.weft(verb, '--json');
     if (status !== 0) throw new Error(`weft ${verb} --json ended with ${status}: ${stderr}`);
     return JSON.parse(stdout);
+  }
+
+  /** Dropped packets by reason. */
+  async dropped(): Promise<Record<string, number>> {
+    const { reasons } = await this.read<DropsDocument>('drops');
+    return Object.fromEntries(reasons.map(({ reason, packets }) => [reason, packets]));
   }
 
   /** Sends a signal and waits for the end; its exit status, or -1 when the signal ended it. */

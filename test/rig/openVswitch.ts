@@ -75,6 +75,8 @@ export class OpenVswitch {
 
   /** Names Geneve options as metadata fields: `{class=0x0102,type=0x80,len=8}->tun_metadata0`. */
   mapOptions(...maps: string[]): void {
+    // A field that a flow uses stays.
+    this.ofctl('del-flows', OVERLAY_BRIDGE);
     this.ofctl('del-tlv-map', OVERLAY_BRIDGE);
     this.ofctl('add-tlv-map', OVERLAY_BRIDGE, maps.join(','));
   }

@@ -5,8 +5,8 @@
  * A lookup is a chain of loads that depend on each other, and in a large table most of them miss the cache. So a burst goes level by level,
  * and each level is loops in which every store goes to a place known beforehand: the misses of many lanes overlap. Only the last loop of a
  * level shortens the list, where the place of a lane, and with it the address of every later store, waits for the entry of the one before. By
- * then all entries are in the cache. In a table of 1M IPv4 prefixes a lookup costs 11 ns so, and 27 ns with one loop for each level; in one
- * of 1000 there is no difference. A lane that has its value leaves the list without a branch, which would be mispredicted as often as not.
+ * then all entries are in the list. In a table of 1M IPv4 prefixes a lookup takes less than half as long as with one loop for each level, and
+ * two thirds of what it takes without the loop that only touches nodes; in one of 1000 prefixes there is no difference. A lane that has its value leaves the list without a branch, which would be mispredicted as often as not.
  *
  * Columns are 256 bytes apart in the order of packet/burst.ts; routeLookup.ts checks that.
  */
@@ -31,11 +31,12 @@ const ROOT_SHIFT: usize = 36;
 const ROOT: usize = 40;
 const OUTSIDE: usize = 44;
 
-// A lookup under way, 32 bytes: address bits that are not used up yet, from the top of `HI` on; where the next entry or node is; the lane.
+// A lookup under way, 32 bytes: address bits that are not used up yet, from the top of `HI` on; where the next entry or node is; the lane; its entry.
 const HI: usize = 0;
 const LO: usize = 8;
 const NEXT: usize = 16;
 const LANE: usize = 20;
+const ENTRY: usize = 24;
 const LOOKUP: usize = 32;
 const LOOKUPS_BYTES: usize = 64 * LOOKUP;
 
@@ -112,9 +113,15 @@ function start(n: i32, table: usize): usize {
   return q;
 }
 
-/** Loads what the lookups of the list are about to read. */
+/** The entries of the root. */
 @inline
-function touch(end: usize): void {
+function readRoots(end: usize): void {
+  for (let q = lookups; q < end; q += LOOKUP) store<i32>(q, load<i32>(load<u32>(q, NEXT)), ENTRY);
+}
+
+/** Loads the first line of each node. */
+@inline
+function touchNodes(end: usize): void {
   const first = lookups;
   let touched = 0;
   for (let q = first; q < end; q += LOOKUP) touched ^= load<i32>(load<u32>(q, NEXT));
@@ -122,53 +129,53 @@ function touch(end: usize): void {
   store<i32>(first, touched, LOOKUPS_BYTES);
 }
 
-/** From each lookup's node to the entry in it, which is loaded, too. */
+/** The entries of nodes. A narrow node's address has the bit 4 set, which is even otherwise. */
 @inline
-function findEntries(end: usize): void {
-  const first = lookups;
-  let touched = 0;
-  for (let q = first; q < end; q += LOOKUP) {
-    const node: usize = load<u32>(q, NEXT);
+function readNodes(end: usize): void {
+  for (let q = lookups; q < end; q += LOOKUP) {
+    const next: usize = load<u32>(q, NEXT);
     const hi = load<u64>(q, HI);
     const lo = load<u64>(q, LO);
+    const node = next & ~7;
+    const isNarrow = (next >>> 2) & 1;
     // Bits 0..slot of the bitmap, moved to the top: as many entries begin there.
-    const begun = popcnt<u64>(load<u64>(node) << (63 - (hi >>> 58)));
-    const entry = node + 4 + (<usize>begun << 2);
-    touched ^= load<i32>(entry);
-    store<u32>(q, <u32>entry, NEXT);
+    const begun = <usize>popcnt<u64>(load<u64>(node) << (63 - (hi >>> 58)));
+    const found = load<i32>(node + ((begun - 1) << (2 - isNarrow)), 8);
+    const wide = (found & 0x3fff) | ((found & 0xc000) << 6);
+    store<i32>(q, select<i32>(wide, found, isNarrow), ENTRY);
     store<u64>(q, (hi << 6) | (lo >>> 58), HI);
     store<u64>(q, lo << 6, LO);
   }
-  store<i32>(first, touched, LOOKUPS_BYTES);
 }
 
-/** Gives the lane of lookup `q` what its entry says, and keeps it in the list at `out` if that is a node. Returns the end of the list. */
+/** Gives each lane what its entry says, and keeps in the list those that are nodes. Returns the end of the list. */
 @inline
-function proceed(out: usize, table: usize, q: usize): usize {
-  const entry = load<i32>(load<u32>(q, NEXT));
-  const p: usize = load<u32>(q, LANE);
-  const hi = load<u64>(q, HI);
-  const lo = load<u64>(q, LO);
-  store<i32>(p, entry, DST);
-  store<u64>(out, hi, HI);
-  store<u64>(out, lo, LO);
-  store<u32>(out, <u32>(table - (<usize>entry << 2)), NEXT);
-  store<u32>(out, <u32>p, LANE);
-  return out + ((<usize>entry >>> 31) << 5);
+function proceed(end: usize, table: usize): usize {
+  let out = lookups;
+  for (let q = out; q < end; q += LOOKUP) {
+    const entry = load<i32>(q, ENTRY);
+    const p: usize = load<u32>(q, LANE);
+    const hi = load<u64>(q, HI);
+    const lo = load<u64>(q, LO);
+    store<i32>(p, entry, DST);
+    store<u64>(out, hi, HI);
+    store<u64>(out, lo, LO);
+    store<u32>(out, <u32>(table - (<usize>entry << 2)), NEXT);
+    store<u32>(out, <u32>p, LANE);
+    out += (<usize>entry >>> 31) << 5;
+  }
+  return out;
 }
 
 /** The column dst of lanes 0..n: the value of the route, or 0. Dropped lanes stay as they are. */
 export function lookup(n: i32, table: usize): void {
   const first = lookups;
   let end = start(n, table);
-  let out = first;
-  touch(end);
-  for (let q = first; q < end; q += LOOKUP) out = proceed(out, table, q);
-  while (out != first) {
-    end = out;
-    out = first;
-    touch(end);
-    findEntries(end);
-    for (let q = first; q < end; q += LOOKUP) out = proceed(out, table, q);
+  readRoots(end);
+  end = proceed(end, table);
+  while (end != first) {
+    touchNodes(end);
+    readNodes(end);
+    end = proceed(end, table);
   }
 }

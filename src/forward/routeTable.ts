@@ -1,6 +1,6 @@
 import { type Cidr, IPV4_BYTES } from '../wire/address.js';
 import { get32 } from '../wire/bytes.js';
-import { createTrieWriter } from './routeTrie.js';
+import { createTrieWriter, widen } from './routeTrie.js';
 
 /**
  * The route table of a node's L3 networks, in shared memory: longest prefix match for IPv4 and IPv6, each network its own.
@@ -12,7 +12,8 @@ import { createTrieWriter } from './routeTrie.js';
  *   head:    [ stem, 4 words | mask, 4 words | stem bits | 63 - root bits | root | outside ]
  *   root:    [ entry ] * 2^bits          indexed by the bits that follow the stem
  *   node:    [ bitmap, 2 words | entry | entry ... ]       indexed by the next six bits, entries that repeat the one before them left out
- *   entry:   value of the route, TO_PORT | id or TO_PEER | id; 0 for no route; negative: minus the position of a node
+ *   entry:   value of the route, TO_PORT | id or TO_PEER | id; 0 for no route; negative: minus the position of a node, which is even, and one
+ *            less where that node's entries are narrow: 16 bits each, all of them values
  *
  * Addresses that do not begin with the stem, what all prefixes but the default route have in common, have the value `outside`. So
  * 10.42.0.0/16 cut into /24s is a root of 256 entries and nothing else, in however large an address space.
@@ -188,12 +189,14 @@ export function lookUpRoute(words: Int32Array, tableAt: number, network: number,
   let depth = table[head + 8];
   let entry = table[table[head + 10] + bitsOf(wanted, depth, rootBits)];
   for (depth += rootBits; entry < 0; depth += 6) {
-    const node = -entry;
+    const node = -entry & ~1;
     const slot = bitsOf(wanted, depth, 6);
     // Bits 0..slot of the bitmap: the entries up to the one that counts for this slot.
     const low = table[node] & (slot >= 31 ? -1 : (2 << slot) - 1);
     const high = slot < 32 ? 0 : table[node + 1] & (slot === 63 ? -1 : (2 << (slot - 32)) - 1);
-    entry = table[node + 1 + bitCount(low) + bitCount(high)];
+    const k = bitCount(low) + bitCount(high) - 1;
+    const isNarrow = (-entry & 1) !== 0;
+    entry = isNarrow ? widen(table[node + 2 + (k >> 1)] >>> ((k & 1) << 4)) : table[node + 2 + k];
   }
   return entry;
 }

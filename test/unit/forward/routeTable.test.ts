@@ -205,8 +205,15 @@ const anyAddress = fc.oneof(
   fc.uint8Array({ minLength: 4, maxLength: 4 }),
   fc.uint8Array({ minLength: 16, maxLength: 16 }),
 );
+// What fits a narrow entry, its limits, and what does not.
+const anyValue = fc.oneof(
+  fc.constantFrom(0, TO_PORT | 0x3fff, TO_PORT | 0x4000, TO_PEER | 0x3fff, TO_PEER | 0x4000, TO_PORT | TO_PEER),
+  fc.nat(3000).map((id) => TO_PORT | id),
+  fc.nat(3000).map((id) => TO_PEER | id),
+  fc.integer({ min: 0, max: 0x7fffffff }),
+);
 const anyRoute = fc
-  .tuple(fc.constantFrom(0, 1, 2, 300), anyAddress, fc.nat(128), fc.integer({ min: 0, max: 0x7fffffff }))
+  .tuple(fc.constantFrom(0, 1, 2, 300), anyAddress, fc.nat(128), anyValue)
   .map(([network, address, length, value]) => ({
     network,
     prefix: { address, prefixLength: length % (address.length * 8 + 1) },
@@ -256,7 +263,11 @@ describe('any routes', () => {
         const routes = Array.from({ length: 5000 }, () => {
           const address = new Uint8Array(size).fill(0x20);
           for (let i = 1; i < size; i++) address[i] = take() & 0x33;
-          return { network: 1, prefix: { address, prefixLength: 10 + (take() % (size * 8 - 9)) }, value: take() + 1 };
+          return {
+            network: 1,
+            prefix: { address, prefixLength: 10 + (take() % (size * 8 - 9)) },
+            value: take() % 3 === 0 ? TO_PORT | take() : take() | 1,
+          };
         });
         place(routes);
         const some = Array.from({ length: 64 }, () => routes[take() % 5000]);

@@ -79,6 +79,12 @@ export function bytes(n: number): string {
   return `${unit === 0 || value >= 100 ? Math.round(value) : value.toFixed(1)} ${units[unit]}`;
 }
 
+/** `192.0.2.2:4789`, `[2001:db8::2]:4789`, and the address alone where there is no port. */
+export function endpointText({ address, udpPort }: { address: string; udpPort: number }): string {
+  if (udpPort === 0) return address;
+  return `${address.includes(':') ? `[${address}]` : address}:${udpPort}`;
+}
+
 export function print(text: string): void {
   process.stdout.write(text.endsWith('\n') ? text : `${text}\n`);
 }

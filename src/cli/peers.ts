@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { PeerDocument } from '../observe/documents.js';
-import { age, table } from './output.js';
+import { age, endpointText, table } from './output.js';
 import { defineRead } from './readVerb.js';
 
 export function definePeers(program: Command): void {
@@ -15,9 +15,10 @@ export function definePeers(program: Command): void {
 
 export function peersText(peers: PeerDocument[]): string {
   if (peers.length === 0) return 'no peers';
+  const hasPrefixes = peers.some((peer) => peer.prefixes.length > 0);
   const rows = peers.map((peer) => [
     peer.network,
-    `${peer.address}:${peer.udpPort}${peer.dynamic ? ' (heard)' : ''}`,
+    `${endpointText(peer)}${peer.dynamic ? ' (heard)' : peer.direct ? ' (direct)' : ''}`,
     age(peer.lastHeardSec),
     peer.rxPackets,
     peer.txPackets,
@@ -25,9 +26,25 @@ export function peersText(peers: PeerDocument[]): string {
     peer.icmpErrors,
     peer.lastError,
     peer.dropped,
+    ...(hasPrefixes ? [prefixesText(peer.prefixes)] : []),
   ]);
-  return table(
-    ['NETWORK', 'PEER', 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'ICMP ERRORS', 'LAST ERROR', 'DROPPED'],
-    rows,
-  );
+  const header = [
+    'NETWORK',
+    'PEER',
+    'LAST HEARD',
+    'RECEIVED',
+    'SENT',
+    'FAILED',
+    'ICMP ERRORS',
+    'LAST ERROR',
+    'DROPPED',
+  ];
+  return table(hasPrefixes ? [...header, 'PREFIXES'] : header, rows);
+}
+
+/** The first two; `weft route` shows them all. */
+function prefixesText(prefixes: string[]): string | null {
+  if (prefixes.length === 0) return null;
+  const more = prefixes.length > 2 ? ` and ${prefixes.length - 2} more` : '';
+  return `${prefixes.slice(0, 2).join(', ')}${more}`;
 }

@@ -14,6 +14,7 @@ import { definePeer } from './peer.js';
 import { definePeers } from './peers.js';
 import { definePort } from './port.js';
 import { defineReplay } from './replay.js';
+import { defineRoute } from './route.js';
 import { defineStats } from './stats.js';
 import { defineStatus } from './status.js';
 import { defineUp } from './up.js';
@@ -31,7 +32,9 @@ Exit codes: 0 good, 1 wrong usage, 2 failed, 3 node unreachable, 4 replayed what
 
 export function createProgram(): Command {
   const program = new Command('weft')
-    .description('A virtual switch in user space: joins local networks of hosts over VXLAN.')
+    .description(
+      'A virtual switch in user space: joins local networks of hosts over VXLAN, Geneve, GRE and IP tunnels.',
+    )
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
@@ -45,6 +48,7 @@ export function createProgram(): Command {
     defineStatus,
     definePeers,
     defineMac,
+    defineRoute,
     defineDrops,
     defineStats,
     defineCapture,

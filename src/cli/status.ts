@@ -1,6 +1,6 @@
 import type { Command } from 'commander';
 import type { PathDocument, StatusDocument } from '../observe/documents.js';
-import { age, count, duration, plural, table } from './output.js';
+import { age, count, duration, endpointText, plural, table } from './output.js';
 import { defineRead } from './readVerb.js';
 import { accountText } from './stats.js';
 
@@ -43,8 +43,9 @@ function underlayLines(underlay: StatusDocument['underlays'][number]): string {
     ? ` on ${underlay.device}${underlay.deviceMtu ? ` (MTU ${underlay.deviceMtu})` : ''}`
     : '';
   const checksum = underlay.checksum ? 'checksums on' : 'checksums off';
+  const settings = underlay.kind === 'raw' ? '' : `, ${checksum}`;
   return [
-    `underlay ${underlay.name}  ${underlay.kind}, ${underlay.address}:${underlay.udpPort}${device}, ${checksum}`,
+    `underlay ${underlay.name}  ${underlay.address} ${underlay.transport}${device}${settings}`,
     ...pathLines(underlay.path, { send: 'UDP_SEGMENT', receive: 'UDP_GRO' }),
   ].join('\n');
 }
@@ -62,14 +63,24 @@ export function pathLines(path: PathDocument, by: { send: string; receive: strin
 function networkTable({ networks }: StatusDocument): string {
   const rows = networks.map((n) => [
     n.name,
-    String(n.vni),
+    n.mode,
+    n.encapsulation,
+    n.id === null ? null : String(n.id),
     n.underlay,
     String(n.mtu),
     n.ports,
     n.peers,
-    `${count(n.macs)} of ${count(n.macLimit)}`,
+    n.mode === 'l3'
+      ? plural(n.routes, 'route')
+      : n.mode === 'l2'
+        ? `${count(n.macs)} of ${count(n.macLimit)} MACs`
+        : null,
   ]);
-  return table(['NETWORK', 'VNI', 'UNDERLAY', 'MTU', 'PORTS', 'PEERS', 'MACS'], rows);
+  const header = ['NETWORK', 'MODE', 'TUNNEL', 'ID', 'UNDERLAY', 'MTU', 'PORTS', 'PEERS', 'KNOWS'];
+  const bridged = networks.flatMap(({ name, bridgedWith }) =>
+    bridgedWith.length > 0 ? [`  network ${name}: bridged with ${bridgedWith.join(', ')}`] : [],
+  );
+  return [table(header, rows), ...bridged].join('\n');
 }
 
 function portTable({ ports }: StatusDocument): string {
@@ -100,7 +111,7 @@ function portTable({ ports }: StatusDocument): string {
 function peerTable({ peers }: StatusDocument): string {
   if (peers.length === 0) return '';
   const rows = peers.map((peer) => [
-    `${peer.address}:${peer.udpPort}`,
+    endpointText(peer),
     peer.network,
     age(peer.lastHeardSec),
     peer.rxPackets,

@@ -5,6 +5,7 @@
 import { WeftError } from '../packet/error.js';
 import { checkValue, requireConfig } from './check.js';
 import type { Config, NetworkConfig, PeerInput, PortInput } from './config.js';
+import { canonicalAddress } from './text.js';
 import { suggest } from './written.js';
 
 export function withPort(config: Config, network: string, port: PortInput): Config {
@@ -34,7 +35,7 @@ export function withoutPeer(config: Config, network: string, address: string): C
   return judged(config, network, `peer ${address}`, (n) => ({
     ...n,
     peers: n.peers.filter((peer) => addressOf(peer) !== address),
-    staticMacs: n.staticMacs.filter((entry) => entry.peer !== address),
+    staticMacs: n.staticMacs.filter((entry) => entry.peer === undefined || canonicalAddress(entry.peer) !== address),
   }));
 }
 

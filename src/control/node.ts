@@ -9,6 +9,8 @@ import type {
   MacDocument,
   PeerDocument,
   PortDocument,
+  RouteAnswer,
+  RouteDocument,
   StatsDocument,
   StatusDocument,
 } from '../observe/documents.js';
@@ -16,6 +18,7 @@ import { createSupervisor } from '../worker/supervisor.js';
 import { checkValue, requireConfig } from './check.js';
 import type { Config, ConfigInput, PeerInput, PortInput } from './config.js';
 import { type DeviceKernel, loadKernel } from './deviceKernel.js';
+import { routeBytesOf } from './routeRoom.js';
 import { RunningNode } from './runningNode.js';
 
 export interface NodeEvents {
@@ -52,6 +55,10 @@ export interface Node extends EventEmitter<NodeEvents> {
   macs(): MacDocument[];
   peers(): PeerDocument[];
   drops(): DropsDocument;
+  /** Routes of the networks of mode l3. */
+  routes(): RouteDocument[];
+  /** Where packets to an address go. */
+  route(network: string, address: string): RouteAnswer;
   /** Frames of a port as a pcapng stream. */
   capture(on: string, options?: CaptureOptions): CaptureStream;
 }
@@ -69,10 +76,12 @@ export interface NodeParts {
   now(): number;
 }
 
-/** Workers with an arena and a MAC table of the configured size. */
-function supervisorOf({ node, networks }: Config): Dataplane {
+/** Workers with an arena, a MAC table and route tables of the configured size. */
+function supervisorOf(config: Config): Dataplane {
+  const { node, networks } = config;
   const macs = networks.reduce((sum, network) => sum + network.macLimit, 0);
-  return createSupervisor({ workers: node.workers, shape: node.arena, macs: Math.max(16384, macs) });
+  const shape = { ...node.arena, routeBytes: routeBytesOf(config) };
+  return createSupervisor({ workers: node.workers, shape, macs: Math.max(16384, macs) });
 }
 
 const monotonicSeconds = () => Number(process.hrtime.bigint()) / 1e9;

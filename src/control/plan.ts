@@ -13,6 +13,7 @@ import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
 import { networkMtus } from './mtu.js';
 import { type Accounts, portPlan } from './portPlan.js';
 import { hostPrefixesOf, isWithin, type PrefixSource, prefixSources } from './prefixes.js';
+import { canonicalAddress } from './text.js';
 
 /** What the machine says about itself. */
 export interface HostFacts extends Accounts {
@@ -173,7 +174,7 @@ function staticPlan(
     network,
     mac: entry.mac.toLowerCase(),
     port: entry.port === undefined ? 0 : ids.port(entry.port),
-    peer: entry.peer === undefined ? 0 : ids.peer(name, entry.peer),
+    peer: entry.peer === undefined ? 0 : ids.peer(name, canonicalAddress(entry.peer)),
   };
 }
 

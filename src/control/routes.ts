@@ -37,6 +37,7 @@ const ROUTES: [pattern: string, handlers: Partial<Record<string, Handler>>][] = 
   ['/v1/config', { GET: ({ node }) => ({ body: node.config }) }],
   ['/v1/peers', { GET: ({ node }) => ({ body: node.peers() }), POST: addPeer }],
   ['/v1/peers/:/:', { DELETE: async ({ node, params }) => ({ body: await node.removePeer(params[0], params[1]) }) }],
+  ['/v1/routes', { GET: routes }],
   ['/v1/ports', { GET: ({ node }) => ({ body: node.status().ports }), POST: addPort }],
   ['/v1/ports/:', { DELETE: async ({ node, params }) => ({ body: await node.removePort(params[0]) }) }],
   ['/v1/capture', { GET: capture }],
@@ -114,6 +115,18 @@ function split(body: unknown, key: 'port' | 'peer'): { network: string; rest: un
   const unknown = Object.keys(others);
   if (unknown.length > 0) throw refusal(400, `unknown key \`${unknown[0].slice(0, 60)}\``, remedy);
   return { network, rest };
+}
+
+/** All routes, or with `network` and `address` the one of an address. */
+function routes({ node, query }: Request): Reply {
+  const [network, address] = [query.get('network'), query.get('address')];
+  const unknown = [...query.keys()].find((key) => !['network', 'address'].includes(key));
+  if (unknown !== undefined)
+    throw refusal(400, `unknown parameter ${JSON.stringify(unknown.slice(0, 60))}`, 'use network and address');
+  if (address === null && network === null) return { body: node.routes() };
+  if (address === null || network === null)
+    throw refusal(400, '`network` and `address` go together', 'ask for /v1/routes?network=NAME&address=ADDRESS');
+  return { body: node.route(network, address) };
 }
 
 function capture({ node, query }: Request): Reply {

@@ -10,14 +10,18 @@ import type {
   MacDocument,
   PeerDocument,
   PortDocument,
+  RouteAnswer,
+  RouteDocument,
   StatsDocument,
   StatusDocument,
 } from '../observe/documents.js';
 import { buildDrops, buildStats } from '../observe/figures.js';
+import { buildRoutes, findRoute } from '../observe/routes.js';
 import { packageVersion } from '../observe/version.js';
 import { buildMacs, buildPeers, buildStatus, type NodeView } from '../observe/view.js';
 import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
+import type { Plan } from '../pipeline/plan.js';
 import { type ApiServer, createApi } from './api.js';
 import type { Config, PeerInput, PortInput } from './config.js';
 import { defaultSocketPath } from './controlSocket.js';
@@ -29,6 +33,7 @@ import { gatherFacts, nodeName } from './facts.js';
 import type { Node, NodeEvents, NodeOptions, NodeParts } from './node.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
 import { retireRows } from './retire.js';
+import { canonicalAddress, familyOf } from './text.js';
 
 export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   readonly name: string;
@@ -93,7 +98,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   /** Opens everything in the order in which it depends on each other; `undo` grows with each step. */
   async #open(undo: (() => unknown)[]): Promise<Run> {
     const config = this.#config;
-    const hasTaps = config.networks.some((network) => network.ports.some((port) => port.type === 'tap'));
+    const hasTaps = usesTun(config);
     const hasSockets = config.underlays.some((underlay) => underlay.kind === 'udp');
     if (hasTaps || hasSockets) requireRights(hasTaps);
     // The workers warm up while everything else is opened.
@@ -149,15 +154,16 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   addPeer(network: string, peer: PeerInput): Promise<PeerDocument> {
     return this.#inTurn(async () => {
       await this.#change(withPeer(this.#config, network, peer));
-      const address = typeof peer === 'string' ? peer : peer.address;
+      const address = canonicalAddress(typeof peer === 'string' ? peer : peer.address);
       const added = this.peers().find((p) => p.network === network && p.address === address)!;
       this.emit('peer-added', added);
       return added;
     });
   }
 
-  removePeer(network: string, address: string): Promise<void> {
+  removePeer(network: string, given: string): Promise<void> {
     return this.#inTurn(async () => {
+      const address = canonicalAddress(given);
       const run = this.#running();
       const wasDynamic = run.dynamicPeers.forget(network, address);
       await this.#change(wasDynamic ? this.#config : withoutPeer(this.#config, network, address));
@@ -171,7 +177,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     const before = run.planned;
     const after = makePlan(config, run.facts, before, run.dynamicPeers.list());
     const { portsRemoved, peersRemoved, portsAdded, peersAdded } = diffPlans(before.plan, after.plan);
-    if (config.networks.some((network) => network.ports.some((port) => port.type === 'tap'))) requireRights(true);
+    if (usesTun(config)) requireRights(true);
     run.devices.open(after.plan);
     retireRows(run.dataplane.counters, this.#retired, { portsAdded, peersAdded }, before.unused);
     try {
@@ -209,6 +215,17 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
 
   drops(): DropsDocument {
     return buildDrops(this.#view());
+  }
+
+  routes(): RouteDocument[] {
+    return buildRoutes(this.#view().plan);
+  }
+
+  route(network: string, address: string): RouteAnswer {
+    const { plan } = this.#view();
+    requireRouted(plan, network, address);
+    const wanted = canonicalAddress(address);
+    return { network, address: wanted, route: findRoute(plan, network, wanted) };
   }
 
   capture(on: string, options: CaptureOptions = {}): CaptureStream {
@@ -265,6 +282,30 @@ interface Run {
   dataplane: Dataplane;
   dynamicPeers: DynamicPeers;
   startedAt: number;
+}
+
+/** Throws when there is no such network, it is not routed, or the address is none. */
+function requireRouted(plan: Plan, network: string, address: string): void {
+  const found = plan.networks.find((n) => n.name === network);
+  const routed = plan.networks.filter((n) => n.mode === 'l3').map((n) => n.name);
+  const remedy = routed.length > 0 ? `networks of mode l3: ${routed.join(', ')}` : 'the node has none of mode l3';
+  if (!found)
+    throw new WeftError('USAGE', `there is no network ${JSON.stringify(network)}`, { object: network, remedy });
+  if (found.mode !== 'l3')
+    throw new WeftError('USAGE', `network ${network} is of mode ${found.mode} and has no routes`, {
+      object: `network ${network}`,
+      remedy,
+    });
+  if (familyOf(address) === 0)
+    throw new WeftError('USAGE', `${JSON.stringify(address)} is not an IP address`, {
+      object: `network ${network}`,
+      remedy: 'give an address without a prefix length',
+    });
+}
+
+/** Whether a configuration has ports that are devices of /dev/net/tun. */
+function usesTun({ networks }: Config): boolean {
+  return networks.some((network) => network.ports.some((port) => port.type === 'tap' || port.type === 'tun'));
 }
 
 function usage(message: string, node: string): WeftError {

@@ -5,6 +5,7 @@
  * configuration.
  */
 import type { Account } from '../packet/counters.js';
+import type { TunnelKind } from '../tunnel/tunnel.js';
 import type { WorkerState } from './dataplane.js';
 
 /** Why a faster way is not in use, and what would bring it back. */
@@ -65,9 +66,15 @@ export interface Hint {
 /** State of a kernel device now. `gone`: it was removed, or another one has its name. */
 export type DeviceState = 'up' | 'down' | 'gone';
 
+/** One transport of an underlay. */
 export interface UnderlayDocument {
+  /** Name of the carrier: that of the underlay, with the kind of tunnel behind it where it is not VXLAN on the underlay's port. */
   name: string;
+  /** Name in the configuration. */
+  underlay: string;
   kind: 'udp' | 'raw' | 'frame';
+  /** `udp/6081`, `ip/47`, `ip/4+41`; `frames` for a frame underlay, which takes all. */
+  transport: string;
   address: string;
   udpPort: number;
   /** Interface that carries the address; null when unknown or for frame underlays. */
@@ -83,13 +90,24 @@ export interface UnderlayDocument {
 
 export interface NetworkDocument {
   name: string;
-  vni: number;
+  mode: 'l2' | 'l3' | 'xconnect';
+  /** Null for a network of local ports only. */
+  encapsulation: Exclude<TunnelKind, 'none'> | null;
+  /** VNI or GRE key; null without. */
+  id: number | null;
+  /** Name of the carrier, null for a network of local ports only. */
   underlay: string | null;
+  /** Own MAC inside of the tunnel, for VXLAN networks of mode l3. */
+  vtepMac: string | null;
+  /** Names of the networks that it is bridged with. */
+  bridgedWith: string[];
   mtu: number;
   ports: number;
   peers: number;
   macs: number;
   macLimit: number;
+  /** Prefixes that lead to its ports and peers. */
+  routes: number;
 }
 
 export interface PortDocument {
@@ -105,6 +123,8 @@ export interface PortDocument {
   /** weft made the device and removes it. */
   created: boolean;
   queues: number;
+  /** Networks of mode l3: what lies behind the port. */
+  prefixes: string[];
   path: PathDocument;
   rxPackets: number;
   txPackets: number;
@@ -115,7 +135,14 @@ export interface PeerDocument {
   network: string;
   underlay: string;
   address: string;
+  /** 0 for tunnels that are IP protocols of their own. */
   udpPort: number;
+  /** Networks of mode l3: what lies behind the peer. */
+  prefixes: string[];
+  /** It gets plain routed packets instead of the tunnel. */
+  direct: boolean;
+  /** Its MAC inside of the tunnel, in VXLAN networks of mode l3. */
+  mac: string | null;
   /** Learned from traffic (`unknownPeers: accept`). */
   dynamic: boolean;
   /** Seconds since its last packet, null when none came yet. */
@@ -143,6 +170,27 @@ export interface MacDocument {
   expiresInSec: number | null;
   /** It moved too often and is held where it is for a while. */
   held: boolean;
+}
+
+/** One route of a network of mode l3. */
+export interface RouteDocument {
+  /** Network of the port or peer; bridged networks share their routes. */
+  network: string;
+  prefix: string;
+  /** Name of the port, null when the prefix is behind a peer. */
+  port: string | null;
+  /** Address of the peer, null when the prefix is behind a port. */
+  peer: string | null;
+  /** The peer gets plain routed packets instead of the tunnel. */
+  direct: boolean;
+}
+
+/** Where packets to an address go. */
+export interface RouteAnswer {
+  network: string;
+  address: string;
+  /** The longest prefix that has the address in it, null when there is none. */
+  route: RouteDocument | null;
 }
 
 export interface DropsDocument {

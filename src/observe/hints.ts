@@ -62,10 +62,16 @@ function missedHints({ underlays }: Pick<StatusDocument, 'underlays'>): Hint[] {
 }
 
 const REMEDIES: Partial<Record<string, string>> = {
+  'no-route': 'give the port or peer that has the destination its `prefixes`; `weft route` shows those of this node',
+  'tunnel-protocol': 'give the network the same `mode` at all of its nodes',
+  'critical-option': 'name the option in `match` of the network, or have the sender leave it out',
+  'option-mismatch': 'compare `match` of the network with the `options` of the sender',
+  'tunnel-sequence': 'packets overtake each other on the way; set `sequence: false` where order does not matter',
+  'wrong-mac': "give the peer this network's `vtepMac`, which `weft status --json` shows, as its `mac`",
   'offload-leak':
     'the sender relies on checksum offload: run `ethtool -K DEV tx off` there, DEV being its underlay device (inside its namespace); between namespaces of one machine, `offloadLeak: deliver` on this underlay is right too',
   'unknown-peer': 'add the sender to `peers` of the network, or set `unknownPeers: accept`',
-  'unknown-vni': 'give both sides the same `vni`; `weft status` shows the ones of this node',
+  'unknown-vni': 'give both sides the same `vni` or `key`; `weft status` shows the ones of this node',
   'too-big': 'give the stations behind the ports an MTU of at most that of the network',
   'tx-too-big': 'lower `mtu` of the network: the path to the peer takes less than its device',
   'mac-flap': 'look for a loop, or for two stations with one MAC',

@@ -3,8 +3,8 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { account, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../packet/counters.js';
-import type { Plan } from '../pipeline/plan.js';
-import type { DataplaneView } from './dataplane.js';
+import type { Plan, UnderlayPlan } from '../pipeline/plan.js';
+import type { DataplaneView, MacRow } from './dataplane.js';
 import type { DeviceState, MacDocument, PathDocument, PeerDocument, StatusDocument } from './documents.js';
 import { buildDrops, networkName, sumOf } from './figures.js';
 import { hintsOf } from './hints.js';
@@ -62,16 +62,7 @@ export function buildStatus(view: NodeView): StatusDocument {
     workers: dataplane.workers(),
     slots,
     underlays: underlayDocuments(view),
-    networks: plan.networks.map((network) => ({
-      name: network.name,
-      vni: network.tunnel.id,
-      underlay: plan.underlays.find((u) => u.id === network.underlay)?.name ?? null,
-      mtu: network.mtu,
-      ports: plan.ports.filter((port) => port.network === network.id).length,
-      peers: plan.peers.filter((peer) => peer.network === network.id).length,
-      macs: macs.filter((mac) => mac.network === network.id).length,
-      macLimit: network.macLimit,
-    })),
+    networks: networkDocuments(plan, macs),
     ports: portDocuments(view),
     peers: buildPeers(view),
     account: account([...dataplane.counters, view.retired]),
@@ -79,6 +70,40 @@ export function buildStatus(view: NodeView): StatusDocument {
   };
   status.hints = hintsOf(status, buildDrops(view));
   return status;
+}
+
+function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['networks'] {
+  return plan.networks.map((network) => {
+    const { kind, id, hasKey } = network.tunnel;
+    const isTunneled = network.underlay > 0 && kind !== 'none';
+    const hasId = kind === 'vxlan' || kind === 'geneve' || hasKey;
+    const ports = new Set(plan.ports.filter((port) => port.network === network.id).map((port) => port.id));
+    const peers = new Set(plan.peers.filter((peer) => peer.network === network.id).map((peer) => peer.id));
+    return {
+      name: network.name,
+      mode: network.mode,
+      encapsulation: isTunneled ? kind : null,
+      id: hasId && (isTunneled || id > 0) ? id : null,
+      underlay: plan.underlays.find((u) => u.id === network.underlay)?.name ?? null,
+      vtepMac: network.vtepMac,
+      bridgedWith: plan.networks
+        .filter((other) => other.domain === network.domain && other.id !== network.id)
+        .map((other) => other.name),
+      mtu: network.mtu,
+      ports: ports.size,
+      peers: peers.size,
+      macs: macs.filter((mac) => mac.network === network.id).length,
+      macLimit: network.macLimit,
+      routes: plan.routes.filter(({ port, peer }) => ports.has(port) || peers.has(peer)).length,
+    };
+  });
+}
+
+/** `udp/6081`, `ip/47`. */
+function transportText({ kind, tunnel, udpPort }: UnderlayPlan): string {
+  if (kind === 'frame') return 'frames';
+  if (kind === 'udp') return `udp/${udpPort}`;
+  return tunnel === 'gre' ? 'ip/47' : 'ip/4+41';
 }
 
 function underlayDocuments(view: NodeView): StatusDocument['underlays'] {
@@ -89,7 +114,9 @@ function underlayDocuments(view: NodeView): StatusDocument['underlays'] {
     const row = readRow(dataplane.counters, UNDERLAY_ROW + underlay.id);
     return {
       name: underlay.name,
+      underlay: underlay.underlay,
       kind: underlay.kind,
+      transport: transportText(underlay),
       address: underlay.address,
       udpPort: underlay.udpPort,
       device: report?.device ?? underlay.device,
@@ -114,6 +141,7 @@ function withFallbacks(path: PathDocument, gsoFallbacks: number): PathDocument {
 
 function portDocuments(view: NodeView): StatusDocument['ports'] {
   const { plan, dataplane, devices } = view;
+  const prefixes = prefixesBy(plan, 'port');
   return plan.ports.map((port) => {
     const report = devices.ports.get(port.id);
     const row = readRow(dataplane.counters, PORT_ROW + port.id);
@@ -128,6 +156,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       mac: report?.mac ?? port.tap?.mac ?? null,
       created: port.tap?.create ?? false,
       queues: report?.queues ?? 1,
+      prefixes: prefixes.get(port.id) ?? [],
       path: report?.path ?? NO_PATH,
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
@@ -138,6 +167,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
 
 export function buildPeers(view: NodeView): PeerDocument[] {
   const { plan, dataplane } = view;
+  const prefixes = prefixesBy(plan, 'peer');
   return plan.peers.map((peer) => {
     const row = readRow(dataplane.counters, PEER_ROW + peer.id);
     const failedSends = FAILED_SENDS.reduce((sum, reason) => sum + (row.drops[reason] ?? 0), 0);
@@ -146,6 +176,9 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       underlay: plan.underlays.find((u) => u.id === peer.underlay)?.name ?? '',
       address: peer.address,
       udpPort: peer.udpPort,
+      prefixes: prefixes.get(peer.id) ?? [],
+      direct: peer.direct,
+      mac: peer.mac,
       dynamic: peer.dynamic,
       lastHeardSec: row.lastHeard === 0 ? null : inMs(view.now - row.lastHeard),
       rxPackets: row.rxPackets,
@@ -172,6 +205,17 @@ export function buildMacs(view: NodeView): MacDocument[] {
       held: entry.isHeld,
     }))
     .sort((a, b) => a.network.localeCompare(b.network) || a.mac.localeCompare(b.mac));
+}
+
+/** Prefixes of the routes to each port or peer, by its id. */
+function prefixesBy(plan: Plan, key: 'port' | 'peer'): Map<number, string[]> {
+  const prefixes = new Map<number, string[]>();
+  for (const route of plan.routes) {
+    const known = prefixes.get(route[key]);
+    if (known) known.push(route.prefix);
+    else prefixes.set(route[key], [route.prefix]);
+  }
+  return prefixes;
 }
 
 /** Seconds, to the millisecond and not below 0. */

@@ -21,7 +21,9 @@ const STATUS: StatusDocument = {
   underlays: [
     {
       name: 'wan',
+      underlay: 'wan',
       kind: 'udp',
+      transport: 'udp/4789',
       address: '192.0.2.1',
       udpPort: 4789,
       device: 'eth0',
@@ -38,7 +40,23 @@ const STATUS: StatusDocument = {
       missed: 0,
     },
   ],
-  networks: [{ name: 'blue', vni: 42, underlay: 'wan', mtu: 1450, ports: 1, peers: 1, macs: 2, macLimit: 8192 }],
+  networks: [
+    {
+      name: 'blue',
+      mode: 'l2',
+      encapsulation: 'vxlan',
+      id: 42,
+      underlay: 'wan',
+      vtepMac: null,
+      bridgedWith: [],
+      mtu: 1450,
+      ports: 1,
+      peers: 1,
+      macs: 2,
+      macLimit: 8192,
+      routes: 0,
+    },
+  ],
   ports: [
     {
       name: 'web',
@@ -51,6 +69,7 @@ const STATUS: StatusDocument = {
       mac: '02:00:00:00:00:0a',
       created: true,
       queues: 1,
+      prefixes: [],
       path: { send: 'superframes', receive: 'superframes', reasons: [] },
       rxPackets: 1200,
       txPackets: 3,
@@ -63,6 +82,9 @@ const STATUS: StatusDocument = {
       underlay: 'wan',
       address: '192.0.2.2',
       udpPort: 8472,
+      prefixes: [],
+      direct: false,
+      mac: null,
       dynamic: false,
       lastHeardSec: 2.14,
       rxPackets: 3,
@@ -84,13 +106,13 @@ describe('the status', () => {
   arena    328 slots, 0 held
   control  /run/weft/left.sock
 
-underlay wan  udp, 192.0.2.1:4789 on eth0 (MTU 1500), checksums off
+underlay wan  192.0.2.1 udp/4789 on eth0 (MTU 1500), checksums off
   send     frames
   receive  superframes (UDP_GRO)
   because  checksums are off; set them
 
-NETWORK  VNI  UNDERLAY   MTU  PORTS  PEERS  MACS
-blue      42  wan       1450      1      1  2 of 8,192
+NETWORK  MODE  TUNNEL  ID  UNDERLAY   MTU  PORTS  PEERS  KNOWS
+blue     l2    vxlan   42  wan       1450      1      1  2 of 8,192 MACs
 
 PORT  NETWORK  TYPE  DEVICE       MAC                 MTU  PATH         RECEIVED  SENT  DROPPED
 web   blue     tap   web0 in web  02:00:00:00:00:0a  1450  superframes     1,200     3        4

@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { age, bytes, duration, errorText, exitCodeOf, table } from '../../../src/cli/output.js';
+import { age, bytes, duration, endpointText, errorText, exitCodeOf, table } from '../../../src/cli/output.js';
 import { WeftError } from '../../../src/packet/error.js';
 
 describe('a table', () => {
@@ -52,4 +52,13 @@ describe('an error', () => {
     expect(exitCodeOf(new WeftError('CONFIG', 'x'))).toBe(2);
     expect(exitCodeOf(new Error('x'))).toBe(2);
   });
+});
+
+describe('an endpoint', () => {
+  it.each([
+    ['192.0.2.2', 4789, '192.0.2.2:4789'],
+    ['2001:db8::2', 4789, '[2001:db8::2]:4789'],
+    ['192.0.2.2', 0, '192.0.2.2'],
+    ['2001:db8::2', 0, '2001:db8::2'],
+  ])('%s port %d', (address, udpPort, text) => expect(endpointText({ address, udpPort })).toBe(text));
 });

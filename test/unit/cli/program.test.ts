@@ -90,7 +90,7 @@ describe('check', () => {
     expect(await weft('check', path)).toBe(2);
     expect(stderr.split('\n').slice(0, 2)).toEqual([
       `${path}:2:20: networks[0].vni: \`vni\` is 0, must be at least 1`,
-      '    VXLAN network identifier, 1 to 16777215',
+      '    Network identifier of VXLAN and Geneve, 1 to 16777215',
     ]);
     expect(stderr).toContain(`${path}: 3 problems`);
     expect(await weft('up', path)).toBe(2);

@@ -57,7 +57,7 @@ describe('a node', () => {
     now = 1012.5;
     expect(node.status()).toMatchObject({
       node: { name: 'test', state: 'running', uptimeSec: 12.5, socket: null, generation: 1 },
-      networks: [{ name: 'blue', vni: 42, mtu: 1450, ports: 1, peers: 1, macs: 0 }],
+      networks: [{ name: 'blue', mode: 'l2', encapsulation: 'vxlan', id: 42, mtu: 1450, ports: 1, peers: 1, macs: 0 }],
       ports: [{ name: 'web', network: 'blue', device: 'web', deviceState: 'up', path: { receive: 'superframes' } }],
       peers: [{ address: '192.0.2.2', lastHeardSec: null }],
       hints: [],

@@ -1,0 +1,27 @@
+/**
+ * Room for route tables in the shared memory of a node, which is made once and never grows.
+ */
+import { buildRouteTable } from '../forward/routeTable.js';
+import * as Address from '../wire/address.js';
+import { domainsOf } from './bridges.js';
+import type { Config } from './config.js';
+import { modeOf } from './encapsulation.js';
+import { prefixSources } from './prefixes.js';
+
+/** Room that every table has for routes that come later. */
+const SPARE_BYTES = 64 * 1024;
+
+/** Bytes for two tables, the one in use and the next, each twice as large as the routes at the start need; 0 without networks of mode l3. */
+export function routeBytesOf(config: Config): number {
+  if (config.networks.every((network) => modeOf(network) !== 'l3')) return 0;
+  const ids = new Map(config.networks.map(({ name }, i) => [name, i + 1]));
+  const sources = prefixSources(config, domainsOf(config.bridge));
+  const table = buildRouteTable(
+    sources.map(({ network, prefix }) => ({
+      network: ids.get(network)!,
+      prefix: Address.cidrFromText(prefix)!,
+      value: 1,
+    })),
+  );
+  return 2 * (2 * table.byteLength + SPARE_BYTES);
+}

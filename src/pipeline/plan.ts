@@ -73,7 +73,7 @@ export interface FrameDevicePlan {
 export interface NetworkPlan {
   id: number;
   name: string;
-  /** l2: learned MACs. l3: routes, bare IP packets. xconnect: everything from the one port to the one peer and back. */
+  /** l2: learned MACs. l3: routes, bare IP packets. xconnect: everything from the one port to the one peer and back, or between two ports. */
   mode: 'l2' | 'l3' | 'xconnect';
   tunnel: TunnelPlan;
   /** Network whose tables it shares: its own id, or that of the first network of its bridge. */

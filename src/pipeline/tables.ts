@@ -29,8 +29,9 @@ export interface Tables {
   readonly networkCarries: Int32Array;
   readonly networkVtepLo: Int32Array;
   readonly networkVtepHi: Int32Array;
-  /** Cross-connected networks: their port and peer. */
+  /** Cross-connected networks: their port and peer, or their two ports. */
   readonly networkPort: Int32Array;
+  readonly networkOtherPort: Int32Array;
   readonly networkPeer: Int32Array;
   /** Per carrier: a network of it. */
   readonly underlayNetwork: Int32Array;
@@ -76,6 +77,7 @@ export function createTables(allocate: Allocate): Tables {
     networkVtepLo: allocate(NETWORKS_MAX),
     networkVtepHi: allocate(NETWORKS_MAX),
     networkPort: allocate(NETWORKS_MAX),
+    networkOtherPort: allocate(NETWORKS_MAX),
     networkPeer: allocate(NETWORKS_MAX),
     underlayNetwork: allocate(UNDERLAYS_MAX),
     isBridged: allocate(NETWORKS_MAX),
@@ -181,8 +183,8 @@ function clear(tables: Tables): void {
   for (const column of [floodPortCount, floodPeerCount, portNetwork, peerNetwork, peerUnderlay, isBridged])
     column.fill(0);
   networkDomain.fill(0);
-  for (const column of [tables.networkPort, tables.networkPeer, tables.underlayNetwork, tables.networkMode])
-    column.fill(0);
+  for (const column of [tables.networkPort, tables.networkOtherPort, tables.networkPeer]) column.fill(0);
+  for (const column of [tables.underlayNetwork, tables.networkMode]) column.fill(0);
   tables.whole.hasBridges = false;
 }
 
@@ -196,6 +198,7 @@ export function compilePlan(tables: Tables, plan: Plan): void {
     );
   for (const port of plan.ports) {
     tables.portNetwork[port.id] = port.network;
+    tables.networkOtherPort[port.network] = tables.networkPort[port.network];
     tables.networkPort[port.network] = port.id;
   }
   for (const peer of plan.peers) {

@@ -6,7 +6,8 @@ import type { Verdict } from './verdict.js';
 
 /**
  * good: everything was replayed, and is as expected. incomplete: an input is cut off, or has packets that are; the rest was replayed.
- * failed: an input is damaged, the totals do not add up, or something is not as expected.
+ * failed: an input is damaged, the totals do not add up, something is not as expected, or, where nothing was said to be expected, not one
+ * packet went through.
  */
 export type Outcome = 'good' | 'incomplete' | 'failed';
 
@@ -42,8 +43,14 @@ export function inputProblem({ error, truncated, cut, packets }: InputReport): s
   return parts.length === 0 ? null : parts.join('; ');
 }
 
+/** A replay that only drops is rarely meant. */
+export function forwardsNothing({ read, forwarded, consumed }: ReplayReport): boolean {
+  return read > 0 && forwarded === 0 && consumed === 0;
+}
+
 export function outcome(report: ReplayReport, verdict: Verdict | null): Outcome {
   if (verdict?.ok === false || !totals(report).addUp) return 'failed';
   if (report.inputs.some((input) => input.error !== null)) return 'failed';
+  if (verdict === null && forwardsNothing(report)) return 'failed';
   return report.inputs.some((input) => inputProblem(input) !== null) ? 'incomplete' : 'good';
 }

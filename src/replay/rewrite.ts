@@ -2,7 +2,7 @@
  * Captures rewritten without a configuration: fields set, tunnels taken off, tunnels put on, in this order. Each step is a replay of its
  * own through the pipeline; captures between two steps are temporary files.
  */
-import { mkdtemp, rm } from 'node:fs/promises';
+import { mkdir, mkdtemp, rm } from 'node:fs/promises';
 import { availableParallelism, tmpdir } from 'node:os';
 import { basename, extname, join } from 'node:path';
 import { WeftError } from '../packet/error.js';
@@ -30,6 +30,7 @@ type Run = typeof replay;
 export async function rewrite(options: RewriteOptions, run: Run = replay): Promise<ReplayReport> {
   const plans = plansOf(options);
   const outputs = outputsOf(options);
+  if (options.outDir !== undefined) await mkdir(options.outDir, { recursive: true });
   const reports: ReplayReport[] = [];
   let next = 0;
   async function work(): Promise<void> {

@@ -4,7 +4,7 @@
 import { DROP_REASONS } from '../../packet/drop.js';
 import { comparisonText, countersText } from '../../replay/comparisonText.js';
 import type { ReplayReport } from '../../replay/options.js';
-import { inputProblem, totals } from '../../replay/report.js';
+import { forwardsNothing, inputProblem, totals } from '../../replay/report.js';
 import type { Verdict } from '../../replay/verdict.js';
 import { bytes, count, duration, plural, table } from '../output.js';
 
@@ -73,20 +73,21 @@ function dropTable({ dropped }: ReplayReport): string {
   );
 }
 
-function speedLine({ read, flows, flowsAreMore, captureSeconds, seconds, mpps, stopped }: ReplayReport): string {
+function speedLine({ flows, flowsAreMore, captureSeconds, seconds, mpps, stopped }: ReplayReport): string {
   const flowText = `${flowsAreMore ? 'more than ' : ''}${plural(flows, 'flow')}`;
-  const speed =
-    mpps >= 0.01 ? `, ${mpps.toFixed(2)} Mpps` : read > 0 ? `, ${plural(mpps * 1e6, 'packet')} a second` : '';
+  const speed = mpps >= 0.01 ? `, ${mpps.toFixed(2)} Mpps` : '';
   const end = stopped ? ' (ended early)' : '';
   return `${flowText}, ${duration(captureSeconds)} of capture in ${duration(seconds)}${speed}${end}`;
 }
 
-function problemLines({ inputs }: ReplayReport): string {
-  return inputs
-    .map((input) => ({ file: input.file, problem: inputProblem(input) }))
+function problemLines(report: ReplayReport): string {
+  const lines = report.inputs
+    .map((input) => ({ input, problem: inputProblem(input) }))
     .filter(({ problem }) => problem !== null)
-    .map(({ file, problem }) => `${name(file, 'standard input')}: ${problem}`)
-    .join('\n');
+    // An error names its file.
+    .map(({ input, problem }) => (input.error ? problem : `${name(input.file, 'standard input')}: ${problem}`));
+  if (forwardsNothing(report)) lines.push('not one packet was forwarded');
+  return lines.join('\n');
 }
 
 function verdictText({ ok, captures, counters, countersCompared }: Verdict): string {

@@ -1,5 +1,6 @@
-import { existsSync } from 'node:fs';
-import { dirname } from 'node:path';
+import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { dirname, join } from 'node:path';
 import { describe, expect, it } from 'vitest';
 import type { ReplayOptions, ReplayReport } from '../../../src/replay/options.js';
 import { totals } from '../../../src/replay/report.js';
@@ -72,8 +73,12 @@ describe('rewrite', () => {
 
   it('gives each of several captures its own file', async () => {
     const { asked, start } = recorder();
-    const report = await start({ inputs: ['x/a.pcap', 'b.pcapng'], outDir: 'd', pop: 'auto' });
-    expect(asked.map((o) => o.out)).toEqual(['d/a.pcapng', 'd/b.pcapng']);
+    const folder = mkdtempSync(join(tmpdir(), 'weft-rewrite-'));
+    const outDir = join(folder, 'd');
+    const report = await start({ inputs: ['x/a.pcap', 'b.pcapng'], outDir, pop: 'auto' });
+    expect(existsSync(outDir)).toBe(true);
+    rmSync(folder, { recursive: true });
+    expect(asked.map((o) => o.out)).toEqual([join(outDir, 'a.pcapng'), join(outDir, 'b.pcapng')]);
     expect(report.inputs.map((input) => input.file)).toEqual(['x/a.pcap', 'b.pcapng']);
     expect(report).toMatchObject({ read: 19, written: 17, dropped: { 'too-big': 2 } });
     expect(totals(report).addUp).toBe(true);

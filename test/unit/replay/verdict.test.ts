@@ -148,6 +148,14 @@ describe('outcome', () => {
     );
   });
 
+  it('is failed when nothing went through, and nothing was said to be expected', () => {
+    const report = someReport({ forwarded: 0, written: 0, outputs: [], dropped: { 'no-route': 10 }, copied: 0 });
+    expect(outcome(report, null)).toBe('failed');
+    expect(outcome(report, { ok: true, captures: [], counters: [], countersCompared: 1 })).toBe('good');
+    const empty = someReport({ read: 0, forwarded: 0, written: 0, outputs: [], dropped: {}, copied: 0 });
+    expect(outcome({ ...empty, inputs: [{ ...empty.inputs[0], packets: 0 }] }, null)).toBe('good');
+  });
+
   it('is failed when an input is damaged, totals do not add up or the verdict says so', () => {
     expect(outcome(input({ error: 'block length 3' }), null)).toBe('failed');
     for (const wrong of [

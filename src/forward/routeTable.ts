@@ -106,20 +106,14 @@ function sort(columns: Columns): Int32Array {
   return order;
 }
 
-/** The routes in their order, of equal prefixes the last one. */
+/** The routes in their order. */
 function arrange(columns: Columns): Columns {
-  const { trie, words, length, value } = columns;
-  const out = makeColumns(columns.count);
-  const isSame = (i: number, k: number) =>
-    out.trie[k] === trie[i] &&
-    out.length[k] === length[i] &&
-    out.words[k * WORDS] === words[i * WORDS] &&
-    out.words[k * WORDS + 1] === words[i * WORDS + 1] &&
-    out.words[k * WORDS + 2] === words[i * WORDS + 2] &&
-    out.words[k * WORDS + 3] === words[i * WORDS + 3];
-  for (const i of sort(columns)) {
-    if (out.count > 0 && isSame(i, out.count - 1)) out.count--;
-    const k = out.count++;
+  const { count, trie, words, length, value } = columns;
+  const out = makeColumns(count);
+  out.count = count;
+  const order = sort(columns);
+  for (let k = 0; k < count; k++) {
+    const i = order[k];
     out.trie[k] = trie[i];
     out.length[k] = length[i];
     out.value[k] = value[i];

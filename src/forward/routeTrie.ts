@@ -141,6 +141,7 @@ export function createTrieWriter(
     let stem = first < to ? sharedBits(words, first, to - 1) : 0;
     for (let i = first; i < to; i++) stem = Math.min(stem, length[i]);
     const bits = first < to ? chooseRootBits(length, first, to, stem) : 0;
+    // Behind its nodes, so that there are always two bytes behind a narrow entry, which the kernel loads with it.
     const slotsOfRoot = new Int32Array(1 << bits).fill(outside);
     fill(first, to, stem, bits, slotsOfRoot, 0, 0);
     const root = take(slotsOfRoot.length);
@@ -158,6 +159,5 @@ export function createTrieWriter(
     return head;
   }
 
-  // The kernel reads a narrow entry with the two bytes behind it.
-  return { write, finish: () => out.slice(0, take(1) + 1) };
+  return { write, finish: () => out.slice(0, end) };
 }

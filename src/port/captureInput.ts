@@ -92,6 +92,7 @@ export function openCaptureInput(kernel: CaptureKernel, options: CaptureInputOpt
   let packets = 0;
   let bytesRead = 0;
   let cut = 0;
+  let isCutOff = false;
   /** Section whose interfaces are in the kernel's table and in `conversions`. */
   let section = 0;
   let interfaces = 0;
@@ -153,6 +154,7 @@ export function openCaptureInput(kernel: CaptureKernel, options: CaptureInputOpt
       error = fileError(object, path, 'read', cause);
     }
     if (!isPending) {
+      isCutOff = error === null && reader.truncated;
       end();
       return false;
     }
@@ -284,7 +286,7 @@ export function openCaptureInput(kernel: CaptureKernel, options: CaptureInputOpt
       return error;
     },
     get isCutOff() {
-      return isAtEnd && error === null && reader.truncated;
+      return isCutOff;
     },
     rewind() {
       if (path !== '-') closeSync(fd);

@@ -102,7 +102,10 @@ export interface OpenedCaptures {
   /** In the order of the task's inputs. */
   readonly inputs: readonly { device: CaptureDevice; input: CaptureInput }[];
   open: OpenCapture;
+  /** Writes what waits and closes all files; throws what the first of them that could not be written says. */
   close(): void;
+  /** The same after an error, which is the one to tell. */
+  abandon(): void;
 }
 
 export function openCaptures(
@@ -133,6 +136,14 @@ export function openCaptures(
     if (failure !== null) throw failure;
   };
 
+  const abandon = () => {
+    try {
+      close();
+    } catch {
+      // There has been another error already.
+    }
+  };
+
   try {
     refuseSame(files, devices);
     for (const { file, kind, id, device: name } of files.inputs) {
@@ -144,11 +155,7 @@ export function openCaptures(
     }
     openOutputs(kernel, devices, files, pool, slots, inputs, outputs);
   } catch (error) {
-    try {
-      close();
-    } catch {
-      // The first error is the one to tell.
-    }
+    abandon();
     throw error;
   }
 
@@ -160,7 +167,7 @@ export function openCaptures(
     own.port = makeCapturePort(kernel, { id, name, input, target, gate, edit });
     return own.port;
   };
-  return { devices, outputs, inputs, open, close };
+  return { devices, outputs, inputs, open, close, abandon };
 }
 
 function openOutputs(

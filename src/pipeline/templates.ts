@@ -15,16 +15,13 @@ import type { Tables } from './tables.js';
 
 const NO_MAC = new Uint8Array(6);
 const ETHER_TYPES = [Ethernet.TYPE_IPV4, Ethernet.TYPE_IPV6];
-const PROTOCOL_IPIP = 4;
-const PROTOCOL_IPV6 = 41;
-const PROTOCOL_GRE = 47;
 
 const macOf = (text: string | null | undefined) => (text ? (Ethernet.macFromText(text) ?? NO_MAC) : NO_MAC);
 
 /** IP protocol of the outer packet. */
 function protocolOf(tunnel: TunnelPlan, innerType: number): number {
-  if (tunnel.kind === 'gre') return PROTOCOL_GRE;
-  if (tunnel.kind === 'ipip') return innerType === Ethernet.TYPE_IPV6 ? PROTOCOL_IPV6 : PROTOCOL_IPIP;
+  if (tunnel.kind === 'gre') return Ipv4.PROTOCOL_GRE;
+  if (tunnel.kind === 'ipip') return innerType === Ethernet.TYPE_IPV6 ? Ipv4.PROTOCOL_IPV6 : Ipv4.PROTOCOL_IPV4;
   return Ipv4.PROTOCOL_UDP;
 }
 

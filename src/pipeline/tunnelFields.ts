@@ -3,6 +3,7 @@ import { type Burst, IS_V6 } from '../packet/burst.js';
 import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import { KIND } from '../tunnel/tunnel.js';
 import { TEMPLATE_ROWS, TEMPLATE_WORDS, WORD_CHECKSUM, WORD_SEQUENCE, WORD_TUNNEL } from '../underlay/template.js';
+import * as Geneve from '../wire/geneve.js';
 import type { Tables } from './tables.js';
 
 /**
@@ -22,9 +23,6 @@ export interface TunnelFields {
   /** Counts `bytes` relayed options, which lie from `optionsAt` on, into the header that ends at `headerEnd`. */
   addOptions(row: number, headerEnd: number, optionsAt: number, bytes: number): void;
 }
-
-const GENEVE_CRITICAL_FLAG = 0x40;
-const OPTION_CRITICAL = 0x80;
 
 export function bindTunnelFields(
   arena: Arena,
@@ -59,7 +57,8 @@ export function bindTunnelFields(
       let seen = 0;
       for (let o = optionsAt; o < optionsAt + bytes; o += 4 + ((view.getUint8(o + 3) & 0x1f) << 2))
         seen |= view.getUint8(o + 2);
-      if ((seen & OPTION_CRITICAL) !== 0) view.setUint8(header + 1, view.getUint8(header + 1) | GENEVE_CRITICAL_FLAG);
+      if ((seen & Geneve.TYPE_CRITICAL) !== 0)
+        view.setUint8(header + 1, view.getUint8(header + 1) | Geneve.FLAG_CRITICAL);
     },
   };
 }

@@ -3,15 +3,32 @@ import type { Tun } from '../native/tun.js';
 import { TO_PORT } from '../packet/burst.js';
 import { advance, type Clock } from '../packet/clock.js';
 import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
-import type { InjectedOffload, MemoryPort } from '../port/memory.js';
+import { gatherMessage, type InjectedOffload, type MemoryPort } from '../port/memory.js';
 import { definePort, type Port } from '../port/port.js';
-import { tunnelPlan } from '../tunnel/tunnel.js';
 import { defineSocketUnderlay, type SocketUnderlay, type Underlay } from '../underlay/underlay.js';
 import * as Address from '../wire/address.js';
 import type { Pipeline } from './pipeline.js';
-import type { NetworkPlan, PeerPlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from './plan.js';
+import type { WorkerDevices } from './plan.js';
+import { writePlanRoutes } from './routes.js';
 import type { TurnLoop } from './turn.js';
 import { arpRequest, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './warmupFrames.js';
+import {
+  FACING,
+  FACING_PORTS,
+  FACING_UNDERLAYS,
+  FRAMES,
+  NOTHING,
+  OVER_SOCKETS,
+  PLAN,
+  PORTS,
+  SELF,
+  SOCKETS,
+  STATION_3_HI,
+  STATION_3_LO,
+  VNI,
+  VTEP,
+  WIRE,
+} from './warmupPlan.js';
 
 /**
  * Sends synthetic frames down every branch of the walk before any port opens. V8 compiles hot code for the paths it has seen; the first frame on
@@ -20,104 +37,12 @@ import { arpRequest, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './
  * It runs in networks of its own with memory devices, and leaves nothing behind: counters are restored, its MACs flushed, its slots home.
  */
 
+const ROUTE_BYTES = 64 * 1024;
+const ALL_PORTS = [...PORTS, ...PLAN.ports.map(({ id }) => id).filter((id) => !PORTS.includes(id))];
+const ALL_UNDERLAYS = [SOCKETS, FRAMES, ...FACING_UNDERLAYS];
+
 /** Rounds over all frames: V8 has compiled the steps after about 80 of them (--trace-opt). */
 const ROUNDS = 100;
-
-// Ids from the upper end, which the control thread gives out last.
-const OVER_SOCKETS = 509;
-const OVER_FRAMES = 510;
-const SOCKETS = 14;
-const FRAMES = 15;
-const PEER_SOCKETS = 2046;
-const PEER_FRAMES = 2047;
-const PORTS = [1020, 1021, 1022, 1023];
-const WIRE = 'warm-up-wire';
-const VNI = 0xfffffe;
-/** 02:00:00:00:00:03 in table words. */
-const STATION_3_LO = 2;
-const STATION_3_HI = 0x0300;
-const MTU = 1450;
-const SELF = '198.18.0.1';
-const VTEP = '198.18.0.2';
-/** Of three stations' bursts some pass whole, some in part, some not at all. */
-const FLOODS_A_SECOND = 600;
-const NOTHING: WorkerDevices = { ports: [], underlays: [] };
-
-const network = (id: number, underlay: number): NetworkPlan => ({
-  id,
-  name: `warm-up-${id}`,
-  mode: 'l2',
-  tunnel: tunnelPlan('vxlan', VNI),
-  domain: id,
-  vtepMac: null,
-  underlay,
-  mtu: MTU,
-  ageingSec: 300,
-  macLimit: 64,
-  // One network meets its limit; in the other every flood goes out.
-  broadcastPps: id === OVER_SOCKETS ? FLOODS_A_SECOND : 0,
-  acceptUnknownPeers: false,
-});
-
-const port = (id: number): PortPlan => ({
-  id,
-  name: `warm-up-${id}`,
-  network: id === PORTS[3] ? OVER_FRAMES : OVER_SOCKETS,
-  kind: 'memory',
-  mtu: MTU,
-  tap: null,
-  pcap: null,
-});
-
-const peer = (id: number, net: number, underlay: number): PeerPlan => ({
-  id,
-  network: net,
-  underlay,
-  address: VTEP,
-  udpPort: 4789,
-  mac: null,
-  direct: false,
-  dynamic: false,
-});
-
-const frameUnderlay: UnderlayPlan = {
-  id: FRAMES,
-  name: 'warm-up-frames',
-  underlay: 'warm-up-frames',
-  kind: 'frame',
-  tunnel: 'none',
-  address: SELF,
-  device: null,
-  udpPort: 4789,
-  checksum: true,
-  sourcePortFirst: 0,
-  sourcePortCount: 1,
-  dscp: 0,
-  ttl: 64,
-  deliverOffloadLeak: false,
-  frame: {
-    kind: 'memory',
-    name: WIRE,
-    input: null,
-    output: null,
-    mac: '02:00:00:00:00:01',
-    popDepth: 0,
-    neighbours: { [VTEP]: '02:00:00:00:00:03' },
-  },
-};
-
-const PLAN: Plan = {
-  generation: 0,
-  node: 'warm-up',
-  workers: 1,
-  busyPollUs: 0,
-  underlays: [frameUnderlay],
-  networks: [network(OVER_SOCKETS, SOCKETS), network(OVER_FRAMES, FRAMES)],
-  ports: PORTS.map(port),
-  peers: [peer(PEER_SOCKETS, OVER_SOCKETS, SOCKETS), peer(PEER_FRAMES, OVER_FRAMES, FRAMES)],
-  statics: [],
-  routes: [],
-};
 
 interface Datagram {
   bytes: Uint8Array;
@@ -284,6 +209,18 @@ function framesOfWire(): Inject[] {
   return frames.map((frame) => (port) => port.inject(frame));
 }
 
+/** What goes from the left to the right of each pair: both families, something too big, something without a route. */
+function framesOfFacing(): Uint8Array[] {
+  return [
+    ipv4Udp({ src: 1, dst: 9, payload: 40 }),
+    ipv4Tcp({ src: 1, dst: 9, payload: 700, seq: 1, tos: 2 }),
+    ipv4Tcp({ src: 1, dst: 9, payload: 700, seq: 701, tos: 2 }),
+    ipv6Tcp({ src: 1, dst: 9, payload: 90 }),
+    ipv4Udp({ src: 1, dst: 9, payload: 1500 }),
+    ipv4Udp({ src: 1, dst: 77, payload: 20 }),
+  ];
+}
+
 /**
  * The same port behind functions of its own. A call site that has met one function is compiled for that one, and thrown away when a live device
  * brings another; one that has met two is compiled for any.
@@ -321,8 +258,8 @@ function openLoop(loop: TurnLoop, tun: Tun): WarmLoop {
     return fd;
   };
   const devices: WorkerDevices = {
-    ports: PORTS.map((id) => ({ port: id, rxFd: readable(), txFd: -1, vnetHdrLen: 12, offloads: 0 })),
-    underlays: [SOCKETS, FRAMES].map((id) => ({
+    ports: ALL_PORTS.map((id) => ({ port: id, rxFd: readable(), txFd: -1, vnetHdrLen: 12, offloads: 0 })),
+    underlays: ALL_UNDERLAYS.map((id) => ({
       underlay: id,
       rxFds: [readable()],
       txFds: [],
@@ -350,6 +287,7 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
   const local = [1, 2, 3, 1].map(framesOfStation);
   const plain = [1, 2, 3, 1].map(plainFramesOfStation);
   const outside = framesOfWire();
+  const facing = framesOfFacing();
   for (let round = 0; round < ROUNDS; round++) {
     const k = round % ports.length;
     // Every other round is of plain frames alone, as most bursts are.
@@ -358,6 +296,9 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
     // Every other time more than one burst holds.
     if (round & 4) for (const inject of local[k]) inject(ports[k]);
     for (const inject of outside) inject(wire);
+    FACING_PORTS.forEach(({ name, isPacket }) => {
+      for (const frame of facing) memory.get(name)?.inject(isPacket ? frame.subarray(14) : frame);
+    });
     loop.turn();
     if (round % 4 === 3) {
       const { walk } = pipeline;
@@ -372,11 +313,21 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
 
 /** `loop` is absent where there is no native addon: the walk alone is warmed up then. */
 export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: Tun): void {
-  const { walk, devices, counters, macTable } = pipeline;
+  const { walk, devices, counters, macTable, arena, outbox } = pipeline;
   const saved = counters.slice();
   const { seconds, millis } = clock;
   for (const n of [0, 1]) devices.memoryOptions.set(`warm-up-${PORTS[n]}`, { vnetHdrLen: 12, takesOffloads: true });
-  pipeline.apply(PLAN, NOTHING);
+  // What the left sides of the pairs send comes in on the right.
+  const { onMessage } = devices;
+  devices.onMessage = (name, m) => {
+    const facing = devices.memory.get(FACING[name] ?? '');
+    const frame = gatherMessage(arena, outbox, m);
+    facing?.inject(frame);
+    return frame.length;
+  };
+  // The route table lies where header blocks of the warm-up do not come.
+  const routesAt = outbox.headersEnd - ROUTE_BYTES;
+  pipeline.apply(PLAN, NOTHING, writePlanRoutes(arena, PLAN, routesAt, ROUTE_BYTES));
   // Station 3 is configured, the others are learned.
   setStatic(macTable, STATION_3_LO, STATION_3_HI, OVER_SOCKETS, TO_PORT | PORTS[2]);
   const socket = fakeSocket(pipeline, datagramsFromPeer());
@@ -384,8 +335,8 @@ export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: 
   walk.ports[PORTS[1]] = disguisePort(walk.ports[PORTS[1]] as Port);
   const bare: WarmLoop = {
     turn() {
-      for (const id of PORTS) walk.fromPort(walk.ports[id] as Port);
-      for (const id of [SOCKETS, FRAMES]) walk.fromUnderlay(walk.underlays[id] as Underlay);
+      for (const id of ALL_PORTS) walk.fromPort(walk.ports[id] as Port);
+      for (const id of ALL_UNDERLAYS) walk.fromUnderlay(walk.underlays[id] as Underlay);
     },
     close() {},
   };
@@ -395,10 +346,12 @@ export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: 
 
   warm.close();
   walk.underlays[SOCKETS] = undefined;
-  pipeline.apply({ ...PLAN, underlays: [], networks: [], ports: [], peers: [] }, NOTHING);
+  pipeline.apply({ ...PLAN, underlays: [], networks: [], ports: [], peers: [], routes: [] }, NOTHING);
+  devices.onMessage = onMessage;
   devices.memory.clear();
   devices.memoryOptions.clear();
-  flushMacs(macTable, (e) => e.network === OVER_SOCKETS || e.network === OVER_FRAMES, 0);
+  const networks = new Set(PLAN.networks.map(({ id }) => id));
+  flushMacs(macTable, (e) => networks.has(e.network), 0);
   counters.set(saved);
   clock.seconds = seconds;
   clock.millis = millis;

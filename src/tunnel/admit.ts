@@ -3,6 +3,8 @@ import { type Burst, FROM_PEER, PAYLOAD_ETHERNET, TO_PEER } from '../packet/burs
 import type { Clock } from '../packet/clock.js';
 import { LAST_HEARD, PEER_ROW, ROW_WIDTH, RX_BYTES, RX_PACKETS } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
+import * as Vxlan from '../wire/vxlan.js';
+import { KIND } from './tunnel.js';
 import { ROW_ACCEPTS, ROW_NETWORK, type VtepTable, vtepKey } from './vtep.js';
 
 /**
@@ -46,6 +48,7 @@ export function bindAdmit(
   const fromPeer = FROM_PEER;
   const toPeer = TO_PEER;
   const ethernet = PAYLOAD_ETHERNET;
+  const vxlan = KIND.vxlan;
 
   // What the last lookup found: lanes in a row mostly have one sender and one id.
   let net = 0;
@@ -97,7 +100,14 @@ export function bindAdmit(
   /** Networks that carry anything but plain frames. Returns a drop reason, or 0 and the lane stands at its frame or packet. */
   function checkPayload(i: number): number {
     const carries = tunnel[i] === 0 ? CARRIES_IP : networkCarries[net];
-    if ((carries & CARRIES_GPE) === 0 && tunnel[i] === 1) payload[i] = ethernet;
+    if (tunnel[i] === vxlan) {
+      if ((carries & CARRIES_GPE) === 0) payload[i] = ethernet;
+      else {
+        const flagBits = view.getUint8(at[i] - Vxlan.HEADER_BYTES);
+        if ((flagBits & Vxlan.VERSION_MASK) !== 0) return DROP['tunnel-flags'];
+        if ((flagBits & Vxlan.FLAG_OAM) !== 0) return DROP['tunnel-control'];
+      }
+    }
     if ((carries & CARRIES_ROUTED_ETHERNET) !== 0) {
       const wrong = payload[i] === ethernet ? checkEthernet(i) : DROP['tunnel-protocol'];
       if (wrong !== 0) return wrong;

@@ -38,7 +38,9 @@ describe('the warm-up', () => {
   warmUp(pipeline, clock, loop, kernel.tun);
 
   it('calls every step of the walk, and often', () => {
-    const steps = ['parse', 'checkOffloads', 'decap', 'arrive', 'prefetch', 'learn', 'lookup', 'completeChecksum'];
+    const l2 = ['parse', 'prefetch', 'learn', 'lookup'];
+    const l3 = ['parsePackets', 'route'];
+    const steps = [...l2, ...l3, 'connect', 'checkOffloads', 'decap', 'arrive', 'completeChecksum', 'answer'];
     const sends = ['sendToPort', 'sendToPort joined'];
     for (const to of ['sendToSocket', 'sendToFrame']) sends.push(to, `${to} flooded`);
     for (const name of [...steps, ...sends]) expect(calls.get(name) ?? 0, name).toBeGreaterThan(20);

@@ -4,7 +4,7 @@ import { LANES, TO_PEER, TO_PORT } from '../packet/burst.js';
 import { type Clock, createClock } from '../packet/clock.js';
 import { makeCounterBlock, PEERS_MAX } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
-import { createSlotState } from '../packet/slots.js';
+import { countHeld, createSlotState } from '../packet/slots.js';
 import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
 import type { Plan } from '../pipeline/plan.js';
 import { placeRoutes, routeTableBytes } from '../pipeline/routes.js';
@@ -28,6 +28,8 @@ interface Session {
   now: CaptureNow;
   flows: FlowCount;
   captures: OpenedCaptures;
+  /** Slots that are not home beside the rx window: 0 once all is closed. */
+  slotsHeld: () => number;
   sources: VirtualSource[];
 }
 
@@ -63,6 +65,7 @@ function openSession(task: ReplayTask): Session {
   const devices = devicesOf(plan, virtualGate);
   const files = task.inputs.length + outputPaths(task, devices).length;
   const shape = shapeOf(plan, files);
+  const slots = createSlotState(shape);
   const clock = createClock();
   const now: CaptureNow = { seconds: 0, nanoseconds: 0 };
   let flows: FlowCount | undefined;
@@ -73,7 +76,7 @@ function openSession(task: ReplayTask): Session {
     memory: {
       arena: createArenaMemory(shape),
       shape,
-      slots: createSlotState(shape),
+      slots,
       counters: makeCounterBlock(),
       sequences: new SharedArrayBuffer(PEERS_MAX * 4),
     },
@@ -104,7 +107,8 @@ function openSession(task: ReplayTask): Session {
     throw error;
   }
   if (captures === undefined) throw new WeftError('USAGE', 'the plan has no port or underlay that could be a capture');
-  return { task, pipeline, clock, now, flows, captures, sources: sourcesOf(pipeline, captures) };
+  const slotsHeld = () => countHeld(shape, slots, 0) - LANES;
+  return { task, pipeline, clock, now, flows, captures, slotsHeld, sources: sourcesOf(pipeline, captures) };
 }
 
 function sourcesOf({ walk }: Pipeline, { inputs }: OpenedCaptures): VirtualSource[] {
@@ -152,6 +156,7 @@ export function runSession(task: ReplayTask): ReplayReport {
     );
     isClosed = true;
     captures.close();
+    if (session.slotsHeld() !== 0) throw new Error(`${session.slotsHeld()} slots did not come home`);
     return summarize({
       counters: pipeline.counters,
       devices: captures.devices,

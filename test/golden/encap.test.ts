@@ -91,7 +91,7 @@ describe('frames of a port, encapsulated', () => {
       consumed: 0,
       held: 0,
     });
-    expect([outers.length, result.slotsHeld]).toEqual([sent, 0]);
+    expect(outers).toHaveLength(sent);
   });
 
   it('finds the same headers for frames that it need not copy', () => {

@@ -1,18 +1,7 @@
-// One pipeline in the calling thread, between files and memory: what the golden tests run captures through.
+// A replay in the calling thread, over a plan of one port and one underlay: what the golden tests run captures through.
 
-import { LANES } from '../../src/packet/burst.js';
-import { createClock } from '../../src/packet/clock.js';
-import {
-  type Account,
-  account,
-  makeCounterBlock,
-  PEER_ROW,
-  PORT_ROW,
-  readRow,
-  UNDERLAY_ROW,
-} from '../../src/packet/counters.js';
-import { countHeld } from '../../src/packet/slots.js';
-import { createPipeline } from '../../src/pipeline/pipeline.js';
+import type { Account } from '../../src/packet/counters.js';
+import type { DropName } from '../../src/packet/drop.js';
 import type {
   FrameDevicePlan,
   NetworkPlan,
@@ -22,9 +11,9 @@ import type {
   RoutePlan,
   UnderlayPlan,
 } from '../../src/pipeline/plan.js';
-import { placeRoutes } from '../../src/pipeline/routes.js';
+import { makeTask } from '../../src/replay/replay.js';
+import { runSession } from '../../src/replay/session.js';
 import { type TunnelPlan, tunnelPlan } from '../../src/tunnel/tunnel.js';
-import { createNodeMemory } from '../../src/worker/nodeMemory.js';
 
 export const OWN_MAC = '02:00:00:00:00:01';
 export const NEXT_HOP_MAC = '02:00:00:00:00:02';
@@ -52,21 +41,16 @@ export interface ReplayOptions {
 export interface ReplayResult {
   account: Account;
   /** Drops of the whole node by reason, only those that occurred. */
-  drops: Record<string, number>;
-  /** Slots that are neither home nor in the rx window. */
-  slotsHeld: number;
+  drops: Partial<Record<DropName, number>>;
 }
 
 const UNDERLAY = 1;
 const NETWORK = 1;
 const PORT = 1;
-/** Two halves of a table for a handful of routes. */
-const ROUTE_BYTES = 1 << 20;
 
 function frameDevice(options: ReplayOptions): FrameDevicePlan {
-  const { input = null, output = null } = options.underlay ?? {};
   const neighbours = Object.fromEntries(options.peers.map((peer) => [peer, NEXT_HOP_MAC]));
-  return { kind: 'pcap', name: 'wire', input, output, mac: OWN_MAC, neighbours, popDepth: 0 };
+  return { kind: 'pcap', name: 'wire', input: null, output: null, mac: OWN_MAC, neighbours, popDepth: 0 };
 }
 
 function planOf(options: ReplayOptions): Plan {
@@ -102,7 +86,6 @@ function planOf(options: ReplayOptions): Plan {
     broadcastPps: 0,
     acceptUnknownPeers: options.acceptUnknownPeers ?? false,
   };
-  const { input = null, output = null } = options.port ?? {};
   const port: PortPlan = {
     id: PORT,
     name: 'local',
@@ -110,7 +93,7 @@ function planOf(options: ReplayOptions): Plan {
     kind: 'pcap',
     mtu: network.mtu,
     tap: null,
-    pcap: { input, output },
+    pcap: { input: null, output: null },
   };
   const peers: PeerPlan[] = options.peers.map((address, i) => ({
     id: i + 1,
@@ -133,47 +116,26 @@ function planOf(options: ReplayOptions): Plan {
   return { ...base, routes, underlays: [underlay], networks: [network], ports: [port], peers };
 }
 
-/** Drops by reason. Rows of networks repeat those of ports, peers and underlays. */
-function dropsOf(counters: Float64Array): Record<string, number> {
-  const total: Record<string, number> = {};
-  const rows = [PORT_ROW + PORT, UNDERLAY_ROW + UNDERLAY, ...Array.from({ length: 64 }, (_, peer) => PEER_ROW + peer)];
-  for (const row of rows) {
-    for (const [reason, packets] of Object.entries(readRow([counters], row).drops)) {
-      total[reason] = (total[reason] ?? 0) + packets;
-    }
-  }
-  return total;
-}
-
-/** Runs both inputs to their ends: first that of the port, then that of the underlay, unless told otherwise. */
+/** Runs both inputs to their ends in the order of their times; of equal ones that of the port first, unless told otherwise. */
 export function replay(options: ReplayOptions): ReplayResult {
-  const node = createNodeMemory(1, undefined, { routeBytes: ROUTE_BYTES });
-  const { shape, slots, sequences } = node;
-  const counters = makeCounterBlock();
-  const memory = { arena: node.memory, shape, slots, counters, sequences };
-  const pipeline = createPipeline({
-    worker: 0,
-    workers: 1,
-    memory,
-    clock: createClock(),
-    tun: null,
-    preciseSeconds: () => 1,
-  });
-  const plan = planOf(options);
-  pipeline.apply(plan, { ports: [], underlays: [] }, placeRoutes(node.arena, plan, 0));
-  const port = pipeline.walk.ports[PORT]!;
-  const underlay = pipeline.walk.underlays[UNDERLAY]!;
-  const readUnderlay = () => {
-    while (underlay.hasMore()) pipeline.walk.fromUnderlay(underlay);
-  };
-  if (options.underlayFirst) readUnderlay();
-  while (port.hasMore()) pipeline.walk.fromPort(port);
-  readUnderlay();
-  const blocks = [new Float64Array(counters)];
-  const slotsHeld = countHeld(shape, slots, 0) - LANES;
-  pipeline.apply(
-    { ...plan, underlays: [], networks: [], ports: [], peers: [], routes: [] },
-    { ports: [], underlays: [] },
+  const { underlay = {}, port = {}, underlayFirst = false } = options;
+  const inputs = [
+    ...(port.input ? [{ file: port.input, port: 'local' }] : []),
+    ...(underlay.input ? [{ file: underlay.input, underlay: 'wire' }] : []),
+  ];
+  if (underlayFirst) inputs.reverse();
+  if (port.output && underlay.output) throw new Error('one output at a time');
+  const task = makeTask(
+    {
+      plan: planOf(options),
+      inputs,
+      out: port.output ?? underlay.output,
+      outOnly: [port.output ? 'local' : 'wire'],
+    },
+    new SharedArrayBuffer(32),
   );
-  return { account: account(blocks), drops: dropsOf(blocks[0]), slotsHeld };
+  // It throws if a slot did not come home.
+  const { read, copied, made, forwarded, dropped, consumed, held } = runSession(task);
+  const total = Object.values(dropped).reduce((sum, n) => sum + n, 0);
+  return { account: { received: read, copied, made, sent: forwarded, dropped: total, consumed, held }, drops: dropped };
 }

@@ -2,12 +2,15 @@
  * Room for route tables in the shared memory of a node, which is made once and never grows.
  */
 import { buildRouteTable } from '../forward/routeTable.js';
+import { TO_PEER } from '../packet/burst.js';
 import * as Address from '../wire/address.js';
 import { domainsOf } from './bridges.js';
 import type { Config } from './config.js';
 import { modeOf } from './encapsulation.js';
 import { prefixSources } from './prefixes.js';
 
+/** Different values that the routes are taken to have. */
+const VALUES = 1000;
 /** Room that every table has for routes that come later. */
 const SPARE_BYTES = 64 * 1024;
 
@@ -17,10 +20,11 @@ export function routeBytesOf(config: Config): number {
   const ids = new Map(config.networks.map(({ name }, i) => [name, i + 1]));
   const sources = prefixSources(config, domainsOf(config.bridge));
   const table = buildRouteTable(
-    sources.map(({ network, prefix }) => ({
+    sources.map(({ network, prefix }, i) => ({
       network: ids.get(network)!,
       prefix: Address.cidrFromText(prefix)!,
-      value: 1,
+      // Neighbours of one value would share an entry, and the ids are not known yet.
+      value: TO_PEER | (1 + (i % VALUES)),
     })),
   );
   return 2 * (2 * table.byteLength + SPARE_BYTES);

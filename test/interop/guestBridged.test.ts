@@ -1,5 +1,7 @@
 // weft and the kernel of a guest, joined by tunnels that carry Ethernet frames.
+
 import { afterAll, afterEach, beforeAll, it } from 'vitest';
+import { GUEST_HOOK_MS } from '../rig/guest.js';
 import {
   expectTalk,
   GUEST_TUNNEL,
@@ -102,7 +104,7 @@ describeWith(
     let node: WeftNode | undefined;
     beforeAll(async () => {
       rig = await makeGuestRig();
-    });
+    }, GUEST_HOOK_MS);
     afterEach(async () => {
       await node?.end();
       node = undefined;

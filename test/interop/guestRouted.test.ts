@@ -1,6 +1,8 @@
 // weft and the kernel of a guest, joined by tunnels that carry IP packets.
+
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { PeerInput, PortInput } from '../../src/control/config.js';
+import { GUEST_HOOK_MS } from '../rig/guest.js';
 import {
   expectTalk,
   GUEST_TUNNEL,
@@ -27,9 +29,15 @@ interface Kind {
   link: string;
   /** Commands in front of it. */
   before?: string;
+  /** Commands behind it. */
+  after?: string;
   mtu: number;
   filter: string;
   decode?: string[];
+  /** How the guest reaches what is behind weft; default: by t0 alone. */
+  route?: string;
+  /** Of the peer. */
+  peer?: { mac: string };
   /** Addresses of the underlay and inside are IPv6. */
   isV6?: boolean;
   isInnerV6?: boolean;
@@ -37,6 +45,8 @@ interface Kind {
 
 const ends = `local ${UNDERLAY_B} remote ${UNDERLAY_A} ttl 64`;
 const ends6 = `local ${UNDERLAY_B6} remote ${UNDERLAY_A6} hoplimit 64 encaplimit none`;
+/** MACs of the two VTEPs. */
+const FLANNEL = { weft: '02:00:00:00:f1:01', guest: '02:00:00:00:f1:02' };
 const gre = (rest: object = {}) => ({ mode: 'l3' as const, encapsulation: { type: 'gre' as const, ...rest } });
 
 const kinds: Kind[] = [
@@ -99,6 +109,27 @@ const kinds: Kind[] = [
     mtu: 1468,
     filter: 'udp.port == 6080',
   },
+  {
+    name: 'VXLAN with Generic Protocol Extension',
+    network: { mode: 'l3', encapsulation: { type: 'vxlan', gpe: true } },
+    link: 'vxlan dstport 4790 ttl 64 gpe external',
+    route: `encap ip id 42 dst ${UNDERLAY_A} ttl 64`,
+    mtu: 1464,
+    filter: 'udp.port == 4790 && vxlan.next_proto == 1 && vxlan.vni == 42',
+  },
+  {
+    name: 'VXLAN as flannel has it',
+    network: { preset: 'flannel', vtepMac: FLANNEL.weft },
+    // One neighbour for each node, with its VTEP's MAC, and a route through it: nothing is learned.
+    link: `vxlan id 1 local ${UNDERLAY_B} dstport 8472 ttl 64 nolearning`,
+    after: `ip link set t0 address ${FLANNEL.guest}; bridge fdb add ${FLANNEL.weft} dev t0 dst ${UNDERLAY_A};
+      ip neigh add 10.42.1.0 lladdr ${FLANNEL.weft} dev t0 nud permanent`,
+    route: 'via 10.42.1.0 onlink',
+    peer: { mac: FLANNEL.guest },
+    mtu: 1450,
+    filter: 'vxlan.vni == 1',
+    decode: ['udp.port==8472,vxlan'],
+  },
 ];
 
 describeWith(
@@ -109,7 +140,7 @@ describeWith(
     let node: WeftNode | undefined;
     beforeAll(async () => {
       rig = await makeGuestRig();
-    });
+    }, GUEST_HOOK_MS);
     afterEach(async () => {
       await node?.end();
       node = undefined;
@@ -118,20 +149,25 @@ describeWith(
     afterAll(removeNamespaces);
 
     it.each(kinds)('$name: pings, packets of the MTU, TCP both ways', async (kind) => {
-      const { network, link, before = '', mtu, filter, decode, isV6, isInnerV6 } = kind;
+      const { network, link, before = '', after = 'true', mtu, filter, decode, isV6, isInnerV6 } = kind;
       const inner = isInnerV6 ? V6 : V4;
       await rig.guest.run(`${before} ip link add ${GUEST_TUNNEL} type ${link}`);
       const on = isInnerV6 ? `sysctl -qw net.ipv6.conf.${GUEST_TUNNEL}.disable_ipv6=0;` : '';
       await rig.guest.run(`${on} ip link set ${GUEST_TUNNEL} mtu ${mtu} up`);
       const nodad = isInnerV6 ? 'nodad' : '';
       await rig.guest.run(`ip address add ${inner.guest}/${inner.bits} dev ${GUEST_TUNNEL} ${nodad}`);
-      await rig.guest.run(`ip route add ${inner.weftPrefix} dev ${GUEST_TUNNEL} src ${inner.guest}`);
+      await rig.guest.run(after);
+      const { route = '' } = kind;
+
+      await rig.guest.run(`ip route add ${inner.weftPrefix} ${route} dev ${GUEST_TUNNEL} src ${inner.guest}`);
 
       // For the device that weft makes; without a link-local address it asks for no router.
       const conf = '/proc/sys/net/ipv6/conf/default';
       if (isInnerV6) runIn(rig.namespace, 'sh', '-c', `echo 0 >${conf}/disable_ipv6; echo 1 >${conf}/addr_gen_mode`);
       const port: PortInput = { type: 'tun', name: 'weft0', addresses: [`${inner.weft}/${inner.bits}`] };
-      const peers: PeerInput[] = [{ address: isV6 ? UNDERLAY_B6 : UNDERLAY_B, prefixes: [inner.guestPrefix] }];
+      const peers: PeerInput[] = [
+        { address: isV6 ? UNDERLAY_B6 : UNDERLAY_B, prefixes: [inner.guestPrefix], ...kind.peer },
+      ];
       node = await up(rig.namespace, nodeConfig({ ...network, ports: [port], peers }, { isV6 }));
       const device = JSON.parse(runIn(rig.namespace, 'ip', '-j', 'link', 'show', 'dev', 'weft0'));
       expect(device[0].mtu).toBe(mtu);

@@ -83,8 +83,9 @@ export async function expectTalk({ namespace, guest }: GuestRig, node: WeftNode,
 
 export type NetworkInput = ConfigInput['networks'][number];
 
-/** VXLAN and Geneve have an identifier, the others none. */
-export function vniOf({ encapsulation = 'vxlan' }: Partial<NetworkInput>): { vni?: number } {
+/** VXLAN and Geneve have an identifier, the others none, and a preset has its own. */
+export function vniOf({ encapsulation = 'vxlan', preset }: Partial<NetworkInput>): { vni?: number } {
+  if (preset) return {};
   const kind = typeof encapsulation === 'string' ? encapsulation : encapsulation.type;
   return kind === 'vxlan' || kind === 'geneve' ? { vni: 42 } : {};
 }

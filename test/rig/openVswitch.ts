@@ -95,7 +95,7 @@ export class OpenVswitch {
     // Packets of a cached flow are counted when the cache gives it back.
     this.appctl('revalidator/purge');
     const text = this.ofctl('dump-ports', OVERLAY_BRIDGE, `${TUNNEL_PORT}`);
-    const [, rxPackets, txPackets] = /rx pkts=(\d+)[^]*tx pkts=(\d+)/.exec(text) ?? [];
+    const [, rxPackets, txPackets] = /rx pkts=(\d+)[\s\S]*tx pkts=(\d+)/.exec(text) ?? [];
     return { rxPackets: Number(rxPackets), txPackets: Number(txPackets) };
   }
 }

@@ -80,7 +80,8 @@ export function makePlan(
       const setting = { id: ids.port(port.name), network: id, mtu, workers: config.node.workers, hostRoutes };
       plan.ports.push(portPlan(port, setting, facts));
     }
-    plan.statics.push(...network.staticMacs.map((entry) => staticPlan(entry, id, network.name, ids)));
+    const domain = domainId(network.name, ids, domains);
+    plan.statics.push(...network.staticMacs.map((entry) => staticPlan(entry, domain, network.name, ids)));
   }
   return { plan, unused: ids.unused };
 }
@@ -164,14 +165,9 @@ function linkOf(underlay: UnderlayConfig, facts: HostFacts): readonly string[] {
   return facts.underlayPrefixes.get(underlay.name) ?? [];
 }
 
-function staticPlan(
-  entry: NetworkConfig['staticMacs'][number],
-  network: number,
-  name: string,
-  ids: Ids,
-): StaticMacPlan {
+function staticPlan(entry: NetworkConfig['staticMacs'][number], domain: number, name: string, ids: Ids): StaticMacPlan {
   return {
-    network,
+    network: domain,
     mac: entry.mac.toLowerCase(),
     port: entry.port === undefined ? 0 : ids.port(entry.port),
     peer: entry.peer === undefined ? 0 : ids.peer(name, canonicalAddress(entry.peer)),

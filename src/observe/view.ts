@@ -92,7 +92,7 @@ function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['
       mtu: network.mtu,
       ports: ports.size,
       peers: peers.size,
-      macs: macs.filter((mac) => mac.network === network.id).length,
+      macs: macs.filter((mac) => ports.has(mac.port) || peers.has(mac.peer)).length,
       macLimit: network.macLimit,
       routes: plan.routes.filter(({ port, peer }) => ports.has(port) || peers.has(peer)).length,
     };
@@ -191,19 +191,26 @@ export function buildPeers(view: NodeView): PeerDocument[] {
   });
 }
 
+/** Stations by the network that they are behind: bridged networks share one table. */
 export function buildMacs(view: NodeView): MacDocument[] {
   const { plan } = view;
+  const ports = new Map(plan.ports.map((port) => [port.id, port]));
+  const peers = new Map(plan.peers.map((peer) => [peer.id, peer]));
   return view.dataplane
     .macs()
-    .map((entry) => ({
-      network: networkName(plan, entry.network),
-      mac: entry.mac,
-      port: entry.port === 0 ? null : (plan.ports.find((port) => port.id === entry.port)?.name ?? null),
-      peer: entry.peer === 0 ? null : (plan.peers.find((peer) => peer.id === entry.peer)?.address ?? null),
-      static: entry.isStatic,
-      expiresInSec: entry.isStatic ? null : Math.max(0, entry.expiresInSec),
-      held: entry.isHeld,
-    }))
+    .map((entry) => {
+      const port = ports.get(entry.port);
+      const peer = peers.get(entry.peer);
+      return {
+        network: networkName(plan, port?.network ?? peer?.network ?? entry.network),
+        mac: entry.mac,
+        port: port?.name ?? null,
+        peer: peer?.address ?? null,
+        static: entry.isStatic,
+        expiresInSec: entry.isStatic ? null : Math.max(0, entry.expiresInSec),
+        held: entry.isHeld,
+      };
+    })
     .sort((a, b) => a.network.localeCompare(b.network) || a.mac.localeCompare(b.mac));
 }
 

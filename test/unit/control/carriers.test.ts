@@ -175,6 +175,19 @@ describe('the MTU of a network', () => {
 });
 
 describe('domains', () => {
+  it('have the static MACs of all their networks', () => {
+    const mac = '02:00:00:00:00:01';
+    const networks = ['a', 'b'].map((name, i) => ({
+      name,
+      underlay: 'lan',
+      vni: i + 1,
+      peers: [`192.0.2.${i + 2}`],
+      staticMacs: name === 'b' ? [{ mac, peer: '192.0.2.3' }] : [],
+    }));
+    expect(plan(networks).statics).toEqual([{ network: 2, mac, port: 0, peer: 2 }]);
+    expect(plan(networks, { bridge: ['a', 'b'] }).statics).toEqual([{ network: 1, mac, port: 0, peer: 2 }]);
+  });
+
   it('are the smallest network of all that are joined', () => {
     const networks = ['a', 'b', 'c', 'd', 'e'].map((name, i) => ({ name, underlay: 'lan', vni: i + 1 }));
     const made = plan(networks, {

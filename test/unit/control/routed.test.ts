@@ -25,7 +25,7 @@ const NETWORKS = [
     ],
   },
   { name: 'blue', vni: 42, underlay: 'lan', peers: ['192.0.2.2'], ports: [{ name: 'b', type: 'memory' as const }] },
-  { name: 'green', vni: 7, underlay: 'lan', encapsulation: 'geneve' as const },
+  { name: 'green', vni: 7, underlay: 'lan', encapsulation: 'geneve' as const, peers: ['192.0.2.7'] },
 ];
 
 let folder: string;
@@ -119,13 +119,29 @@ it('shows modes, tunnels, carriers and bridges in its status', () => {
       'NETWORK  MODE  TUNNEL  ID  UNDERLAY     MTU  PORTS  PEERS  KNOWS',
       'routed   l3    ipip     -  lan/ipip    1480      1      2  4 routes',
       'blue     l2    vxlan   42  lan         1450      1      1  0 of 8,192 MACs',
-      'green    l2    geneve   7  lan/geneve  1450      0      0  0 of 8,192 MACs',
+      'green    l2    geneve   7  lan/geneve  1450      0      1  0 of 8,192 MACs',
       '  network blue: bridged with green',
       '  network green: bridged with blue',
     ].join('\n'),
   );
   expect(text).toContain('underlay lan/ipip  192.0.2.1 ip/4+41 on eth0 (MTU 1500)\n');
   expect(text).toMatch(/^192\.0\.2\.2 +routed/m);
+});
+
+it('counts and names stations by the network that they are behind, bridged or not', () => {
+  const row = { network: 2, isStatic: false, isHeld: false, expiresInSec: 9 };
+  plane.rows = [
+    { ...row, mac: '02:00:00:00:00:01', port: 2, peer: 0 },
+    { ...row, mac: '02:00:00:00:00:02', port: 0, peer: 3 },
+    { ...row, mac: '02:00:00:00:00:03', port: 0, peer: 4 },
+  ];
+  // Ports 1 and 2 are those of routed and blue; peers 1 and 2 of routed, 3 of blue, 4 of green.
+  expect(node.macs().map((m) => [m.network, m.port, m.peer])).toEqual([
+    ['blue', 'b', null],
+    ['blue', null, '192.0.2.2'],
+    ['green', null, '192.0.2.7'],
+  ]);
+  expect(node.status().networks.map((n) => n.macs)).toEqual([0, 2, 1]);
 });
 
 it('changes its routes with its peers and ports', async () => {

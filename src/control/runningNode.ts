@@ -22,6 +22,7 @@ import { buildMacs, buildPeers, buildStatus, type NodeView } from '../observe/vi
 import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import type { Plan } from '../pipeline/plan.js';
+import { isPacketPort } from '../pipeline/tables.js';
 import { type ApiServer, createApi } from './api.js';
 import type { Config, PeerInput, PortInput } from './config.js';
 import { defaultSocketPath } from './controlSocket.js';
@@ -235,7 +236,8 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       const known = planned.plan.ports.map((p) => p.name).join(', ') || 'none';
       throw new WeftError('USAGE', `there is no port ${JSON.stringify(on)}`, { object: on, remedy: `ports: ${known}` });
     }
-    const stream = captureStream(on, dataplane, port.id, options);
+    const isPackets = isPacketPort(planned.plan, port);
+    const stream = captureStream(on, dataplane, port.id, { ...options, isPackets });
     this.#captures.add(stream);
     stream.once('close', () => this.#captures.delete(stream));
     return stream;

@@ -3,11 +3,11 @@
  * counted and left out, so that a slow disk never slows the switch down.
  */
 import { Readable } from 'node:stream';
+import * as Pcap from '../wire/pcap.js';
 import * as Pcapng from '../wire/pcapng.js';
 import type { Dataplane } from './dataplane.js';
 import { packageVersion } from './version.js';
 
-const LINKTYPE_ETHERNET = 1;
 const NO_COMMENT = new Uint8Array(0);
 type Handle = ReturnType<Dataplane['capture']>;
 type Seen = Parameters<Parameters<Dataplane['capture']>[2]>[0];
@@ -20,6 +20,8 @@ export interface CaptureOptions {
   count?: number;
   /** Bytes kept of each frame; default all. */
   snapLength?: number;
+  /** The port's frames are bare IP packets: it is in an L3 network. */
+  isPackets?: boolean;
 }
 
 /** A pcapng file as it grows. Destroying or ending it stops the capture. */
@@ -38,7 +40,7 @@ export function captureStream(
   port: number,
   options: CaptureOptions = {},
 ): CaptureStream {
-  const { count = Number.POSITIVE_INFINITY, snapLength = 65535 } = options;
+  const { count = Number.POSITIVE_INFINITY, snapLength = 65535, isPackets = false } = options;
   /** Wall clock at monotonic zero: records carry monotonic time. */
   const bootedAt = Date.now() / 1000 - Number(process.hrtime.bigint()) / 1e9;
   let frames = 0;
@@ -92,15 +94,15 @@ export function captureStream(
     }),
     { frames: { get: () => frames }, missed: { value: missed }, finish: { value: finish } },
   ) as CaptureStream;
-  stream.push(headerBlocks(name, snapLength));
+  stream.push(headerBlocks(name, snapLength, isPackets ? Pcap.LINK_RAW : Pcap.LINK_ETHERNET));
   handle = dataplane.capture(port, snapLength, record);
   return stream;
 }
 
-function headerBlocks(name: string, snapLength: number): Buffer {
+function headerBlocks(name: string, snapLength: number, linkType: number): Buffer {
   const bytes = Buffer.alloc(512 + Buffer.byteLength(name));
   const at = Pcapng.write(bytes, 0, `weft ${packageVersion()}`);
-  return bytes.subarray(0, Pcapng.writeInterface(bytes, at, LINKTYPE_ETHERNET, snapLength, name));
+  return bytes.subarray(0, Pcapng.writeInterface(bytes, at, linkType, snapLength, name));
 }
 
 function packetBlock(seen: Seen, bootedAt: number, drops: number): Buffer {

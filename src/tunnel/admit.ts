@@ -31,6 +31,8 @@ export const CARRIES_IP = 1;
 export const CARRIES_ROUTED_ETHERNET = 2;
 export const CARRIES_GPE = 4;
 
+const ETHERNET = 14;
+
 export function bindAdmit(
   arena: Arena,
   burst: Burst,
@@ -90,7 +92,7 @@ export function bindAdmit(
   /** The Ethernet header of an L3 network's packet, which ends here: `payload` becomes its type. Returns a drop reason, or 0. */
   function checkEthernet(i: number): number {
     const o = at[i];
-    if (len[i] <= 14) return DROP['malformed-tunnel'];
+    if (len[i] <= ETHERNET) return DROP['malformed-tunnel'];
     const isOurs = view.getInt32(o, true) === networkVtepLo[net] && view.getUint16(o + 4, true) === networkVtepHi[net];
     if (!isOurs) return DROP['wrong-mac'];
     payload[i] = view.getUint16(o + 12);
@@ -150,6 +152,8 @@ export function bindAdmit(
           drop[i] = wrong;
           continue;
         }
+        // What is counted is the packet, as on the way out.
+        if ((networkCarries[net] & CARRIES_ROUTED_ETHERNET) !== 0 && kind !== 0) bytes -= ETHERNET;
       }
       flags[i] |= fromPeer;
       origin[i] = peer === 0 ? 0 : toPeer | peer;

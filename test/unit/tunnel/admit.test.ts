@@ -62,6 +62,8 @@ interface Packet {
   payload?: number;
   from?: number;
   bytes?: Uint8Array;
+  /** First byte of a VXLAN header. */
+  flags?: number;
 }
 
 const inner = udp({ payload: 20 });
@@ -85,7 +87,8 @@ function run(packets: Packet[], addresses = ['198.18.0.2']): number[] {
   addresses.forEach((address, i) => {
     sources.set(words(address), i * 4);
   });
-  packets.forEach(({ kind = 'vxlan', id = VNI, payload = 0x6558, from = 0 }, i) => {
+  packets.forEach(({ kind = 'vxlan', id = VNI, payload = 0x6558, from = 0, flags = 0x0c }, i) => {
+    arena.bytes[burst.at[i] - 8] = flags;
     burst.tunnel[i] = KIND[kind];
     burst.key[i] = id;
     burst.payload[i] = payload;
@@ -168,6 +171,13 @@ describe('what is inside', () => {
     expect(run(packets)).toEqual([DROP['tunnel-protocol'], DROP['tunnel-protocol'], 0]);
     tables.networkCarries[7] = CARRIES_GPE | CARRIES_IP;
     expect(run(packets)).toEqual([0, DROP['tunnel-protocol'], DROP['tunnel-protocol']]);
+  });
+
+  it('is refused where a GPE header has another version, or is a control packet', () => {
+    const packets = [{ flags: 0x1c }, { flags: 0x2c }, { flags: 0x0d }];
+    expect(run(packets)).toEqual([0, 0, 0]);
+    tables.networkCarries[7] = CARRIES_GPE;
+    expect(run(packets)).toEqual([DROP['tunnel-flags'], DROP['tunnel-flags'], DROP['tunnel-control']]);
   });
 
   describe('of a routed network over Ethernet', () => {

@@ -85,6 +85,8 @@ export interface BenchOptions extends Partial<RigOptions> {
   mtu?: number;
   acceptUnknownPeers?: boolean;
   offloads?: boolean;
+  /** Where stations are. */
+  stations?: [station: number, value: number][];
 }
 
 const STATIONS: [station: number, value: number][] = [
@@ -94,19 +96,20 @@ const STATIONS: [station: number, value: number][] = [
   [8, TO_PEER | 2],
 ];
 
-const routes: RoutePlan[] = STATIONS.flatMap(([station, value]) =>
-  [`10.0.0.${station}/32`, `fd00::${station}/128`].map((prefix) => ({
-    network: 1,
-    prefix,
-    port: (value & TO_PORT) !== 0 ? value & 0xff : 0,
-    peer: (value & TO_PEER) !== 0 ? value & 0xff : 0,
-  })),
-);
+const routesOf = (stations: [station: number, value: number][]): RoutePlan[] =>
+  stations.flatMap(([station, value]) =>
+    [`10.0.0.${station}/32`, `fd00::${station}/128`].map((prefix) => ({
+      network: 1,
+      prefix,
+      port: (value & TO_PORT) !== 0 ? value & 0xff : 0,
+      peer: (value & TO_PEER) !== 0 ? value & 0xff : 0,
+    })),
+  );
 
 export const familyOf = (frame: Uint8Array): Family => (frame[12] === 0x86 ? 6 : 4);
 
 function rigOf(e: Encapsulation, way: Way, options: BenchOptions): Rig {
-  const { mtu = 1450, acceptUnknownPeers = false, offloads = false, ...rest } = options;
+  const { mtu = 1450, acceptUnknownPeers = false, offloads = false, stations = STATIONS, ...rest } = options;
   const address = ADDRESS[way.family];
   const underlay = way.over === 'frame' ? FRAMES : SOCKETS;
   const { kind, udpPort } = e.tunnel;
@@ -120,14 +123,14 @@ function rigOf(e: Encapsulation, way: Way, options: BenchOptions): Rig {
       peer(1, 1, address.a, { underlay, udpPort, mac: VTEP_MAC.a }),
       peer(2, 1, address.b, { underlay, udpPort, mac: VTEP_MAC.b }),
     ],
-    routes: e.mode === 'l3' ? routes : undefined,
+    routes: e.mode === 'l3' ? routesOf(stations) : undefined,
     carrier: { kind: udpPort > 0 ? 'udp' : 'raw', tunnel: kind, udpPort },
     neighbours: { [address.a]: '02:00:00:00:0a:02', [address.b]: '02:00:00:00:0a:03' },
     ...rest,
     underlay: { address: address.self, ...rest.underlay },
   });
   if (e.mode === 'l2')
-    for (const [station, value] of STATIONS) {
+    for (const [station, value] of stations) {
       const { lo, hi } = macWords(stationMac(station));
       setStatic(rig.pipeline.macTable, lo, hi, 1, value);
     }

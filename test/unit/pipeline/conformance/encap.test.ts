@@ -95,7 +95,8 @@ describe.each(casesOf(WAYS))('$name', ({ e, way }) => {
       const bench = makeBench(e, way, { underlay: { checksum, ttl: 17, dscp: 46 } });
       bench.from(frames);
       const isUdp = e.protocol(4) === 17;
-      for (const [k, { outer }] of bench.sent().entries()) {
+      for (const [k, { outer, payload }] of bench.sent().entries()) {
+        expect(payload).toEqual(bench.expected(frames[k], 'a', k));
         const family = [4, 4, 6, 4, 6, 4, 6][k] as 4 | 6;
         expect(outer).toMatchObject({
           dstMac: '02:00:00:00:0a:02',

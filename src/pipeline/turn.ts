@@ -20,6 +20,8 @@ export interface TurnLoop {
   /** Looks at the time without serving anybody: before the first plan is applied. */
   readClock(): void;
   busyPollUs: number;
+  /** Microseconds that a turn blocks at most; 0: never. */
+  sleepUs: number;
   close(): void;
 }
 
@@ -97,6 +99,7 @@ export function createTurnLoop(
 
   const loop: TurnLoop = {
     busyPollUs: 0,
+    sleepUs: SLEEP_MAX_US,
     watch(devices) {
       const wanted = new Map<number, number>();
       for (const q of devices.ports) if (q.rxFd >= 0) wanted.set(q.rxFd, q.port);
@@ -125,7 +128,7 @@ export function createTurnLoop(
       if (isBusy || (unpolled.length > 0 && unpolled.some(hasWaiting))) n = poll.wait(0);
       else {
         Atomics.store(sleeping, sleepingAt, 1);
-        n = poll.wait(SLEEP_MAX_US);
+        n = poll.wait(loop.sleepUs);
         Atomics.store(sleeping, sleepingAt, 0);
       }
       const total = serveReady(n);

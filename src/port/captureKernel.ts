@@ -36,6 +36,8 @@ export interface CaptureKernel {
   sections: { readonly interfaces: readonly CaptureInterface[] }[] | null;
   /** The time of day, unless replay puts its own clock here. */
   now: () => CaptureNow;
+  /** Packets are written with the time of `now`, and not with that of their records. */
+  isRealTime: boolean;
   fillPcap(state: number, lane: number, lanesEnd: number, nanos: number, capacity: number, source: number): number;
   fillPcapng(state: number, lane: number, lanesEnd: number, count: number, capacity: number, first: number): number;
   laneOf(message: number): number;
@@ -126,6 +128,7 @@ export function bindCaptureKernel(context: CaptureContext): CaptureKernel {
     },
     sections: null,
     now: timeOfDay,
+    isRealTime: false,
     fillPcap,
     fillPcapng,
     laneOf,

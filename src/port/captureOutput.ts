@@ -222,10 +222,10 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
     if (isLive) flush();
   }
 
-  /** No capture brought this burst: whatever lanes say is of an older one. */
+  /** No capture brought this burst, and whatever lanes say is of an older one; or their times are not wanted. */
   function stampLanes(): void {
     const { seconds, nanoseconds } = kernel.now();
-    lanes.hasOptions = false;
+    if (lanes.count === 0) lanes.hasOptions = false;
     for (let i = 0; i < lanes.times.length; i += 2) {
       lanes.times[i] = nanoseconds;
       lanes.times[i + 1] = seconds;
@@ -243,7 +243,7 @@ export function openCaptureOutput(kernel: CaptureKernel, options: CaptureOutputO
     },
     write(n, to) {
       flushed = 0;
-      if (lanes.count === 0) stampLanes();
+      if (lanes.count === 0 || kernel.isRealTime) stampLanes();
       if (failure === null && piece === null) {
         piece = takePiece(arena, pool, options.pieceSlots);
         if (piece !== null) end = piece.at;

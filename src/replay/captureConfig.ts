@@ -19,13 +19,17 @@ export function capturePlan(config: Config): Plan {
   return makePlan(captureConfig(config), NO_FACTS).plan;
 }
 
-export function captureConfig(config: Config): Config {
+/** The same for the ports and underlays that are to be captures; others stay what they are. */
+export function captureConfig(config: Config, isCapture: (name: string) => boolean = () => true): Config {
   const { networks } = config;
+  const turnPort = (port: PortConfig) => (isCapture(port.name) ? capturePort(port) : port);
   return {
     ...config,
     node: { ...config.node, workers: 1, busyPollUs: 0, arena: undefined },
-    underlays: config.underlays.map((underlay) => captureUnderlay(underlay, networks)),
-    networks: networks.map((network) => ({ ...network, ports: network.ports.map(capturePort) })),
+    underlays: config.underlays.map((underlay) =>
+      isCapture(underlay.name) ? captureUnderlay(underlay, networks) : underlay,
+    ),
+    networks: networks.map((network) => ({ ...network, ports: network.ports.map(turnPort) })),
   };
 }
 

@@ -38,6 +38,7 @@ export interface CaptureDevice {
   input: CaptureInput | null;
   /** How the session lets records through; the device's own, so that inputs can be merged. */
   gate: CaptureGate;
+  /** Where it writes; null: nowhere. */
   target: CaptureTarget | null;
   /** Set when the pipeline opens the device. */
   port: CapturePort | null;

@@ -6,7 +6,9 @@ import { capturePlan } from './captureConfig.js';
 import { devicesOf } from './captureDevices.js';
 import { totalBytes } from './inputBytes.js';
 import { resolveInputs } from './inputs.js';
-import type { ReplayOptions, ReplayReport } from './options.js';
+import { sourceGate } from './merge.js';
+import type { Pace, ReplayOptions, ReplayReport } from './options.js';
+import { openPlan, openRealDevices, type RealDevices } from './realDevices.js';
 import {
   PROGRESS_BYTES,
   PROGRESS_PACKETS,
@@ -15,7 +17,6 @@ import {
   type ReplayTask,
   type TaskResult,
 } from './task.js';
-import { virtualGate } from './virtualRun.js';
 
 export type * from './options.js';
 
@@ -27,11 +28,20 @@ const PROGRESS_MS = 200;
  */
 export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   const progress = new SharedArrayBuffer(PROGRESS_WORDS * 8);
-  const task = makeTask(options, progress);
-  const words = new Float64Array(progress);
+  if (options.clock !== 'real') return runInThread(options, makeTask(options, progress));
+  const real = openReal(options);
+  try {
+    return await runInThread(options, makeTask({ ...options, config: undefined, plan: real.plan }, progress, real));
+  } finally {
+    real.close();
+  }
+}
+
+async function runInThread(options: ReplayOptions, task: ReplayTask): Promise<ReplayReport> {
+  const words = new Float64Array(task.progress);
   const { signal, onProgress } = options;
-  const bytesTotal = totalBytes(options.inputs);
-  const report = () => onProgress?.({ packets: words[PROGRESS_PACKETS], bytes: words[PROGRESS_BYTES], bytesTotal });
+  const bytesTotal = task.loop === 1 ? totalBytes(options.inputs) : null;
+  const tell = () => onProgress?.({ packets: words[PROGRESS_PACKETS], bytes: words[PROGRESS_BYTES], bytesTotal });
   const stop = () => {
     words[PROGRESS_STOP] = 1;
   };
@@ -42,17 +52,14 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
     maxThreads: 1,
     trackUnmanagedFds: true,
   });
-  const timer = onProgress && setInterval(report, PROGRESS_MS);
+  const timer = onProgress && setInterval(tell, PROGRESS_MS);
   signal?.addEventListener('abort', stop);
   if (signal?.aborted) stop();
   try {
     const result = (await pool.run(task)) as TaskResult;
     if ('error' in result) throw new WeftError(result.error.code, result.error.message, result.error.details);
-    onProgress?.({
-      packets: result.report.read,
-      bytes: result.report.inputs.reduce((sum, input) => sum + input.bytes, 0),
-      bytesTotal,
-    });
+    const { read, inputs } = result.report;
+    onProgress?.({ packets: read, bytes: inputs.reduce((sum, input) => sum + input.bytes, 0), bytesTotal });
     return result.report;
   } finally {
     clearInterval(timer);
@@ -61,34 +68,63 @@ export async function replay(options: ReplayOptions): Promise<ReplayReport> {
   }
 }
 
+/** Opens the real devices of a configuration: all that no capture comes in at, and that is not named to be written. */
+function openReal(options: ReplayOptions): RealDevices {
+  const { config, plan, inputs, outOnly = [] } = options;
+  if (plan !== undefined) return openPlan(planOf(options));
+  const checked = requireConfig(checkValue(config));
+  // Which of them an input without a name means is found among all ports.
+  const resolved = resolveInputs(inputs, devicesOf(capturePlan(checked), sourceGate));
+  const captured = new Set([...resolved.map(({ device }) => device), ...outOnly]);
+  return openRealDevices(checked, (name) => captured.has(name));
+}
+
 /** Checks options against each other and the plan. */
-export function makeTask(options: ReplayOptions, progress: SharedArrayBuffer): ReplayTask {
+export function makeTask(
+  options: ReplayOptions,
+  progress: SharedArrayBuffer,
+  real: ReplayTask['real'] = null,
+): ReplayTask {
   const plan = planOf(options);
-  if (options.out !== undefined && options.outDir !== undefined)
+  const { out, outDir, outOnly, inputs, limit = 0, durationSec = 0 } = options;
+  if (out !== undefined && outDir !== undefined)
     throw new WeftError('USAGE', 'out and outDir are both given', { remedy: 'give one of them' });
-  const devices = devicesOf(plan, virtualGate);
-  for (const name of options.outOnly ?? [])
+  const devices = devicesOf(plan, sourceGate);
+  for (const name of outOnly ?? [])
     if (!devices.some((device) => device.name === name))
       throw new WeftError('USAGE', `outOnly: there is no port or underlay ${name}`, { object: name });
-  const clock = options.clock ?? 'virtual';
-  const isPaced = Object.values(options.pace ?? {}).some((value) => value !== undefined && value !== false);
-  if (clock === 'virtual' && (isPaced || (options.loop ?? 1) !== 1))
-    throw new WeftError('USAGE', 'speed and loops belong to the real clock', { remedy: "say clock: 'real'" });
   return {
     plan,
-    inputs: resolveInputs(options.inputs, devices),
-    out: options.out ?? null,
-    outDir: options.outDir ?? null,
-    outOnly: options.outOnly ?? null,
+    inputs: resolveInputs(inputs, devices),
+    ...{ out: out ?? null, outDir: outDir ?? null, outOnly: outOnly ?? null },
     keepInterfaces: options.keepInterfaces ?? false,
     edits: options.edits ?? [],
-    clock,
-    pace: options.pace ?? {},
-    loop: options.loop ?? 1,
-    limit: options.limit ?? 0,
-    durationSec: options.durationSec ?? 0,
+    real: real && { devices: real.devices, doorbell: real.doorbell },
+    ...{ pace: paceOf(options), loop: loopsOf(options), limit, durationSec },
     progress,
   };
+}
+
+function paceOf({ clock, pace = {} }: ReplayOptions): Pace {
+  const given = Object.entries(pace).filter(([, value]) => value !== undefined && value !== false);
+  if (given.length > 0 && clock !== 'real')
+    throw new WeftError('USAGE', 'a speed belongs to the real clock', { remedy: "say clock: 'real'" });
+  if (given.length > 1)
+    throw new WeftError('USAGE', `${given.map(([name]) => name).join(' and ')} are both given`, {
+      remedy: 'give one of them',
+    });
+  for (const [name, value] of given)
+    if (value !== true && !(Number(value) > 0 && Number(value) < Number.POSITIVE_INFINITY))
+      throw new WeftError('USAGE', `${name} is a number above 0, not ${value}`, { object: name });
+  return pace;
+}
+
+function loopsOf({ clock, loop = 1, inputs }: ReplayOptions): number {
+  if (loop !== 1 && clock !== 'real')
+    throw new WeftError('USAGE', 'loops belong to the real clock', { remedy: "say clock: 'real'" });
+  if (loop !== 1 && inputs.some(({ file }) => file === '-'))
+    throw new WeftError('USAGE', 'the standard input cannot be read again', { remedy: 'give a file' });
+  return loop;
 }
 
 function planOf({ config, plan }: ReplayOptions): Plan {

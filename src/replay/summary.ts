@@ -1,5 +1,6 @@
 import { account, type CounterRow, NETWORK_ROW, PORT_ROW, ROWS, readRow, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP_REASONS, type DropName } from '../packet/drop.js';
+import type { Plan } from '../pipeline/plan.js';
 import type { CaptureInput } from '../port/captureInput.js';
 import type { CaptureDevice } from './captureDevices.js';
 import type { FlowCount } from './flows.js';
@@ -7,6 +8,7 @@ import type { DeviceReport, InputReport, OutputReport, ReplayReport } from './op
 
 export interface SummaryParts {
   counters: Float64Array;
+  plan: Plan;
   devices: readonly CaptureDevice[];
   inputs: readonly { device: CaptureDevice; input: CaptureInput }[];
   flows: FlowCount;
@@ -61,10 +63,8 @@ export function summarize(parts: SummaryParts): ReplayReport {
   const total = account([counters]);
   const outputs = outputReports(devices);
   const written = outputs.reduce((sum, o) => sum + o.packets, 0);
-  const rows = (kind: 'port' | 'underlay', base: number) =>
-    devices
-      .filter((device) => device.kind === kind)
-      .map((device) => deviceReport(device.name, readRow([counters], base + device.id)));
+  const rows = (all: readonly { id: number; name: string }[], base: number) =>
+    all.map(({ id, name }) => deviceReport(name, readRow([counters], base + id)));
   return {
     version: 1,
     inputs: parts.inputs.map(inputReport),
@@ -78,8 +78,8 @@ export function summarize(parts: SummaryParts): ReplayReport {
     consumed: total.consumed,
     held: total.held,
     outputs,
-    ports: rows('port', PORT_ROW),
-    underlays: rows('underlay', UNDERLAY_ROW),
+    ports: rows(parts.plan.ports, PORT_ROW),
+    underlays: rows(parts.plan.underlays, UNDERLAY_ROW),
     flows: flows.flows,
     flowsAreMore: flows.isFull,
     captureSeconds,

@@ -3,7 +3,7 @@
  * that it talks to the thread that started it by words in shared memory alone.
  */
 import { WeftError, type WeftErrorCode, type WeftErrorDetails } from '../packet/error.js';
-import type { Plan } from '../pipeline/plan.js';
+import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import type { Pace, PacketEdit, ReplayReport } from './options.js';
 import { runSession } from './session.js';
 
@@ -23,7 +23,8 @@ export interface ReplayTask {
   outOnly: readonly string[] | null;
   keepInterfaces: boolean;
   edits: readonly PacketEdit[];
-  clock: 'virtual' | 'real';
+  /** Real clock: the doorbell of the turn loop, and descriptors of what is no capture. */
+  real: { devices: WorkerDevices; doorbell: number } | null;
   pace: Pace;
   loop: number;
   /** 0: none. */

@@ -1,43 +1,20 @@
 import { LANES } from '../packet/burst.js';
-import type { CaptureInput } from '../port/captureInput.js';
-import { UNBOUNDED } from '../port/captureInput.js';
-import type { CaptureGate } from '../port/pcap.js';
+import { boundBy, earliest, type Source, setBound } from './merge.js';
 import type { VirtualClock } from './virtualClock.js';
 
-/** A device with an input, and how a burst of it is walked. */
-export interface VirtualSource {
-  input: CaptureInput;
-  gate: VirtualGate;
-  walk(): number;
-}
-
-export interface VirtualGate extends CaptureGate {
-  lanesMax: number;
-}
-
-export function virtualGate(): VirtualGate {
-  const gate: VirtualGate = {
-    lanesMax: LANES,
-    open: () => gate.lanesMax,
-    boundSeconds: UNBOUNDED,
-    boundNanoseconds: 0,
-  };
-  return gate;
-}
-
-export interface VirtualLimits {
+export interface RunLimits {
   /** Packets; 0: no limit. */
   packets: number;
-  /** Seconds of the captures; 0: no limit. */
+  /** Seconds of the captures or of the real clock; 0: no limit. */
   seconds: number;
 }
 
-export interface VirtualEnd {
+/** How a run ended. */
+export interface RunEnd {
+  /** With input left. */
   stopped: boolean;
-  firstSeconds: number;
-  firstNanoseconds: number;
-  lastSeconds: number;
-  lastNanoseconds: number;
+  /** From the first record to the last. */
+  captureSeconds: number;
 }
 
 /**
@@ -45,50 +22,31 @@ export interface VirtualEnd {
  * the next record of another, and lies within one second: where bursts begin and end is decided by the captures alone.
  */
 export function runVirtual(
-  sources: readonly VirtualSource[],
+  sources: readonly Source[],
   clock: VirtualClock,
-  limits: VirtualLimits,
+  limits: RunLimits,
   shouldStop: (packets: number) => boolean,
-): VirtualEnd {
-  const end: VirtualEnd = { stopped: false, firstSeconds: -1, firstNanoseconds: 0, lastSeconds: 0, lastNanoseconds: 0 };
+): RunEnd {
+  const end: RunEnd = { stopped: false, captureSeconds: 0 };
   let packets = 0;
+  let firstSeconds = -1;
+  let firstNanoseconds = 0;
 
-  /** Index of the input whose record is due first; -1 when all are at their ends. */
-  function earliest(): number {
-    let best = -1;
-    for (let i = 0; i < sources.length; i++) {
-      const { input } = sources[i];
-      if (input.peek() && (best < 0 || isBefore(input, sources[best].input))) best = i;
-    }
-    return best;
+  function boundDuration(best: number): void {
+    const nanoseconds = firstNanoseconds + Math.round((limits.seconds % 1) * 1e9);
+    const carry = Math.floor(nanoseconds / 1e9);
+    boundBy(sources[best].gate, firstSeconds + Math.floor(limits.seconds) + carry, nanoseconds - carry * 1e9);
   }
 
-  /** The earliest of: the next second, the next record of another input, the end of the duration. */
-  function setBound(best: number): void {
-    const { gate, input } = sources[best];
-    gate.boundSeconds = input.seconds + 1;
-    gate.boundNanoseconds = 0;
-    for (let i = 0; i < sources.length; i++) {
-      const other = sources[i].input;
-      if (i === best || other.isAtEnd) continue;
-      // Records of the same time go in the order of the inputs.
-      limit(gate, other.seconds, other.nanoseconds + (i > best ? 1 : 0));
+  for (let best = earliest(sources); best >= 0; best = earliest(sources)) {
+    const { input, gate, walk } = sources[best];
+    if (firstSeconds < 0) {
+      firstSeconds = input.seconds;
+      firstNanoseconds = input.nanoseconds;
     }
-    if (limits.seconds > 0) {
-      const nanoseconds = end.firstNanoseconds + Math.round((limits.seconds % 1) * 1e9);
-      const carry = Math.floor(nanoseconds / 1e9);
-      limit(gate, end.firstSeconds + Math.floor(limits.seconds) + carry, nanoseconds - carry * 1e9);
-    }
+    setBound(sources, best);
+    if (limits.seconds > 0) boundDuration(best);
     gate.lanesMax = limits.packets > 0 ? Math.min(LANES, limits.packets - packets) : LANES;
-  }
-
-  for (let best = earliest(); best >= 0; best = earliest()) {
-    const { input, walk } = sources[best];
-    if (end.firstSeconds < 0) {
-      end.firstSeconds = input.seconds;
-      end.firstNanoseconds = input.nanoseconds;
-    }
-    setBound(best);
     clock.advance(input.seconds, input.nanoseconds);
     const n = shouldStop(packets) ? 0 : walk();
     if (n <= 0) {
@@ -96,18 +54,7 @@ export function runVirtual(
       break;
     }
     packets += n;
-    end.lastSeconds = input.seconds;
-    end.lastNanoseconds = input.nanoseconds;
+    end.captureSeconds = input.seconds - firstSeconds + (input.nanoseconds - firstNanoseconds) / 1e9;
   }
   return end;
-}
-
-function isBefore(a: CaptureInput, b: CaptureInput): boolean {
-  return a.seconds < b.seconds || (a.seconds === b.seconds && a.nanoseconds < b.nanoseconds);
-}
-
-function limit(gate: CaptureGate, seconds: number, nanoseconds: number): void {
-  if (seconds > gate.boundSeconds || (seconds === gate.boundSeconds && nanoseconds >= gate.boundNanoseconds)) return;
-  gate.boundSeconds = seconds;
-  gate.boundNanoseconds = nanoseconds;
 }

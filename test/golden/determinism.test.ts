@@ -17,7 +17,7 @@ const BUILT = new URL('../../dist/replay/replay.js', import.meta.url).href;
 const SELF = '198.18.0.1';
 const PEERS = ['198.18.0.2', '198.18.0.3'];
 const ROUNDS = 10;
-const FRAMES = 20_000;
+const FRAMES = 6000;
 
 const config: ConfigInput = {
   underlays: [{ name: 'lan', address: SELF }],
@@ -102,12 +102,12 @@ describe('a replay, again and again', () => {
     const { dropped, ...report } = first.report as ReplayReport;
     expect(report).toMatchObject({ read: 3 * FRAMES, held: 0 });
     expect(Object.keys(dropped)).toEqual(expect.arrayContaining(['broadcast-limit', 'same-port', 'split-horizon']));
-    expect(report.outputs.every(({ packets }) => packets > 1000)).toBe(true);
+    expect(report.outputs.every(({ packets }) => packets > 300)).toBe(true);
   });
 
   it('has the same bytes and counters, one after the other', async () => {
     for (let round = 0; round < ROUNDS; round++) expect(await once(`alone-${round}`)).toEqual(first);
-  }, 60_000);
+  }, 240_000);
 
   it('has them beside others, and under load', async () => {
     const source = 'let x = 1; for (;;) x = Math.imul(x, 3) + 1;';
@@ -118,5 +118,5 @@ describe('a replay, again and again', () => {
     } finally {
       await Promise.all(load.map((worker) => worker.terminate()));
     }
-  }, 60_000);
+  }, 240_000);
 });

@@ -302,7 +302,11 @@ describe('options that do not fit', () => {
     ['an output of nobody', { inputs: [{ file, port: 'web' }], outOnly: ['x'] }, /no port or underlay x/],
     ['a file that is not there', { inputs: [{ file: path('none'), port: 'web' }] }, /port web: .*none: ENOENT/],
     ['a folder that is not there', { inputs: [{ file, port: 'web' }], out: path('no/x.pcapng') }, /output: .*ENOENT/],
-    ['a speed without the real clock', { inputs: [{ file, port: 'web' }], pace: { pps: 5 } }, /the real clock/],
+    [
+      'a speed without the real clock',
+      { inputs: [{ file, port: 'web' }], pace: { pps: 5 } },
+      /a speed belongs to the real clock/,
+    ],
     ['a full disk', { inputs: [{ file, port: 'web' }], out: '/dev/full' }, /output: \/dev\/full: ENOSPC/],
   ])('%s', (_, options, message) => {
     expect(() => run(options as ReplayOptions)).toThrow(message);

@@ -1,3 +1,4 @@
+import { mkdir } from 'node:fs/promises';
 import { type Command, InvalidArgumentError } from 'commander';
 import { WeftError } from '../packet/error.js';
 import type { ReplayProgress, ReplayReport } from '../replay/options.js';
@@ -138,6 +139,7 @@ async function start(captures: string[], options: ReplayVerbOptions, rest: Surro
     return null;
   }
   const pace = paceOf(options);
+  if (rest.outDir !== undefined) await mkdir(rest.outDir, { recursive: true });
   const { replay } = await import('../replay/replay.js');
   return replay({
     ...rest,

@@ -76,7 +76,8 @@ export async function expectTalk({ namespace, guest }: GuestRig, node: WeftNode,
 
   const { rxErrors, txErrors, rxPackets, txPackets } = await guestCounts(guest, GUEST_TUNNEL);
   expect({ rxErrors, txErrors }).toEqual({ rxErrors: 0, txErrors: 0 });
-  expect(Math.min(rxPackets, txPackets)).toBeGreaterThan(12 + TCP_BYTES / talk.mtu / 10);
+  // A superframe counts once where the guest's kernel carries it whole.
+  expect(Math.min(rxPackets, txPackets)).toBeGreaterThan(24 + TCP_BYTES / 65536);
   await expectQuiet(node);
   expect(await node.dropped()).toEqual({});
 }

@@ -1,15 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import {
-  type Burst,
-  HAS_GSO,
-  ID_MASK,
-  IS_FRAGMENT,
-  IS_V4,
-  IS_V6,
-  LANES,
-  sharedInts,
-  TO_PORT,
-} from '../packet/burst.js';
+import { type Burst, HAS_GSO, ID_MASK, IS_V4, IS_V6, LANES, sharedInts, TO_PORT } from '../packet/burst.js';
 import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
 import { MADE, PORT_ROW, ROW_WIDTH } from '../packet/counters.js';
@@ -46,6 +36,14 @@ const V6_UNREACHABLE = 1;
 const V6_TOO_BIG = 2;
 const PROTOCOL_ICMP = 1;
 const PROTOCOL_ICMPV6 = 58;
+const V6_INFORMATIONAL = 128;
+const V6_REDIRECT = 137;
+/** Next header of IPv6 fragments. */
+const FRAGMENT = 44;
+const EXTENSIONS_MAX = 8;
+
+/** Hop-by-hop, routing, fragment, destination options. */
+const isExtension = (protocol: number) => protocol === 0 || protocol === 43 || protocol === FRAGMENT || protocol === 60;
 
 export function bindAnswers(
   arena: Arena,
@@ -69,7 +67,7 @@ export function bindAnswers(
   function queue(i: number, mtu: number): void {
     if (waiting === LANES || (origin[i] & TO_PORT) === 0 || l3[i] === 0) return;
     // A flooded lane may be too big for several peers.
-    if (waiting > 0 && lanes[waiting - 1] === i) return;
+    for (let k = 0; k < waiting; k++) if (lanes[k] === i) return;
     lanes[waiting] = i;
     mtus[waiting++] = mtu;
   }
@@ -89,12 +87,24 @@ export function bindAnswers(
     return type === 0 || type === 8 || type >= 13;
   }
 
+  /** RFC 4443 section 2.4: neither errors and redirects, nor later fragments, nor what has no single sender or receiver. */
   function mayAnswerV6(i: number): boolean {
     const ip = l3[i];
-    if ((flags[i] & IS_FRAGMENT) !== 0 && (view.getUint16(ip + 42) & 0xfff8) !== 0) return false;
+    const end = at[i] + len[i];
     if (view.getUint8(ip + 24) === 0xff || view.getUint8(ip + 8) === 0xff) return false;
-    // Types below 128 are errors.
-    return view.getUint8(ip + 6) !== PROTOCOL_ICMPV6 || view.getUint8(ip + 40) >= 128;
+    if ((view.getInt32(ip + 8) | view.getInt32(ip + 12) | view.getInt32(ip + 16) | view.getInt32(ip + 20)) === 0)
+      return false;
+    let protocol = view.getUint8(ip + 6);
+    let next = ip + 40;
+    for (let n = 0; n < EXTENSIONS_MAX && isExtension(protocol) && end - next >= 8; n++) {
+      if (protocol === FRAGMENT && (view.getUint16(next + 2) & 0xfff8) !== 0) return false;
+      const bytes = protocol === FRAGMENT ? 8 : (view.getUint8(next + 1) + 1) << 3;
+      protocol = view.getUint8(next);
+      next += bytes;
+    }
+    if (protocol !== PROTOCOL_ICMPV6) return true;
+    const type = next < end ? view.getUint8(next) : 0;
+    return type >= V6_INFORMATIONAL && type !== V6_REDIRECT;
   }
 
   function mayAnswer(i: number, mtu: number): boolean {

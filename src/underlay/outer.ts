@@ -35,7 +35,7 @@ const EXTENSIONS_MAX = 3;
 
 export function bindOuter(arena: Arena, burst: Burst, outbox: Outbox, kernel: ChecksumKernel): Outer {
   const { view } = arena;
-  const { at, len, outerTos, from, tunnel, payload, metaLen } = burst;
+  const { at, len, outerTos, from, tunnel, key, payload, metaLen } = burst;
   const { rxSrc } = outbox;
 
   const malformed = DROP['malformed-outer'];
@@ -95,6 +95,7 @@ export function bindOuter(arena: Arena, burst: Burst, outbox: Outbox, kernel: Ch
       view.getUint16(o + 4, true) === rules.routedHi;
     if (!isOurs) return notForUs;
     tunnel[i] = 0;
+    key[i] = 0;
     payload[i] = type;
     metaLen[i] = 0;
     outerTos[i] = 0;

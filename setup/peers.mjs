@@ -80,7 +80,7 @@ const MODULES = [
   'vxlan',
 ];
 MODULES.push('fou', 'fou6', 'dummy', 'veth', 'bridge', '8021q', 'vrf');
-MODULES.push('sch_ingress', 'cls_matchall', 'cls_flower', 'act_gact', 'act_mirred', 'act_tunnel_key');
+MODULES.push('sch_ingress', 'sch_netem', 'cls_matchall', 'cls_flower', 'act_gact', 'act_mirred', 'act_tunnel_key');
 
 // Programs of this machine that the guest gets, with their libraries.
 const PROGRAMS = ['dash', 'ip', 'tc', 'bridge', 'ping', 'ethtool'];

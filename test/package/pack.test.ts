@@ -1,11 +1,22 @@
 // The packed package must be of use on a machine that has Node and nothing else: it is unpacked beside its run-time dependencies only,
 // and its command is run with a PATH that holds neither cargo nor a compiler.
 import { execFileSync, spawnSync } from 'node:child_process';
-import { chmodSync, mkdirSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync } from 'node:fs';
+import {
+  chmodSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  symlinkSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { writePcap } from '../rig/captureFiles.js';
+import { tcp, udp } from '../rig/frames.js';
 
 const root = fileURLToPath(new URL('../../', import.meta.url));
 const manifest = JSON.parse(readFileSync(join(root, 'package.json'), 'utf8'));
@@ -36,6 +47,7 @@ function pathWithNodeAlone(): string {
 
 beforeAll(() => {
   folder = mkdtempSync(join(tmpdir(), 'weft-pack-'));
+  writeFileSync(join(folder, 'package.json'), '{"type": "module"}');
   const modules = join(folder, 'node_modules');
   installed = join(modules, 'weft');
   mkdirSync(join(modules, '.bin'), { recursive: true });
@@ -96,7 +108,7 @@ describe('weft --help, installed elsewhere without Rust', () => {
     expect(result.stderr).toBe('');
     expect(result.status).toBe(0);
     expect(result.stdout).toMatch(/^Usage: weft/);
-    for (const verb of ['up', 'check', 'lab', 'status', 'capture'])
+    for (const verb of ['up', 'check', 'lab', 'status', 'capture', 'replay'])
       expect(result.stdout).toMatch(new RegExp(`^ +${verb}\\b`, 'm'));
   });
 
@@ -112,5 +124,46 @@ describe('weft --help, installed elsewhere without Rust', () => {
     const result = runThere('node', ['--input-type=module', '--eval', script]);
     expect(result.stderr).toBe('');
     expect(result.stdout).toBe('function\n');
+  });
+});
+
+// The matcher is for people who have vitest; the package itself does without.
+describe('weft/vitest, installed elsewhere beside vitest', () => {
+  const test = `
+import { expect, test } from 'vitest';
+import { rewrite } from 'weft';
+import 'weft/vitest';
+
+test('what is put on comes off again', async () => {
+  const push = ['vxlan:vni=42,remote=198.18.0.2'];
+  await expect(rewrite({ inputs: ['in.pcap'], push, out: 'wire.pcapng' })).not.toMatchCapture('in.pcap');
+  const report = rewrite({ inputs: ['wire.pcapng'], pop: 'auto', out: 'out.pcapng' });
+  await expect(report).toMatchCapture('in.pcap', { times: true });
+});
+
+test('a difference is shown', async () => {
+  const set = [{ field: 'ttl', value: '3' }];
+  await expect(rewrite({ inputs: ['in.pcap'], set, out: 'set.pcapng' })).toMatchCapture('in.pcap');
+});
+`;
+
+  beforeAll(() => {
+    symlinkSync(join(root, 'node_modules/vitest'), join(folder, 'node_modules/vitest'));
+    writePcap(join(folder, 'in.pcap'), [udp({ payload: 30 }), tcp({ payload: 9 })]);
+    writeFileSync(join(folder, 'golden.test.ts'), test);
+  });
+
+  it("compares captures in a user's own tests", () => {
+    const result = runThere('node', ['node_modules/vitest/vitest.mjs', 'run', '--root', folder]);
+    expect(result.stdout).toMatch(/Tests .*1 failed.*1 passed/);
+    expect(result.stdout + result.stderr).toMatch(/ip\.ttl +22 +3 +64/);
+  });
+
+  it('is typed', () => {
+    const tsc = join(root, 'node_modules/typescript/bin/tsc');
+    const options = ['--noEmit', '--strict', '--skipLibCheck', '--module', 'nodenext', '--target', 'es2023'];
+    const result = runThere('node', [tsc, ...options, '--types', '', 'golden.test.ts']);
+    expect(result.stdout).toBe('');
+    expect(result.status).toBe(0);
   });
 });

@@ -3,11 +3,14 @@
  */
 import { get16, set16 } from '../wire/bytes.js';
 import * as Checksum from '../wire/checksum.js';
+import * as Geneve from '../wire/geneve.js';
+import * as Gre from '../wire/gre.js';
 import * as Icmpv6 from '../wire/icmpv6.js';
 import * as Ipv4 from '../wire/ipv4.js';
 import * as Ipv6 from '../wire/ipv6.js';
 import * as Tcp from '../wire/tcp.js';
 import * as Udp from '../wire/udp.js';
+import * as Vxlan from '../wire/vxlan.js';
 
 /** -1 and null: stays as it is. */
 export interface PacketValues {
@@ -23,15 +26,9 @@ export interface PacketValues {
 }
 
 const PROTOCOL_GRE = 47;
-const PORT_VXLAN = 4789;
-const PORT_VXLAN_LINUX = 8472;
-const PORT_VXLAN_GPE = 4790;
-const PORT_GENEVE = 6081;
 /** Of VXLAN's and Geneve's header: three bytes of network, one reserved. */
 const VNI_OFF = 4;
 const TUNNEL_BYTES = 8;
-const GRE_CHECKSUM = 0x80;
-const GRE_KEY = 0x20;
 /** Routing, and versions other than 0: what follows is something else. */
 const GRE_OTHER = 0x4007;
 const NO_CHECKSUM = -1;
@@ -131,15 +128,15 @@ function changeAddress(
 }
 
 function isTunnelPort(port: number): boolean {
-  return port === PORT_VXLAN || port === PORT_VXLAN_LINUX || port === PORT_VXLAN_GPE || port === PORT_GENEVE;
+  return port === Vxlan.PORT || port === Vxlan.PORT_LINUX || port === Vxlan.PORT_GPE || port === Geneve.PORT;
 }
 
 function changeGreKey(bytes: Uint8Array, at: number, end: number, key: number): void {
-  if (end - at < 4 || (get16(bytes, at) & GRE_OTHER) !== 0 || (bytes[at] & GRE_KEY) === 0) return;
-  const hasChecksum = (bytes[at] & GRE_CHECKSUM) !== 0;
-  const keyAt = at + (hasChecksum ? 8 : 4);
-  if (end - keyAt < 4) return;
-  const sumAt = hasChecksum ? at + 4 : NO_CHECKSUM;
+  if (end - at < Gre.HEADER_BYTES) return;
+  const flags = Gre.flags(bytes, at);
+  if ((flags & GRE_OTHER) !== 0 || (flags & Gre.FLAG_KEY) === 0 || end - at < Gre.headerBytes(flags)) return;
+  const keyAt = at + Gre.keyOff(flags);
+  const sumAt = (flags & Gre.FLAG_CHECKSUM) !== 0 ? at + Gre.CHECKSUM_OFF : NO_CHECKSUM;
   change16(bytes, keyAt, key >>> 16, sumAt, 0);
   change16(bytes, keyAt + 2, key & 0xffff, sumAt, 0);
 }

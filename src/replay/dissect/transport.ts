@@ -1,20 +1,25 @@
 /**
  * TCP, UDP, ICMP and ICMPv6.
  */
+import * as Geneve from '../../wire/geneve.js';
+import * as Gue from '../../wire/gue.js';
 import * as Icmp from '../../wire/icmp.js';
 import * as Icmpv6 from '../../wire/icmpv6.js';
 import * as Tcp from '../../wire/tcp.js';
 import * as Udp from '../../wire/udp.js';
+import * as Vxlan from '../../wire/vxlan.js';
 import { goOn, type Next, type Packet, type Protocol } from './packet.js';
+
+const PORT_FLANNEL_UDP = 8285;
 
 /** Tunnels by their destination port: the assigned ones, and those that Linux and flannel took before. */
 const PORTS: Readonly<Record<number, Protocol>> = {
-  4789: 'vxlan',
-  8472: 'vxlan',
-  4790: 'vxlan-gpe',
-  6081: 'geneve',
-  6080: 'gue',
-  8285: 'raw-ip',
+  [Vxlan.PORT]: 'vxlan',
+  [Vxlan.PORT_LINUX]: 'vxlan',
+  [Vxlan.PORT_GPE]: 'vxlan-gpe',
+  [Geneve.PORT]: 'geneve',
+  [Gue.PORT]: 'gue',
+  [PORT_FLANNEL_UDP]: 'raw-ip',
 };
 
 const TCP_FLAGS: readonly [bit: number, word: string][] = [

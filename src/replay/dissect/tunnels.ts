@@ -1,26 +1,22 @@
 /**
  * The headers of tunnels: VXLAN with GBP and GPE, Geneve with its options, GRE, GUE, and bare IP.
  */
+import * as Geneve from '../../wire/geneve.js';
+import * as Gre from '../../wire/gre.js';
+import * as Gue from '../../wire/gue.js';
 import * as Vxlan from '../../wire/vxlan.js';
 import { IP_PROTOCOLS, protocolOfNumber } from './ip.js';
 import { ETHER_TYPES, protocolOf } from './link.js';
 import { goOn, type Next, type Packet, type Protocol, runText } from './packet.js';
 
-const GPE_PROTOCOL = 0x04;
-const GENEVE_BYTES = 8;
-const GRE_BYTES = 4;
-const GUE_BYTES = 4;
-const GRE_CHECKSUM = 0x8000;
-const GRE_ROUTING = 0x4000;
-const GRE_KEY = 0x2000;
-const GRE_SEQUENCE = 0x1000;
-const GRE_VERSION = 0x0007;
+/** Routing of RFC 1701, and versions other than 0: what follows is something else. */
+const GRE_OTHER = 0x4007;
 
 /** RFC 7348; the 16 bits behind the flags are the group of GBP (draft-smith-vxlan-group-policy). */
 export function vxlan(packet: Packet, at: number, end: number): Next {
   if (end - at < Vxlan.HEADER_BYTES) return packet.cut('vxlan', Vxlan.HEADER_BYTES, at, end);
   // Linux sends GPE to any port. The P bit says that a protocol number is there; plain VXLAN leaves it zero.
-  if ((packet.bytes[at] & GPE_PROTOCOL) !== 0) return vxlanGpe(packet, at, end);
+  if ((packet.bytes[at] & Vxlan.FLAG_NEXT_PROTOCOL) !== 0) return vxlanGpe(packet, at, end);
   packet.layer('vxlan');
   packet.hex('vxlan.flags', at, 2);
   packet.number('vxlan.gbp', at + 2, 2);
@@ -50,7 +46,7 @@ function identifier(packet: Packet, layer: 'vxlan' | 'geneve', at: number): void
 
 /** RFC 8926 section 3.4. */
 export function geneve(packet: Packet, at: number, end: number): Next {
-  if (end - at < GENEVE_BYTES) return packet.cut('geneve', GENEVE_BYTES, at, end);
+  if (end - at < Geneve.HEADER_BYTES) return packet.cut('geneve', Geneve.HEADER_BYTES, at, end);
   packet.layer('geneve');
   const version = packet.number('geneve.version', at, 1, {}, 0xc0);
   const optionsLen = packet.integer(at, 1, 0x3f) * 4;
@@ -60,7 +56,7 @@ export function geneve(packet: Packet, at: number, end: number): Next {
   packet.hex('geneve.flags.reserved', at + 1, 1, {}, 0x3f);
   const type = packet.hex('geneve.proto_type', at + 2, 2, ETHER_TYPES);
   identifier(packet, 'geneve', at + 4);
-  const optionsAt = at + GENEVE_BYTES;
+  const optionsAt = at + Geneve.HEADER_BYTES;
   if (version !== 0) return goOn('data', optionsAt, end);
   if (optionsLen > end - optionsAt) return packet.cut('geneve.option', optionsLen, optionsAt, end);
   geneveOptions(packet, optionsAt, optionsAt + optionsLen);
@@ -87,24 +83,24 @@ function geneveOptions(packet: Packet, from: number, end: number): void {
 
 /** RFC 2784, RFC 2890. */
 export function gre(packet: Packet, at: number, end: number): Next {
-  if (end - at < GRE_BYTES) return packet.cut('gre', GRE_BYTES, at, end);
+  if (end - at < Gre.HEADER_BYTES) return packet.cut('gre', Gre.HEADER_BYTES, at, end);
   packet.layer('gre');
   const flags = packet.hex('gre.flags_and_version', at, 2);
   const type = packet.hex('gre.proto', at + 2, 2, ETHER_TYPES);
-  let position = at + GRE_BYTES;
-  if ((flags & (GRE_VERSION | GRE_ROUTING)) !== 0) return goOn('data', position, end);
-  const words = [GRE_CHECKSUM, GRE_KEY, GRE_SEQUENCE].filter((flag) => (flags & flag) !== 0).length;
-  if (end - position < words * 4) return packet.cut('gre', words * 4, position, end);
-  if ((flags & GRE_CHECKSUM) !== 0) {
+  let position = at + Gre.HEADER_BYTES;
+  if ((flags & GRE_OTHER) !== 0) return goOn('data', position, end);
+  const rest = Gre.headerBytes(flags) - Gre.HEADER_BYTES;
+  if (end - position < rest) return packet.cut('gre', rest, position, end);
+  if ((flags & Gre.FLAG_CHECKSUM) !== 0) {
     packet.hex('gre.checksum', position, 2);
     packet.number('gre.offset', position + 2, 2);
     position += 4;
   }
-  if ((flags & GRE_KEY) !== 0) {
+  if ((flags & Gre.FLAG_KEY) !== 0) {
     packet.number('gre.key', position, 4);
     position += 4;
   }
-  if ((flags & GRE_SEQUENCE) !== 0) {
+  if ((flags & Gre.FLAG_SEQUENCE) !== 0) {
     packet.number('gre.sequence_number', position, 4);
     position += 4;
   }
@@ -113,7 +109,7 @@ export function gre(packet: Packet, at: number, end: number): Next {
 
 /** draft-ietf-intarea-gue. Version 1 is a bare IP packet. */
 export function gue(packet: Packet, at: number, end: number): Next {
-  if (end - at < GUE_BYTES) return packet.cut('gue', GUE_BYTES, at, end);
+  if (end - at < Gue.HEADER_BYTES) return packet.cut('gue', Gue.HEADER_BYTES, at, end);
   if (packet.bytes[at] >>> 6 === 1) return rawIp(packet, at, end);
   packet.layer('gue');
   const version = packet.number('gue.version', at, 1, {}, 0xc0);
@@ -122,10 +118,10 @@ export function gue(packet: Packet, at: number, end: number): Next {
   packet.field('gue.hdr_len', at, 1, String(extra), 0x1f);
   const next = packet.number(control === 0 ? 'gue.proto' : 'gue.ctype', at + 1, 1, control === 0 ? IP_PROTOCOLS : {});
   packet.hex('gue.flags', at + 2, 2);
-  if (extra > end - at - GUE_BYTES) return packet.cut('gue', extra, at + GUE_BYTES, end);
-  packet.run('gue.options', at + GUE_BYTES, extra);
+  if (extra > end - at - Gue.HEADER_BYTES) return packet.cut('gue', extra, at + Gue.HEADER_BYTES, end);
+  packet.run('gue.options', at + Gue.HEADER_BYTES, extra);
   const isKnown = version === 0 && control === 0;
-  return goOn(isKnown ? protocolOfNumber(next) : 'data', at + GUE_BYTES + extra, end);
+  return goOn(isKnown ? protocolOfNumber(next) : 'data', at + Gue.HEADER_BYTES + extra, end);
 }
 
 /** An IP packet, of the version that it says. */

@@ -1,11 +1,10 @@
 import type { Arena } from '../packet/arena.js';
 import type { Burst } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
-import * as Fou from './fou.js';
+import * as BareIp from './bareIp.js';
 import * as Geneve from './geneve.js';
 import * as Gre from './gre.js';
 import * as Gue from './gue.js';
-import * as Ipip from './ipip.js';
 import type { TunnelKind, TunnelPlan } from './tunnel.js';
 import * as Vxlan from './vxlan.js';
 
@@ -24,13 +23,20 @@ const none = () => -1;
 
 const NOTHING: TunnelModule = { headerLen: () => 0, writeHeader() {}, checksumOff: none, sequenceOff: none };
 
+const BARE_IP: TunnelModule = {
+  headerLen: BareIp.headerLen,
+  writeHeader: BareIp.writeHeader,
+  checksumOff: none,
+  sequenceOff: none,
+};
+
 const MODULES: Record<TunnelKind, TunnelModule> = {
   none: NOTHING,
   vxlan: { headerLen: Vxlan.headerLen, writeHeader: Vxlan.writeHeader, checksumOff: none, sequenceOff: none },
   geneve: { headerLen: Geneve.headerLen, writeHeader: Geneve.writeHeader, checksumOff: none, sequenceOff: none },
   gre: Gre,
-  ipip: NOTHING,
-  fou: NOTHING,
+  ipip: BARE_IP,
+  fou: BARE_IP,
   gue: { headerLen: Gue.headerLen, writeHeader: Gue.writeHeader, checksumOff: none, sequenceOff: none },
 };
 
@@ -40,13 +46,15 @@ export function moduleOf(kind: TunnelKind): TunnelModule {
 
 /** The decap of every kind, by its number: each handles its own lanes of a burst. */
 export function bindDecaps(arena: Arena, burst: Burst, kernel: ChecksumKernel): ((n: number) => void)[] {
+  // One function for both of its kinds: a second instance would be compiled for neither.
+  const bareIp = BareIp.bindDecap(arena, burst);
   return [
     () => {},
     Vxlan.bindDecap(arena, burst),
     Geneve.bindDecap(arena, burst),
     Gre.bindDecap(arena, burst, kernel),
-    Ipip.bindDecap(arena, burst),
-    Fou.bindDecap(arena, burst),
+    bareIp,
+    bareIp,
     Gue.bindDecap(arena, burst),
   ];
 }

@@ -4,6 +4,7 @@ import { type Burst, LANES } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { COUNTER_RXQ_OVFL, IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
+import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
 /**
@@ -27,7 +28,6 @@ export interface RawOptions {
 }
 
 const PROTOCOL_IPV6 = 41;
-const ERROR_BATCHES_MAX = 16;
 
 export function bindRawUnderlays(
   arena: Arena,
@@ -111,14 +111,7 @@ export function bindRawUnderlays(
         lost = 0;
         return n;
       },
-      readErrors(onError) {
-        // A full batch means that more wait. Bounded, because a hostile path may send them without end.
-        for (let batch = 0; batch < ERROR_BATCHES_MAX; batch++) {
-          const n = nativeErrors();
-          for (let e = 0; e < n; e++) onError(e * 4, rxLen[e]);
-          if (n < LANES) return;
-        }
-      },
+      readErrors: (onError) => readSendErrors(nativeErrors, rxLen, onError),
     });
   };
 }

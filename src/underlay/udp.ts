@@ -4,6 +4,7 @@ import { type Burst, LANES } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { COUNTER_RXQ_OVFL, IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
+import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
 /**
@@ -17,8 +18,6 @@ const RX_SUPER = 8;
 
 /** UDP_SEGMENT takes 64 segments before Linux 6.9; the kernel counts the UDP header against the limit, so one is left free. */
 const SEGMENTS_MAX = 63;
-
-const ERROR_BATCHES_MAX = 16;
 
 export interface UdpOptions {
   id: number;
@@ -121,14 +120,7 @@ export function bindUdpUnderlays(
         overflowed = counters[COUNTER_RXQ_OVFL];
         return lost;
       },
-      readErrors(onError) {
-        // A full batch means that more wait. Bounded, because a hostile path may send them without end.
-        for (let batch = 0; batch < ERROR_BATCHES_MAX; batch++) {
-          const n = nativeErrors();
-          for (let e = 0; e < n; e++) onError(e * 4, rxLen[e]);
-          if (n < LANES) return;
-        }
-      },
+      readErrors: (onError) => readSendErrors(nativeErrors, rxLen, onError),
     });
   };
 }

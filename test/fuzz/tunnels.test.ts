@@ -4,13 +4,12 @@ import { afterAll, beforeAll, describe, expect, it } from 'vitest';
 import { LANES, TO_PEER } from '../../src/packet/burst.js';
 import { createClock } from '../../src/packet/clock.js';
 import { DROP_REASONS, type DropName } from '../../src/packet/drop.js';
-import * as Fou from '../../src/tunnel/fou.js';
+import * as BareIp from '../../src/tunnel/bareIp.js';
 import * as Geneve from '../../src/tunnel/geneve.js';
 import { bindOptions } from '../../src/tunnel/geneveOptions.js';
 import * as Gre from '../../src/tunnel/gre.js';
 import { bindSequence } from '../../src/tunnel/greSequence.js';
 import * as Gue from '../../src/tunnel/gue.js';
-import * as Ipip from '../../src/tunnel/ipip.js';
 import { KIND, tunnelPlan } from '../../src/tunnel/tunnel.js';
 import * as Vxlan from '../../src/tunnel/vxlan.js';
 import { join, noise, onesSum, u16, u32, vxlan } from '../rig/frames.js';
@@ -33,8 +32,7 @@ const decaps = [
   Vxlan.bindDecap(arena, burst),
   Geneve.bindDecap(arena, burst),
   Gre.bindDecap(arena, burst, lanes.kernel),
-  Ipip.bindDecap(arena, burst),
-  Fou.bindDecap(arena, burst),
+  BareIp.bindDecap(arena, burst),
   Gue.bindDecap(arena, burst),
 ];
 const options = bindOptions(arena, burst);

@@ -140,6 +140,24 @@ describe('faults of an encapsulation', () => {
     ).toBe(true);
   });
 
+  it('a TTL that only frame underlays can copy', () => {
+    expect(faultsOf({ vni: 1 }, { underlay: { ttl: 'inherit' } })[0]).toMatch(/^underlays\[0\]\.ttl: sockets send all/);
+    const frame = { type: 'memory', mac: '02:00:00:00:00:01' };
+    expect(faultsOf({ vni: 1 }, { underlay: { ttl: 'inherit', kind: 'frame', frame } })).toEqual([]);
+    expect(faultsOf({ vni: 1 }, { underlay: { ttl: 'copy' } })[0]).toMatch(/underlays\[0\]\.ttl: .*'inherit'/);
+  });
+
+  it.each<[string, RegExp]>([
+    ['ff02::1', /multicast/],
+    ['fe80::1', /link-local address/],
+    ['::', /not a unicast/],
+    ['::ffff:192.0.2.9', /in IPv6 form \(write 192.0.2.9\)/],
+    ['2001:db8::/64', /without a prefix length/],
+    ['2001:db8::g', /not an IP address/],
+  ])('an underlay address like %s', (address, message) => {
+    expect(faultsOf({ vni: 1 }, { underlay: { address } })[0]).toMatch(message);
+  });
+
   it('none for a network of local ports', () => {
     expect(faultsOf({ underlay: undefined })).toEqual([]);
     expect(faultsOf({ underlay: undefined, mode: 'l3', ...ONE_TUN })).toEqual([]);

@@ -93,10 +93,11 @@ function wantedRoutes(plan: Plan, deviceOf: (underlay: number) => string | null)
       object: `port ${port.name}`,
     }));
   });
+  const directPeers = new Map(plan.peers.filter((peer) => peer.direct).map((peer) => [peer.id, peer]));
   const throughPeers = plan.routes.flatMap(({ prefix, peer: id }): HostRoute[] => {
-    const peer = plan.peers.find((p) => p.id === id);
+    const peer = directPeers.get(id);
     const carrier = plan.underlays.find((u) => u.id === peer?.underlay);
-    if (!peer?.direct || carrier === undefined || carrier.kind === 'frame') return [];
+    if (peer === undefined || carrier === undefined || carrier.kind === 'frame') return [];
     const device = deviceOf(carrier.id);
     if (device === null)
       throw new WeftError('UNDERLAY', `underlay ${carrier.underlay}: no device carries ${carrier.address}`, {

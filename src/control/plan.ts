@@ -56,8 +56,8 @@ export function makePlan(
   const domains = domainsOf(config.bridge);
   const sources = prefixSources(config, domains);
   const mtus = networkMtus(networks, underlays, facts.underlayMtu, domains);
-  const isByKernel = (network: string, address: string) =>
-    peers.some((p) => p.network === network && p.address === address && p.direct && !p.isFrame);
+  const byKernel = new Set(peers.filter((p) => p.direct && !p.isFrame).map((p) => `${p.network}/${p.address}`));
+  const isByKernel = (network: string, address: string) => byKernel.has(`${network}/${address}`);
   const plan: Plan = {
     generation: (previous?.plan.generation ?? 0) + 1,
     node: config.node.name ?? facts.hostname,

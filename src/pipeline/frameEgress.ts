@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, HAS_GSO, ID_MASK, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, HAS_GSO, ID_MASK, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
@@ -74,7 +74,7 @@ export function bindFrameEgress(
     return view.getUint8(l3[i] + ((flags[i] & IS_V4) !== 0 ? 8 : 7));
   }
 
-  /** All headers of a packet of `bytes` bytes at `frameAt`, whose first part ends at `headEnd`. It begins with `relayed` bytes of options. */
+  /** All headers of a packet of `bytes` bytes at `frameAt`, whose first part ends at `headEnd`. Its tail begins with `relayed` bytes of options. */
   function writeHeaders(
     i: number,
     peer: number,
@@ -88,7 +88,7 @@ export function bindFrameEgress(
   ): void {
     walk.writeHeaders(frameAt, row, bytes, flow[i], outerMark(i), innerTtl(i));
     const w = row * TEMPLATE_WORDS;
-    if (relayed > 0) fields.addOptions(row, frameAt, tailLen > 0 ? tailAt : frameAt, relayed);
+    if (relayed > 0) fields.addOptions(row, frameAt, tailAt, relayed);
     fields.finish(peer, row, frameAt, headEnd, tailAt, tailLen);
     if ((templates[w + WORD_FLAGS] & TEMPLATE_UDP_CHECKSUM) !== 0)
       writeChecksum(headEnd, frameAt - templates[w + WORD_UDP], w, tailAt, tailLen);
@@ -109,11 +109,10 @@ export function bindFrameEgress(
     }
   }
 
-  /** A header block in front of a frame that other receivers share. */
-  function sendReplica(i: number, peer: number): void {
+  /** A header block in front of a frame that other receivers share, or that may lie right behind another lane: it came from a peer. */
+  function sendReplica(i: number, peer: number, relayed: number): void {
     const row = fields.rowOf(i, peer);
     const headersLen = templates[row * TEMPLATE_WORDS + WORD_LEN];
-    const relayed = fields.relayedLen(i, peer);
     const from = at[i] - relayed;
     const bytes = len[i] + relayed;
     reserve(1, 2);
@@ -130,19 +129,17 @@ export function bindFrameEgress(
   function sendLane(i: number, peer: number): void {
     const row = fields.rowOf(i, peer);
     const headersLen = templates[row * TEMPLATE_WORDS + WORD_LEN];
-    const relayed = fields.relayedLen(i, peer);
-    const from = at[i] - relayed;
-    const bytes = len[i] + relayed;
     reserve(1, 1);
-    writeHeaders(i, peer, row, from, bytes, from + bytes, 0, 0, relayed);
+    writeHeaders(i, peer, row, at[i], len[i], at[i] + len[i], 0, 0, 0);
     const first = cursor[NEXT_EXTENT];
-    extent(from - headersLen, bytes + headersLen);
+    extent(at[i] - headersLen, len[i] + headersLen);
     close(first, 1, len[i], PEER_ROW + peer);
   }
 
   function sendCarefully(i: number, onlyPeer: number): void {
     const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
-    if (transport.packetLen(i) + fields.relayedLen(i, peer) > peerMtu[peer]) {
+    const relayed = fields.relayedLen(i, peer);
+    if (transport.packetLen(i) + relayed > peerMtu[peer] || !fields.hasRoom(i, peer, relayed)) {
       settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
       answers.tooBig(i, peerMtu[peer]);
       return;
@@ -154,7 +151,7 @@ export function bindFrameEgress(
     const needs = flags[i] & (HAS_GSO | NEEDS_CSUM);
     if (needs === NEEDS_CSUM) transport.complete(i);
     if ((needs & HAS_GSO) !== 0) sendSegments(i, peer);
-    else if (onlyPeer > 0) sendReplica(i, peer);
+    else if (onlyPeer > 0 || (flags[i] & FROM_PEER) !== 0) sendReplica(i, peer, relayed);
     else sendLane(i, peer);
   }
 

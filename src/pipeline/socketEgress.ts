@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, ID_MASK, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, ID_MASK, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
@@ -130,7 +130,8 @@ export function bindSocketEgress(
 
   function sendSegments(i: number, peer: number, socket: number, mark: number): void {
     const row = fields.rowOf(i, peer);
-    const headerBytes = copyHeader(row, at[i]);
+    const isShared = (flags[i] & FROM_PEER) !== 0;
+    const headerBytes = isShared ? templates[row * rowWords + wordLen] : copyHeader(row, at[i]);
     const isWhole = isFinished(row);
     const segments = segmenter.begin(i, headerBytes);
     open = -1;
@@ -138,6 +139,7 @@ export function bindSocketEgress(
       reserve(1, 2);
       const first = cursor[NEXT_EXTENT];
       const bytes = segmenter.add(k);
+      if (isShared) copyHeader(row, segmenter.blockAt() + headerBytes);
       if (!isWhole) {
         const headEnd = extAt[first] + extLen[first];
         fields.finish(peer, row, segmenter.blockAt() + headerBytes, headEnd, extAt[first + 1], extLen[first + 1]);
@@ -152,32 +154,33 @@ export function bindSocketEgress(
     open = -1;
   }
 
-  /** A relayed lane takes its options along: they lie between the header and the frame. */
-  function sendRelayed(i: number, peer: number, socket: number, mark: number, relayed: number): void {
-    const row = fields.rowOf(i, peer);
+  /**
+   * What came from a peer may lie right behind another lane of its datagram: the header goes to a block of its own. Relayed options go along,
+   * they lie between the header and the frame.
+   */
+  function sendRelayed(i: number, peer: number, row: number, socket: number, mark: number, relayed: number): void {
     reserve(1, 2);
-    // The lane may go to several peers: the header goes to a block of its own.
     const headerBytes = templates[row * rowWords + wordLen];
+    const from = at[i] - relayed;
     const end = (cursor[NEXT_HEADER] + headerBytes + 63) & ~63;
     copyHeader(row, end);
-    fields.addOptions(row, end, at[i] - relayed, relayed);
     cursor[NEXT_HEADER] = end;
+    if (relayed > 0) fields.addOptions(row, end, from, relayed);
+    if (!isFinished(row)) fields.finish(peer, row, end, end, from, len[i] + relayed);
     const bytes = headerBytes + relayed + len[i];
-    const m = openMessage(peer, socket, mark, bytes);
+    const m = canJoin(bytes, peer, socket, mark) ? open : openMessage(peer, socket, mark, bytes);
     extent(end - headerBytes, headerBytes);
-    extent(at[i] - relayed, len[i] + relayed);
+    extent(from, len[i] + relayed);
     addDatagram(m, bytes, len[i]);
-    open = -1;
   }
 
-  function sendLane(i: number, peer: number, socket: number, mark: number): void {
+  function sendLane(i: number, peer: number, socket: number, mark: number, relayed: number): void {
     if ((flags[i] & NEEDS_CSUM) !== 0) transport.complete(i);
-    const relayed = fields.relayedLen(i, peer);
-    if (relayed > 0) {
-      sendRelayed(i, peer, socket, mark, relayed);
+    const row = fields.rowOf(i, peer);
+    if ((flags[i] & FROM_PEER) !== 0 && templates[row * rowWords + wordLen] > 0) {
+      sendRelayed(i, peer, row, socket, mark, relayed);
       return;
     }
-    const row = fields.rowOf(i, peer);
     const headerBytes = copyHeader(row, at[i]);
     if (!isFinished(row)) fields.finish(peer, row, at[i], at[i] + len[i], 0, 0);
     reserve(1, 1);
@@ -196,7 +199,8 @@ export function bindSocketEgress(
     for (let k = 0; k < count; k++) {
       const i = list[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
-      if (transport.packetLen(i) > peerMtu[peer]) {
+      const relayed = fields.relayedLen(i, peer);
+      if (transport.packetLen(i) + relayed > peerMtu[peer] || !fields.hasRoom(i, peer, relayed)) {
         settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
         answers.tooBig(i, peerMtu[peer]);
         continue;
@@ -205,7 +209,7 @@ export function bindSocketEgress(
       const socket = socketV6 < 0 ? hashed : (flags[i] & IS_V6) !== 0 ? socketV6 : 0;
       const mark = outerTos(i);
       if (gsoType[i] !== 0) sendSegments(i, peer, socket, mark);
-      else sendLane(i, peer, socket, mark);
+      else sendLane(i, peer, socket, mark, relayed);
     }
     messages.flush();
   };

@@ -94,7 +94,8 @@ export function fillTemplates(tables: Tables, plan: Plan): void {
     const isPlain =
       hasNextHop &&
       !underlay.checksum &&
-      tables.peerRelaysOptions[peer.id] === 0 &&
+      // What a bridge relays shares its slot with other lanes, and may have options.
+      tables.isBridged[network.domain] === 0 &&
       isPlainTemplate(tables.templates, first) &&
       isPlainTemplate(tables.templates, first + 1);
     const linkLen = network.mode === 'l3' ? 0 : Ethernet.HEADER_BYTES;

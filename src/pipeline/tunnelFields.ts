@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, IS_V6 } from '../packet/burst.js';
+import { type Burst, FROM_PEER, IS_V6 } from '../packet/burst.js';
 import { type ChecksumKernel, fold } from '../packet/checksum.js';
 import { KIND } from '../tunnel/tunnel.js';
 import { TEMPLATE_ROWS, TEMPLATE_WORDS, WORD_CHECKSUM, WORD_SEQUENCE, WORD_TUNNEL } from '../underlay/template.js';
@@ -15,6 +15,8 @@ export interface TunnelFields {
   rowOf(i: number, peer: number): number;
   /** Bytes of options right in front of the frame that go along to the peer. */
   relayedLen(i: number, peer: number): number;
+  /** Whether `relayed` bytes of options fit a header behind those of the peer's network. */
+  hasRoom(i: number, peer: number, relayed: number): boolean;
   /**
    * Completes a header that was just copied in front of `frameAt`. The packet ends at `headEnd`, or goes on with `tailLen` bytes at `tailAt`;
    * `headEnd - frameAt` is even then.
@@ -23,6 +25,9 @@ export interface TunnelFields {
   /** Counts `bytes` relayed options, which lie from `optionsAt` on, into the header that ends at `headerEnd`. */
   addOptions(row: number, headerEnd: number, optionsAt: number, bytes: number): void;
 }
+
+/** RFC 8926 section 3.4: six bits count the words of options. */
+const HEADER_BYTES_MAX = Geneve.HEADER_BYTES + 63 * 4;
 
 export function bindTunnelFields(
   arena: Arena,
@@ -38,7 +43,16 @@ export function bindTunnelFields(
 
   return {
     rowOf: (i, peer) => peer * TEMPLATE_ROWS + ((flags[i] & IS_V6) >> 1),
-    relayedLen: (i, peer) => (metaLen[i] > 0 && tunnel[i] === geneve && peerRelaysOptions[peer] !== 0 ? metaLen[i] : 0),
+    relayedLen: (i, peer) => {
+      // Lanes of ports keep what decap wrote for an earlier burst.
+      if ((flags[i] & FROM_PEER) === 0 || tunnel[i] !== geneve) return 0;
+      return peerRelaysOptions[peer] !== 0 ? metaLen[i] : 0;
+    },
+    hasRoom(i, peer, relayed) {
+      if (relayed === 0) return true;
+      const row = peer * TEMPLATE_ROWS + ((flags[i] & IS_V6) >> 1);
+      return templates[row * TEMPLATE_WORDS + WORD_TUNNEL] + relayed <= HEADER_BYTES_MAX;
+    },
     finish(peer, row, frameAt, headEnd, tailAt, tailLen) {
       const w = row * TEMPLATE_WORDS;
       const sequence = templates[w + WORD_SEQUENCE];

@@ -209,8 +209,7 @@ describe('peers on the same link', () => {
       tunnelFrame({ src: PEER_A, dst: SELF, protocol: 17, dport: 4789 }, vxlan(42, udp({ src: 9, dst: 30, payload })));
     const kinds = [plain, gre, l2];
     for (let turn = 0; turn < 6; turn++)
-      for (let n = 0; n < 60; n++) rig.pipeline.devices.memory.get('wire')?.inject(kinds[(n + turn * (n >> 3)) % 3](n));
-    rig.fromWire();
+      rig.fromWire(...Array.from({ length: 60 }, (_, n) => kinds[(n + turn * (n >> 3)) % 3](n)));
     expect(rig.drops()).toEqual({});
     expect(rig.took('a').length + rig.took('c').length).toBe(360);
   });

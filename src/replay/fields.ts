@@ -63,11 +63,18 @@ export function ignoring(names: readonly string[]): Ignored {
       remedy: `Fields start with ${LAYERS.join(', ')}, as tshark names them.`,
     });
   }
+  // Asked for every field of every packet that differs; names are few.
+  const known = new Map<string, boolean>();
   return (field) => {
-    const { base, depth } = parts(field);
-    return wanted.some(
-      (w) => (base === w.base || base.startsWith(`${w.base}.`)) && (w.depth === null || w.depth === (depth ?? '1')),
-    );
+    let answer = known.get(field);
+    if (answer === undefined) {
+      const { base, depth } = parts(field);
+      answer = wanted.some(
+        (w) => (base === w.base || base.startsWith(`${w.base}.`)) && (w.depth === null || w.depth === (depth ?? '1')),
+      );
+      known.set(field, answer);
+    }
+    return answer;
   };
 }
 
@@ -78,14 +85,15 @@ function parts(name: string): { base: string; depth: string | null } {
 
 /** The packet's bytes without those that are ignored; fields of some bits leave the others. */
 export function bytesThatMatter(packet: CapturedPacket, ignored: Ignored): Uint8Array {
-  const keep = new Uint8Array(packet.bytes.length).fill(0xff);
-  for (const field of fieldsOf(dissect(packet.bytes, packet.linkType)))
-    if (ignored(field.name)) for (let i = 0; i < field.len; i++) keep[field.at + i] &= ~maskOf(field, i);
-  const left: number[] = [];
-  packet.bytes.forEach((byte, i) => {
-    if (keep[i] !== 0) left.push(byte & keep[i]);
-  });
-  return Uint8Array.from(left);
+  const { bytes, linkType } = packet;
+  const keep = new Uint8Array(bytes.length).fill(0xff);
+  for (const { fields } of dissect(bytes, linkType, { values: false }).layers)
+    for (const field of fields)
+      if (ignored(field.name)) for (let i = 0; i < field.len; i++) keep[field.at + i] &= ~maskOf(field, i);
+  const left = new Uint8Array(bytes.length);
+  let len = 0;
+  for (let i = 0; i < bytes.length; i++) if (keep[i] !== 0) left[len++] = bytes[i] & keep[i];
+  return left.subarray(0, len);
 }
 
 export function fieldDifferences(

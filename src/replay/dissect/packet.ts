@@ -59,8 +59,11 @@ export class Packet {
 
   readonly #seen = new Map<string, number>();
 
-  constructor(bytes: Uint8Array) {
+  readonly #hasValues: boolean;
+
+  constructor(bytes: Uint8Array, hasValues: boolean) {
     this.bytes = bytes;
+    this.#hasValues = hasValues;
   }
 
   /** Starts a layer; fields that follow belong to it. */
@@ -91,34 +94,38 @@ export class Packet {
   /** A decimal field; `words` names values that have one. */
   number(name: string, at: number, len: number, words: Readonly<Record<number, string>> = {}, bits = ALL_BITS): number {
     const value = this.integer(at, len, bits);
-    this.field(name, at, len, words[value] === undefined ? String(value) : `${value} (${words[value]})`, bits);
+    this.field(name, at, len, this.#hasValues ? withWord(String(value), words[value]) : '', bits);
     return value;
   }
 
   /** A hexadecimal field, all digits. */
   hex(name: string, at: number, len: number, words: Readonly<Record<number, string>> = {}, bits = ALL_BITS): number {
     const value = this.integer(at, len, bits);
-    const text = `0x${value.toString(16).padStart(len * 2, '0')}`;
-    this.field(name, at, len, words[value] === undefined ? text : `${text} (${words[value]})`, bits);
+    const text = this.#hasValues ? withWord(`0x${value.toString(16).padStart(len * 2, '0')}`, words[value]) : '';
+    this.field(name, at, len, text, bits);
     return value;
   }
 
   mac(name: string, at: number): void {
-    this.field(name, at, Ethernet.MAC_BYTES, Ethernet.macToText(this.bytes, at));
+    this.field(name, at, Ethernet.MAC_BYTES, this.#hasValues ? Ethernet.macToText(this.bytes, at) : '');
   }
 
   ipv4(name: string, at: number): void {
-    this.field(name, at, Address.IPV4_BYTES, Address.ipv4ToText(this.bytes, at));
+    this.field(name, at, Address.IPV4_BYTES, this.#hasValues ? Address.ipv4ToText(this.bytes, at) : '');
   }
 
   ipv6(name: string, at: number): void {
-    this.field(name, at, Address.IPV6_BYTES, Address.ipv6ToText(this.bytes, at));
+    this.field(name, at, Address.IPV6_BYTES, this.#hasValues ? Address.ipv6ToText(this.bytes, at) : '');
   }
 
   /** A run of bytes that is not looked into. */
   run(name: string, at: number, len: number): void {
-    this.field(name, at, len, runText(this.bytes, at, len));
+    this.field(name, at, len, this.#hasValues ? runText(this.bytes, at, len) : '');
   }
+}
+
+function withWord(text: string, word: string | undefined): string {
+  return word === undefined ? text : `${text} (${word})`;
 }
 
 /** `00 01 0a ... (1400 bytes)` */

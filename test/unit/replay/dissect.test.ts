@@ -80,6 +80,12 @@ describe('dissect', () => {
     expect(layersOf(dissect(udp({ family: 6, extensions, payload: 8 }), ETHERNET))).toEqual(['eth', 'ipv6', 'data']);
   });
 
+  it('has the same fields without their values', () => {
+    const bytes = outer({ dport: 6081 }, geneve(tcp({ family: 6, payload: 3 })));
+    const places = ({ layers }: Dissection) => layers.map(({ fields }) => fields.map(({ value, ...place }) => place));
+    expect(places(dissect(bytes, ETHERNET, { values: false }))).toEqual(places(dissect(bytes, ETHERNET)));
+  });
+
   it('shows padding behind the packet as a trailer', () => {
     const values = valuesOf(dissect(udp({ trailer: 3 }), ETHERNET));
     expect(values['eth.trailer']).toBe('ee ee ee');

@@ -1,0 +1,113 @@
+// A capture replayed onto a real device: frames come out of a TAP when they are due, and what its host answers comes into the output.
+import { execFileSync } from 'node:child_process';
+import { once } from 'node:events';
+import { afterEach, expect, it } from 'vitest';
+import type { ConfigInput } from '../../src/control/config.js';
+import type { replay as Replay } from '../../src/replay/replay.js';
+import { readRecords, writeTimed } from '../rig/captureRecords.js';
+import { arpRequest, outer, udp, vxlan } from '../rig/frames.js';
+import { makeNamespace, removeNamespaces, startIn } from '../rig/namespaces.js';
+import { scratchFile } from '../rig/node.js';
+import { describeWith } from '../rig/requirements.js';
+import { until } from '../rig/waiting.js';
+
+const BUILT = new URL('../../dist/replay/replay.js', import.meta.url).href;
+const SELF = '198.18.0.1';
+const PEER = '198.18.0.2';
+
+const ip = (...args: string[]) => execFileSync('ip', args, { encoding: 'utf8' });
+
+describeWith(['root', 'tun', 'addon', 'ip', 'tcpdump'], 'a replay on the real clock', () => {
+  afterEach(removeNamespaces);
+
+  /** A TAP that stays, in a namespace, with somebody who listens. */
+  async function listen() {
+    const namespace = makeNamespace('replay');
+    ip('-n', namespace, 'tuntap', 'add', 'weft0', 'mode', 'tap', 'multi_queue', 'vnet_hdr');
+    ip('-n', namespace, 'address', 'add', '10.0.0.99/16', 'dev', 'weft0');
+    ip('-n', namespace, 'link', 'set', 'weft0', 'up');
+    const heard = scratchFile('heard.pcap');
+    const tcpdump = startIn(namespace, 'tcpdump', '-i', 'weft0', '-w', heard, '--immediate-mode', '-U', '-Q', 'in');
+    let said = '';
+    tcpdump.stderr?.on('data', (text) => (said += text));
+    await until('tcpdump listens', () => said.includes('listening on'));
+    return {
+      namespace,
+      async heard() {
+        tcpdump.kill('SIGINT');
+        await once(tcpdump, 'close');
+        return readRecords(heard);
+      },
+    };
+  }
+
+  const configOf = (netns: string): ConfigInput => ({
+    underlays: [{ name: 'lan', address: SELF }],
+    networks: [
+      {
+        name: 'blue',
+        vni: 42,
+        underlay: 'lan',
+        peers: [PEER],
+        ports: [{ type: 'tap', name: 'web', device: 'weft0', create: false, netns }],
+      },
+    ],
+  });
+
+  const inTunnel = (frame: Uint8Array) => outer({ src: PEER, dst: SELF, checksum: 'good' }, vxlan(42, frame));
+
+  it('keeps the original timing, and writes what the host answers', async () => {
+    const { replay } = (await import(BUILT)) as { replay: typeof Replay };
+    const { namespace, heard } = await listen();
+    const frames = [0, 100_000, 400_000, 600_000].map((micros, i) => ({
+      micros: 1_700_000_000_000_000 + micros,
+      data: i === 1 ? arpRequest(5) : udp({ src: 5, dst: 7, payload: 100, sport: 1000 + i }),
+    }));
+    const file = writeTimed(
+      scratchFile('in.pcap'),
+      frames.map(({ micros, data }) => ({ micros, data: inTunnel(data) })),
+    );
+    const out = scratchFile('out.pcapng');
+    const report = await replay({
+      config: configOf(namespace),
+      inputs: [{ file, underlay: 'lan' }],
+      out,
+      clock: 'real',
+    });
+    expect(report).toMatchObject({ stopped: false, held: 0 });
+    expect(report.inputs[0].packets).toBe(4);
+
+    const records = (await heard()).filter(({ data }) =>
+      frames.some((f) => data === Buffer.from(f.data).toString('hex')),
+    );
+    expect(records.map((r) => r.data)).toEqual(frames.map((f) => Buffer.from(f.data).toString('hex')));
+    const gaps = records.map((r) => r.micros - records[0].micros);
+    for (const [i, gap] of gaps.entries()) {
+      const due = frames[i].micros - frames[0].micros;
+      expect(Math.abs(gap - due), `packet ${i}: after ${gap} µs, due after ${due}`).toBeLessThan(60_000);
+    }
+    // The host's ARP reply to station 5 goes back to the peer: Ethernet, IPv4, UDP, VXLAN, and ARP behind an Ethernet header.
+    const replies = readRecords(out).filter(({ data }) => data.slice(2 * (50 + 12), 2 * (50 + 14)) === '0806');
+    expect(replies.some(({ data }) => data.slice(2 * (50 + 20), 2 * (50 + 22)) === '0002')).toBe(true);
+    expect(Math.abs(replies[0].micros / 1e6 - Date.now() / 1000)).toBeLessThan(60);
+  });
+
+  it('loops, at so many packets a second, until its time is over', async () => {
+    const { replay } = (await import(BUILT)) as { replay: typeof Replay };
+    const { namespace, heard } = await listen();
+    const frame = udp({ src: 5, dst: 7, payload: 100, sport: 4242 });
+    const file = writeTimed(scratchFile('in.pcap'), [{ micros: 1, data: inTunnel(frame) }]);
+    const report = await replay({
+      config: configOf(namespace),
+      inputs: [{ file, underlay: 'lan' }],
+      ...{ clock: 'real', pace: { pps: 500 }, loop: 0, durationSec: 1 },
+    });
+    expect(report.stopped).toBe(true);
+    const { packets } = report.inputs[0];
+    // Who wakes up late has no time left to catch up at the end.
+    expect(packets).toBeGreaterThan(450);
+    expect(packets).toBeLessThanOrEqual(500);
+    const sent = (await heard()).filter(({ data }) => data === Buffer.from(frame).toString('hex'));
+    expect(sent).toHaveLength(packets);
+  });
+});

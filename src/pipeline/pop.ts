@@ -60,10 +60,7 @@ export function bindPop(arena: Arena, burst: Burst, outer: Outer, tables: Tables
 
   return function pop(n, underlay) {
     const { rules, popDepth } = underlay;
-    for (let i = 0; i < n; i++) {
-      isDone[i] = 0;
-      outerTos[i] = 0;
-    }
+    for (let i = 0; i < n; i++) isDone[i] = 0;
     let depth = 0;
     while (findTunnels(n, rules) > 0) {
       if (depth++ === popDepth) {
@@ -80,6 +77,8 @@ export function bindPop(arena: Arena, burst: Burst, outer: Outer, tables: Tables
       origin[i] = 0;
       tunnel[i] = 0;
       metaLen[i] = 0;
+      // What was inside stays as it is: nobody is on the way to its receiver here.
+      outerTos[i] = 0;
       if (drop[i] === 0) flags[i] |= FROM_PEER;
     }
     return networkMode[net];

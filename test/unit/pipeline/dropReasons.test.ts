@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { setStatic } from '../../../src/forward/macTable.js';
 import { TO_PORT } from '../../../src/packet/burst.js';
 import { DROP_REASONS, type DropName } from '../../../src/packet/drop.js';
+import { tunnelPlan } from '../../../src/tunnel/tunnel.js';
 import {
   arpRequest,
   BROADCAST,
@@ -12,7 +13,9 @@ import {
   outer,
   stationMac,
   tcp,
+  u32,
   udp,
+  v4,
   vxlan,
 } from '../../rig/frames.js';
 import {
@@ -25,12 +28,30 @@ import {
   peer,
   type Rig,
   type RigOptions,
+  SELF,
 } from '../../rig/pipeline.js';
+import { tunnelFrame } from '../../rig/tunnels.js';
 
 const VNI = 41;
 const WIRE_VNI = 42;
 
-/** Station 1 behind port a, 2 behind b, 9 behind peer A, 19 behind peer A of the second network, which has a frame underlay. */
+const option = { class: 0x0103, type: 3, data: join('cafef00d') };
+const others = [
+  network(3, { tunnel: tunnelPlan('geneve', 43, { match: [option] }), underlay: FRAMES }),
+  network(4, { tunnel: tunnelPlan('gre', 44, { sequence: true }), underlay: FRAMES }),
+  network(5, { tunnel: tunnelPlan('ipip'), mode: 'l3', underlay: FRAMES }),
+  network(6, {
+    tunnel: tunnelPlan('vxlan', 46, { udpPort: 8472 }),
+    mode: 'l3',
+    underlay: FRAMES,
+    vtepMac: '02:00:00:00:0b:01',
+  }),
+];
+
+/**
+ * Station 1 behind port a, 2 behind b, 9 behind peer A, 19 behind peer A of the second network, which has a frame underlay. Networks 3 to 6 have
+ * one kind of tunnel each; the fifth routes stations 1 and 2 behind its ports r and s, and 9 behind peer A.
+ */
 function everything(rest: Partial<RigOptions> = {}): Rig {
   const rig = makeRig({
     ports: {
@@ -38,13 +59,22 @@ function everything(rest: Partial<RigOptions> = {}): Rig {
       b: { id: 2, network: 1 },
       t: { id: 3, network: 1, kind: 'tap', vnetHdrLen: 12, offloads: 7 },
       x: { id: 4, network: 2 },
+      r: { id: 5, network: 5 },
+      s: { id: 6, network: 5 },
+      y: { id: 7, network: 4 },
     },
-    networks: [network(1), network(2, { underlay: FRAMES })],
+    networks: [network(1), network(2, { underlay: FRAMES }), ...others],
     peers: [
       peer(1, 1, PEER_A),
       peer(2, 1, PEER_B),
       peer(3, 2, PEER_A, { underlay: FRAMES }),
       peer(4, 2, '198.18.0.66', { underlay: FRAMES }),
+      ...[3, 4, 5, 6].map((net) => peer(net + 2, net, PEER_A, { underlay: FRAMES })),
+    ],
+    routes: [
+      { network: 5, prefix: '10.0.0.1/32', port: 5, peer: 0 },
+      { network: 5, prefix: '10.0.0.2/32', port: 6, peer: 0 },
+      { network: 5, prefix: '10.0.0.9/32', port: 0, peer: 7 },
     ],
     ...rest,
   });
@@ -60,6 +90,15 @@ function everything(rest: Partial<RigOptions> = {}): Rig {
 
 const between = (src: number, dst: number, payload = 20) => udp({ src, dst, payload });
 const fromA = (fields = {}) => outer({ src: PEER_A, ...fields }, vxlan(WIRE_VNI, between(19, 1)));
+
+/** From peer A over IPv4: behind UDP, or an IP protocol. */
+const overUdp = (dport: number, payload: Uint8Array) =>
+  tunnelFrame({ src: PEER_A, dst: SELF, protocol: 17, dport }, payload);
+const overIp = (protocol: number, payload: Uint8Array) => tunnelFrame({ src: PEER_A, dst: SELF, protocol }, payload);
+const geneve = (options: string, flags = 0) =>
+  overUdp(6081, join(join(options).length / 4, flags, '6558 00002b00', options, between(19, 1)));
+const gre = (sequence: number) => overIp(47, join('3000 6558 0000002c', u32(sequence), between(19, 1)));
+const packet = (frame: Uint8Array) => frame.slice(14);
 
 /** One way to each reason. */
 const ways: { [Reason in DropName]?: (rig: Rig) => void } = {
@@ -118,6 +157,29 @@ const ways: { [Reason in DropName]?: (rig: Rig) => void } = {
     rig.kernel.refuse = () => -1;
     rig.from('a', between(1, 9));
   },
+  'tunnel-protocol': (rig) => rig.fromWire(overIp(47, join('2000 0800 0000002c', packet(between(19, 1))))),
+  // A critical type that the network does not name, with the C bit left clear.
+  'critical-option': (rig) => rig.fromWire(geneve('0103 03 01 cafef00d 0103 83 00')),
+  'option-mismatch': (rig) => rig.fromWire(geneve('0103 03 01 cafef00e')),
+  'tunnel-control': (rig) => rig.fromWire(geneve('0103 03 01 cafef00d', 0x80)),
+  'tunnel-checksum': (rig) => rig.fromWire(overIp(47, join('a000 6558 12340000 0000002c', between(19, 1)))),
+  'tunnel-sequence': (rig) => rig.fromWire(gre(7), gre(7)),
+  'malformed-packet': (rig) => rig.from('r', noise(19)),
+  'no-route': (rig) => rig.from('r', packet(between(1, 77))),
+  'not-routed': (rig) => {
+    const group = packet(between(1, 77));
+    group.set(v4('224.0.0.251'), 16);
+    rig.from('r', group);
+  },
+  'ttl-exceeded': (rig) => rig.from('r', packet(udp({ src: 1, dst: 2, ttl: 1 }))),
+  'nesting-limit': (rig) => {
+    const { frame } = rig.plan.underlays[1];
+    if (frame === null) throw new Error('no frame device');
+    frame.popDepth = 1;
+    rig.apply();
+    rig.fromWire(overUdp(4789, vxlan(1, overUdp(6081, join('0000 6558 00000100', between(3, 4))))));
+  },
+  'wrong-mac': (rig) => rig.fromWire(overUdp(8472, vxlan(46, between(19, 1)))),
 };
 
 /** Reasons that no frame can get in memory, and why. */
@@ -139,7 +201,7 @@ describe('every drop reason', () => {
     way(rig);
     expect(rig.drops()).toEqual({ [reason]: 1 });
     // Where the network is known it shows the drop as well.
-    const shown = [1, 2].map((id) => rig.row('network', id).drops[reason] ?? 0).reduce((a, b) => a + b);
+    const shown = [1, 2, 3, 4, 5, 6].map((id) => rig.row('network', id).drops[reason] ?? 0).reduce((a, b) => a + b);
     expect(shown).toBeLessThanOrEqual(1);
     rig.delivered();
     passSeconds(rig, 1);

@@ -45,6 +45,7 @@ export const DROP_REASONS = [
   { name: 'ttl-exceeded', text: 'TTL or hop limit used up' },
   { name: 'nesting-limit', text: 'more tunnels inside of each other than are taken off' },
   { name: 'wrong-mac', text: 'inner frame for the MAC of another tunnel endpoint' },
+  { name: 'not-routed', text: 'multicast or link-local destination in an L3 network: never routed' },
 ] as const;
 
 export type DropName = (typeof DROP_REASONS)[number]['name'];

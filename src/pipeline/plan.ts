@@ -136,6 +136,7 @@ export interface PeerPlan {
 }
 
 export interface StaticMacPlan {
+  /** Domain of the network. */
   network: number;
   mac: string;
   /** Exactly one of the two is not 0. */

@@ -48,6 +48,14 @@ export function bindRoute(
     return decrement(i) ? 0 : DROP['ttl-exceeded'];
   }
 
+  /** Multicast (RFC 5771, RFC 4291) and link-local destinations (RFC 3927), such as a host's router solicitations. */
+  function isNeverRouted(i: number): boolean {
+    const ip = l3[i];
+    if ((flags[i] & IS_V4) !== 0) return view.getUint8(ip + 16) >= 224 || view.getUint16(ip + 16) === 0xa9fe;
+    const first = view.getUint16(ip + 24);
+    return first >= 0xff00 || (first & 0xffc0) === 0xfe80;
+  }
+
   return function route(n) {
     if (whole.routesAt !== 0) lookup(n, whole.routesAt);
     else for (let i = 0; i < n; i++) dst[i] = 0;
@@ -55,11 +63,14 @@ export function bindRoute(
       if (drop[i] !== 0) continue;
       const value = dst[i];
       const from = origin[i];
-      if (value === 0) {
+      const staysOnSide = ((value ^ from) & (TO_PORT | TO_PEER)) === 0 || (from === 0 && (value & TO_PEER) !== 0);
+      if (value !== 0 && !staysOnSide) continue;
+      if (isNeverRouted(i)) drop[i] = DROP['not-routed'];
+      else if (value !== 0) drop[i] = forward(i, value, from);
+      else {
         drop[i] = noRoute;
         answers.noRoute(i);
-      } else if (((value ^ from) & (TO_PORT | TO_PEER)) === 0 || (from === 0 && (value & TO_PEER) !== 0))
-        drop[i] = forward(i, value, from);
+      }
     }
   };
 }

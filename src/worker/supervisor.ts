@@ -127,11 +127,7 @@ export function createSupervisor(options: SupervisorOptions) {
     routeHalf = 1 - routeHalf;
     current = { plan, devices, routesAt };
     for (const n of plan.networks) macTable.limits[n.id] = n.macLimit;
-    const domains = new Map(plan.networks.map((n) => [n.id, n.domain]));
-    installStatics(
-      macTable,
-      plan.statics.map((entry) => ({ ...entry, network: domains.get(entry.network) ?? entry.network })),
-    );
+    installStatics(macTable, plan.statics);
     return current;
   }
 

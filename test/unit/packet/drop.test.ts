@@ -37,6 +37,18 @@ const NUMBERS = [
   'tx-too-big',
   'tx-error',
   'worker-lost',
+  'tunnel-protocol',
+  'critical-option',
+  'option-mismatch',
+  'tunnel-control',
+  'tunnel-checksum',
+  'tunnel-sequence',
+  'malformed-packet',
+  'no-route',
+  'ttl-exceeded',
+  'nesting-limit',
+  'wrong-mac',
+  'not-routed',
 ];
 
 describe('the drop list', () => {

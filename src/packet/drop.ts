@@ -26,7 +26,7 @@ export const DROP_REASONS = [
   { name: 'bad-offload', text: 'offload metadata of the device does not match the frame' },
   { name: 'offload-leak', text: 'packet with an unfinished inner checksum or uncut: the sender relied on an offload' },
   { name: 'ecn', text: 'congestion mark on a packet whose inner header is not ECN-capable (RFC 6040 section 4.2)' },
-  { name: 'truncated', text: 'longer than the slot that receives it' },
+  { name: 'truncated', text: 'longer than the slot that receives it, or cut short by a capture' },
   { name: 'no-slot', text: 'no free slot in the arena' },
   { name: 'no-neighbour', text: 'link-layer address of the next hop is not known' },
   { name: 'device-gone', text: 'the egress was removed, or its device is down' },

@@ -189,7 +189,7 @@ describe('pipes', () => {
     child.stdout?.on('data', (text) => (said += text));
     child.stdin?.write(readFileSync(INPUT));
     // The capture is read as it comes: what is there is written before more has come.
-    await until('the first packets', () => existsSync(OUT), 20_000);
+    await until('the first packets', () => existsSync(OUT), { withinMs: 20_000 });
     child.kill('SIGINT');
     child.stdin?.end();
     await until('the end', () => child.exitCode !== null);

@@ -21,20 +21,20 @@ import { packageVersion } from '../observe/version.js';
 import { buildMacs, buildPeers, buildStatus, type NodeView } from '../observe/view.js';
 import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
-import type { Plan } from '../pipeline/plan.js';
 import { isPacketPort } from '../pipeline/tables.js';
 import { type ApiServer, createApi } from './api.js';
+import { changeRun, type Run, usesTun } from './change.js';
 import type { Config, PeerInput, PortInput } from './config.js';
 import { defaultSocketPath } from './controlSocket.js';
 import { requireRights } from './deviceKernel.js';
-import { createDevices, type Devices } from './devices.js';
+import { createDevices } from './devices.js';
 import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
 import { withoutPeer, withoutPort, withPeer, withPort } from './edit.js';
 import { gatherFacts, nodeName } from './facts.js';
 import type { Node, NodeEvents, NodeOptions, NodeParts } from './node.js';
-import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
-import { retireRows } from './retire.js';
-import { canonicalAddress, familyOf } from './text.js';
+import { makePlan } from './plan.js';
+import { requireRouted } from './routedNetwork.js';
+import { canonicalAddress } from './text.js';
 
 export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   readonly name: string;
@@ -42,7 +42,6 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   #config: Config;
   #state: StatusDocument['node']['state'] = 'stopped';
   readonly #parts: NodeParts;
-  readonly #retired = new Float64Array(makeCounterBlock());
   readonly #captures = new Set<CaptureStream>();
   #queue: Promise<unknown> = Promise.resolve();
   #run: Run | null = null;
@@ -120,7 +119,8 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     await dataplane.start(planned.plan, devices.forWorkers(planned.plan));
     const startedAt = this.#parts.now();
     const dynamicPeers = this.#watch(dataplane);
-    return { api, facts, planned, devices, dataplane, dynamicPeers, startedAt };
+    const retired = new Float64Array(makeCounterBlock());
+    return { api, facts, planned, devices, dataplane, dynamicPeers, startedAt, retired };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -172,30 +172,11 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     });
   }
 
-  /** Moves the node to another configuration of ports and peers. On failure it stays on the one that it has. */
+  /** Moves the node to another configuration. On failure it stays on the one that it has. */
   async #change(config: Config): Promise<void> {
-    const run = this.#running();
-    const before = run.planned;
-    const after = makePlan(config, run.facts, before, run.dynamicPeers.list());
-    const { portsRemoved, peersRemoved, portsAdded, peersAdded } = diffPlans(before.plan, after.plan);
-    if (usesTun(config)) requireRights(true);
-    run.devices.open(after.plan);
-    retireRows(run.dataplane.counters, this.#retired, { portsAdded, peersAdded }, before.unused);
-    try {
-      await run.dataplane.apply(after.plan, run.devices.forWorkers(after.plan));
-    } catch (error) {
-      // Workers that took the change go back, so that no descriptor is closed under them.
-      const back = { ...before.plan, generation: after.plan.generation + 1 };
-      run.planned = { plan: back, unused: after.unused };
-      await run.dataplane.apply(back, run.devices.forWorkers(back)).catch(() => {});
-      run.devices.closeOthers(back);
-      throw error;
-    }
-    run.planned = after;
+    const failures = await changeRun(this.#running(), config);
     this.#config = config;
-    for (const { id } of portsRemoved) run.dataplane.flushMacs({ port: id });
-    for (const { id } of peersRemoved) run.dataplane.flushMacs({ peer: id });
-    for (const failure of run.devices.closeOthers(after.plan)) this.emit('warning', `not closed cleanly: ${failure}`);
+    for (const failure of failures) this.emit('warning', `not closed cleanly: ${failure}`);
   }
 
   status(): StatusDocument {
@@ -250,7 +231,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       plan: run.planned.plan,
       dataplane: run.dataplane,
       devices: run.devices.reports(run.planned.plan),
-      retired: this.#retired,
+      retired: run.retired,
       node: { name: this.name, version: packageVersion(), pid: process.pid, state: this.#state, socket: this.socket },
       startedAt: run.startedAt,
       now: this.#parts.now(),
@@ -273,41 +254,6 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     this.#queue = result.catch(() => {});
     return result;
   }
-}
-
-/** What a started node holds. */
-interface Run {
-  api: ApiServer | null;
-  facts: HostFacts;
-  planned: Planned;
-  devices: Devices;
-  dataplane: Dataplane;
-  dynamicPeers: DynamicPeers;
-  startedAt: number;
-}
-
-/** Throws when there is no such network, it is not routed, or the address is none. */
-function requireRouted(plan: Plan, network: string, address: string): void {
-  const found = plan.networks.find((n) => n.name === network);
-  const routed = plan.networks.filter((n) => n.mode === 'l3').map((n) => n.name);
-  const remedy = routed.length > 0 ? `networks of mode l3: ${routed.join(', ')}` : 'the node has none of mode l3';
-  if (!found)
-    throw new WeftError('USAGE', `there is no network ${JSON.stringify(network)}`, { object: network, remedy });
-  if (found.mode !== 'l3')
-    throw new WeftError('USAGE', `network ${network} is of mode ${found.mode} and has no routes`, {
-      object: `network ${network}`,
-      remedy,
-    });
-  if (familyOf(address) === 0)
-    throw new WeftError('USAGE', `${JSON.stringify(address)} is not an IP address`, {
-      object: `network ${network}`,
-      remedy: 'give an address without a prefix length',
-    });
-}
-
-/** Whether a configuration has ports that are devices of /dev/net/tun. */
-function usesTun({ networks }: Config): boolean {
-  return networks.some((network) => network.ports.some((port) => port.type === 'tap' || port.type === 'tun'));
 }
 
 function usage(message: string, node: string): WeftError {

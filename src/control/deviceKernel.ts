@@ -9,6 +9,7 @@ export type DeviceKernel = Pick<
   Tun,
   | 'openTap'
   | 'linkGet'
+  | 'linkList'
   | 'linkSet'
   | 'addressAdd'
   | 'addressDelete'
@@ -16,6 +17,8 @@ export type DeviceKernel = Pick<
   | 'routeAdd'
   | 'routeDelete'
   | 'routeList'
+  | 'monitorOpen'
+  | 'monitorRead'
   | 'udpOpen'
   | 'rawOpen'
   | 'close'

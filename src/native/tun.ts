@@ -170,6 +170,41 @@ export interface Route {
   protocol: number;
 }
 
+/** A device as it is now, or was when it was deleted. */
+export interface LinkEvent {
+  kind: 'link';
+  index: number;
+  name: string;
+  mac: string;
+  /** Bytes. */
+  mtu: number;
+  /** Administratively up. */
+  up: boolean;
+  /** Up, with a carrier. */
+  running: boolean;
+  deleted: boolean;
+}
+
+/** An address that came or went. */
+export interface AddressEvent {
+  kind: 'address';
+  /** Of the device. */
+  index: number;
+  address: string;
+  prefixLen: number;
+  deleted: boolean;
+}
+
+/** What a monitor has heard since it was read last. */
+export interface MonitorNews {
+  /** In their order. A device that changes its MTU or goes up and down has one for each step. */
+  events: (LinkEvent | AddressEvent)[];
+  /** Some route came or went. */
+  routes: boolean;
+  /** The kernel lost messages: everything has to be looked at again. */
+  overrun: boolean;
+}
+
 export interface Neighbour {
   family: 4 | 6;
   address: string;
@@ -268,6 +303,11 @@ export interface Tun {
   /** The way that a packet to an address takes now. ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole). */
   routeGet(query: { netns?: string; address: string }): Route;
   neighbourList(query?: { netns?: string; device?: string }): Neighbour[];
+
+  /** A descriptor that hears of devices, addresses and routes of a namespace, which it keeps alive until it is closed. */
+  monitorOpen(query?: { netns?: string }): number;
+  /** Never blocks. At most 1024 messages a call; the rest waits for the next. EBADF, ENOTSOCK. */
+  monitorRead(fd: number): MonitorNews;
 
   /** EADDRINUSE, EADDRNOTAVAIL, ENODEV (device), EPERM. */
   udpOpen(request: UdpRequest): UdpSocket;

@@ -7,7 +7,7 @@ use napi::bindgen_prelude::{JsObjectValue, Object};
 use crate::control::{Arguments, Module, detached};
 use crate::errors::{Failure, Result};
 use crate::link;
-use crate::netlink::{Netlink, Reply, Request, attributes};
+use crate::netlink::{Netlink, Request, attributes};
 use crate::netns;
 use crate::prefix::{family, from_bytes, octets, parse};
 use crate::routes::device_names;
@@ -19,14 +19,14 @@ const IFA_F_NODAD: u8 = 0x02;
 const INFO_LEN: usize = 8;
 
 #[derive(PartialEq)]
-struct Address {
-    index: i32,
-    ip: IpAddr,
-    prefix_len: u8,
+pub struct Address {
+    pub index: i32,
+    pub ip: IpAddr,
+    pub prefix_len: u8,
 }
 
 impl Address {
-    fn parse(reply: &Reply) -> Option<Self> {
+    pub fn parse(reply: &[u8]) -> Option<Self> {
         let prefix_len = *reply.get(1)?;
         let index = i32::from_ne_bytes(reply.get(4..8)?.try_into().ok()?);
         let mut ip = None;
@@ -42,7 +42,7 @@ impl Address {
 
 fn list(netlink: &mut Netlink) -> Result<Vec<Address>> {
     let request = Request::new(libc::RTM_GETADDR, libc::NLM_F_DUMP, &[0; INFO_LEN], "RTM_GETADDR", "");
-    Ok(netlink.call(request)?.iter().filter_map(Address::parse).collect())
+    Ok(netlink.call(request)?.iter().filter_map(|reply| Address::parse(reply)).collect())
 }
 
 /// What is said of one address on one device.

@@ -23,6 +23,7 @@ mod layout;
 mod link;
 mod links;
 mod messages;
+mod monitor;
 mod neighbours;
 mod netlink;
 mod netns;
@@ -59,6 +60,7 @@ pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     addresses::register(&mut module)?;
     routes::register(&mut module)?;
     neighbours::register(&mut module)?;
+    monitor::register(&mut module)?;
     tap::register(&mut module)?;
     tap_rx::register(&mut module)?;
     tap_tx::register(&mut module)?;

@@ -3,7 +3,7 @@
 use std::os::fd::AsRawFd;
 
 use crate::errors::{Failure, Result};
-use crate::netlink::{Netlink, Reply, Request, attributes, find, read_text, read_word};
+use crate::netlink::{Netlink, Request, attributes, find, read_text, read_word};
 use crate::netns;
 
 // Attributes of a link, from linux/if_link.h; those after 40 are too new for the headers of some distributions.
@@ -45,7 +45,7 @@ pub struct Link {
 }
 
 impl Link {
-    fn parse(reply: &Reply) -> Option<Self> {
+    pub fn parse(reply: &[u8]) -> Option<Self> {
         let flags = read_word(reply, 8)? as i32;
         let mut link = Link {
             index: read_word(reply, 4)? as i32,
@@ -93,7 +93,7 @@ pub fn get(netlink: &mut Netlink, name: &str) -> Result<Option<Link>> {
     request.word(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
     request.text(IFLA_IFNAME, name);
     match netlink.call(request) {
-        Ok(replies) => Ok(replies.first().and_then(Link::parse)),
+        Ok(replies) => Ok(replies.first().and_then(|reply| Link::parse(reply))),
         Err(failure) if failure.errno() == libc::ENODEV => Ok(None),
         Err(failure) => Err(failure),
     }
@@ -103,7 +103,7 @@ pub fn list(netlink: &mut Netlink) -> Result<Vec<Link>> {
     let fixed = [0; INFO_LEN];
     let mut request = Request::new(libc::RTM_GETLINK, libc::NLM_F_DUMP, &fixed, "RTM_GETLINK", "");
     request.word(IFLA_EXT_MASK, RTEXT_FILTER_SKIP_STATS);
-    Ok(netlink.call(request)?.iter().filter_map(Link::parse).collect())
+    Ok(netlink.call(request)?.iter().filter_map(|reply| Link::parse(reply)).collect())
 }
 
 fn request(kind: u16, name: &'static str, flags: u32, change: u32, device: &str) -> Request {

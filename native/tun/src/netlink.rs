@@ -180,14 +180,14 @@ impl Netlink {
     }
 }
 
-struct Header {
-    kind: u16,
+pub struct Header {
+    pub kind: u16,
     flags: u16,
     sequence: u32,
 }
 
 /// The messages of one datagram.
-fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
+pub fn messages(mut bytes: &[u8]) -> impl Iterator<Item = (Header, &[u8])> {
     std::iter::from_fn(move || {
         let length = read_word(bytes, 0)? as usize;
         let payload = bytes.get(HEADER..length)?;

@@ -157,8 +157,8 @@ pub fn option(socket: RawFd, level: i32, option: i32) -> Result<i32> {
     Ok(value)
 }
 
-/// The forced variant passes the machine's limit (net.core.rmem_max) and needs CAP_NET_ADMIN.
-fn set_buffer(socket: RawFd, forced: i32, plain: i32, bytes: i32, name: &str) -> Result<()> {
+/// The forced variant passes the machine's limit (net.core.rmem_max) and needs CAP_NET_ADMIN. 0 bytes: as it is.
+pub fn set_buffer(socket: RawFd, forced: i32, plain: i32, bytes: i32, name: &str) -> Result<()> {
     if bytes == 0 || set(socket, libc::SOL_SOCKET, forced, bytes, name).is_ok() {
         return Ok(());
     }

@@ -5,6 +5,7 @@ import { EventEmitter } from 'node:events';
 import type { DeviceKernel } from '../../../src/control/deviceKernel.js';
 import {
   type Link,
+  type MonitorNews,
   type RawRequest,
   ROUTE_PROTOCOL,
   type Route,
@@ -36,6 +37,8 @@ export interface FakeKernel extends DeviceKernel {
   own: string[];
   /** Routes by namespace and prefix. */
   routes: Map<string, Route>;
+  /** What the next look at the monitor finds. */
+  news: MonitorNews;
 }
 
 const link = (index: number, name: string, rest: Partial<Link> = {}): Link => ({
@@ -82,6 +85,7 @@ export function fakeKernel(): FakeKernel {
     udpGives: { gro: true, segment: true, rcvbuf: 2 * 7 * 1024 * 1024 },
     own: ['192.0.2.1'],
     routes: new Map(),
+    news: { events: [], routes: false, overrun: false },
     openTap(request: TapRequest) {
       call(`openTap ${key(request)}`);
       const known = kernel.links.get(key(request));
@@ -96,6 +100,19 @@ export function fakeKernel(): FakeKernel {
       const { vnetHdrLen, offloads } = kernel.tapGives;
       return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
     },
+    monitorOpen({ netns = '' } = {}) {
+      call(`monitorOpen ${netns}`);
+      const fd = nextFd++;
+      kernel.open.set(fd, `monitor ${netns}`);
+      return fd;
+    },
+    monitorRead() {
+      const { news } = kernel;
+      kernel.news = { events: [], routes: false, overrun: false };
+      return news;
+    },
+    linkList: ({ netns = '' } = {}) =>
+      [...kernel.links].filter(([at]) => at.startsWith(`${netns}/`)).map(([, found]) => found),
     linkGet: (of) => kernel.links.get(key(of)) ?? null,
     linkSet(change) {
       const { netns: _netns, name: _name, ...rest } = change;

@@ -66,7 +66,7 @@ function networkTable({ networks }: StatusDocument): string {
     n.mode,
     n.encapsulation,
     n.id === null ? null : String(n.id),
-    n.underlay,
+    n.underlays.length > 0 ? n.underlays.join(', ') : null,
     String(n.mtu),
     n.ports,
     n.peers,

@@ -7,7 +7,8 @@ import type { UnderlayPlan } from '../pipeline/plan.js';
 import { DEFAULT_PORT, type TunnelKind } from '../tunnel/tunnel.js';
 import type { NetworkConfig, UnderlayConfig } from './config.js';
 import { DEFAULT_UDP_PORT, transportOf } from './encapsulation.js';
-import { canonicalAddress, parseSourcePorts } from './text.js';
+import { canonicalAddress, familyOf, parseSourcePorts } from './text.js';
+import { wordsOf } from './written.js';
 
 /** A carrier before it has an id. */
 export interface CarrierSource {
@@ -39,12 +40,22 @@ export function carrierOf(underlay: UnderlayConfig, network: NetworkConfig): str
   return carrierName(underlay, kind, udpPort);
 }
 
+/** The underlays of a network, in the order that it names them. */
+export function underlaysOf(network: NetworkConfig, underlays: readonly UnderlayConfig[]): UnderlayConfig[] {
+  return wordsOf(network.underlay).flatMap((name) => underlays.find((underlay) => underlay.name === name) ?? []);
+}
+
+/** The one of them that reaches an address: the first of its family. */
+export function underlayTo<T extends { address: string }>(address: string, own: readonly T[]): T | undefined {
+  return own.find((underlay) => familyOf(underlay.address) === familyOf(address)) ?? own[0];
+}
+
 /** The carriers of an underlay. One that no network uses listens for VXLAN. */
 export function carriersOf(underlay: UnderlayConfig, networks: readonly NetworkConfig[]): CarrierSource[] {
   if (underlay.kind === 'frame') return [{ name: underlay.name, underlay, tunnel: 'none', udpPort: underlay.udpPort }];
   const carriers = new Map<string, CarrierSource>();
   for (const network of networks) {
-    if (network.underlay !== underlay.name) continue;
+    if (!wordsOf(network.underlay).includes(underlay.name)) continue;
     const { kind, udpPort } = transportOf(network, underlay.udpPort);
     const name = carrierName(underlay, kind, udpPort);
     carriers.set(name, { name, underlay, tunnel: kind, udpPort });

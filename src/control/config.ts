@@ -109,9 +109,11 @@ const NetworkSchema = z.strictObject({
   name: name.describe('Name of the network'),
   vni: z.int().min(1).max(16777215).optional().describe('Network identifier of VXLAN and Geneve, 1 to 16777215'),
   underlay: z
-    .string()
+    .union([z.string(), z.array(z.string()).min(1)])
     .optional()
-    .describe('Name of the underlay that carries the network; without one it joins local ports only'),
+    .describe(
+      'Name of the underlay that carries the network, or a list of two, [lan4, lan6]: each peer is reached over that of its address family. Without one the network joins local ports only',
+    ),
   encapsulation: EncapsulationSchema.optional().describe(
     'vxlan, geneve, gre, ipip, fou or gue, or a map with `type` and its settings; default: vxlan',
   ),

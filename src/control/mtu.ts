@@ -5,6 +5,7 @@ import { WeftError } from '../packet/error.js';
 import type { Plan } from '../pipeline/plan.js';
 import type { TunnelPlan } from '../tunnel/tunnel.js';
 import type { Domains } from './bridges.js';
+import { underlaysOf } from './carriers.js';
 import type { NetworkConfig, UnderlayConfig } from './config.js';
 import { tunnelOf } from './encapsulation.js';
 import { familyOf } from './text.js';
@@ -41,7 +42,7 @@ function headerBytes(tunnel: TunnelPlan): number {
 /** What the tunnels of a network, or of those that it is bridged with, add to an inner packet inside of a UDP datagram: of all the most. */
 export function segmentOverhead(plan: Plan, network: number): number {
   const domain = plan.networks.find((n) => n.id === network)?.domain;
-  const tunnels = plan.networks.filter((n) => n.domain === domain && n.underlay > 0).map((n) => n.tunnel);
+  const tunnels = plan.networks.filter((n) => n.domain === domain && n.underlays.length > 0).map((n) => n.tunnel);
   return Math.max(0, ...tunnels.map((t) => headerBytes(t) + (t.payload === 'ethernet' ? ETHERNET_BYTES : 0)));
 }
 
@@ -75,13 +76,17 @@ export function networkMtus(
   );
 }
 
+/** What a network says, or the smallest that its underlays leave: its stations have one MTU towards all peers. */
 function ownMtu(
   network: NetworkConfig,
   underlays: readonly UnderlayConfig[],
   deviceMtu: ReadonlyMap<string, number>,
 ): number {
-  const underlay = underlays.find((u) => u.name === network.underlay);
-  if (!underlay) return network.mtu ?? ETHERNET_MTU;
+  const own = underlaysOf(network, underlays).map((underlay) => mtuOver(underlay, network, deviceMtu));
+  return own.length > 0 ? Math.min(...own) : (network.mtu ?? ETHERNET_MTU);
+}
+
+function mtuOver(underlay: UnderlayConfig, network: NetworkConfig, deviceMtu: ReadonlyMap<string, number>): number {
   const tunnel = tunnelOf(network, underlay.udpPort);
   const overhead = overheadOf(tunnel, familyOf(underlay.address) === 6 ? 6 : 4);
   const outer = underlay.kind === 'frame' ? ETHERNET_MTU : (deviceMtu.get(underlay.name) ?? ETHERNET_MTU);

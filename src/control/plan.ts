@@ -6,7 +6,7 @@ import type { NetworkPlan, PeerPlan, Plan, PortPlan, RoutePlan, StaticMacPlan } 
 import * as Address from '../wire/address.js';
 import { macToText } from '../wire/ethernet.js';
 import { type Domains, domainsOf } from './bridges.js';
-import { carrierOf, carrierPlan, carriersOf } from './carriers.js';
+import { carrierOf, carrierPlan, carriersOf, underlaysOf, underlayTo } from './carriers.js';
 import type { Config, NetworkConfig, UnderlayConfig } from './config.js';
 import { modeOf, tunnelOf } from './encapsulation.js';
 import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
@@ -72,9 +72,8 @@ export function makePlan(
   };
   for (const network of networks) {
     const id = ids.network(network.name);
-    const underlay = underlays.find((u) => u.name === network.underlay);
     const mtu = mtus.get(network.name)!;
-    plan.networks.push(networkPlan(network, underlay, mtu, ids, domains));
+    plan.networks.push(networkPlan(network, underlaysOf(network, underlays), mtu, ids, domains));
     for (const port of network.ports) {
       const hostRoutes = hostPrefixesOf(port, network.name, config, domains, sources, isByKernel);
       const setting = { id: ids.port(port.name), network: id, mtu, workers: config.node.workers, hostRoutes };
@@ -88,22 +87,22 @@ export function makePlan(
 
 function networkPlan(
   network: NetworkConfig,
-  underlay: UnderlayConfig | undefined,
+  underlays: UnderlayConfig[],
   mtu: number,
   ids: Ids,
   domains: Domains,
 ): NetworkPlan {
   const mode = modeOf(network);
-  const tunnel = tunnelOf(network, underlay?.udpPort ?? 0);
-  const hasVtepMac = underlay !== undefined && mode === 'l3' && tunnel.payload === 'ethernet';
+  const tunnel = tunnelOf(network, underlays[0]?.udpPort ?? 0);
+  const hasVtepMac = underlays.length > 0 && mode === 'l3' && tunnel.payload === 'ethernet';
   return {
     id: ids.network(network.name),
     name: network.name,
     mode,
     tunnel,
     domain: domainId(network.name, ids, domains),
-    vtepMac: hasVtepMac ? (network.vtepMac?.toLowerCase() ?? defaultVtepMac(underlay.address)) : null,
-    underlay: underlay ? ids.underlay(carrierOf(underlay, network)) : 0,
+    vtepMac: hasVtepMac ? (network.vtepMac?.toLowerCase() ?? defaultVtepMac(underlays[0].address)) : null,
+    underlays: underlays.map((underlay) => ids.underlay(carrierOf(underlay, network))),
     mtu,
     ageingSec: network.ageing,
     macLimit: network.macLimit,
@@ -140,22 +139,32 @@ function peersOf(
   facts: HostFacts,
   dynamic: DynamicPeer[],
 ): PlannedPeer[] {
-  const underlay = underlays.find((u) => u.name === network.underlay);
-  if (!underlay) return [];
-  const { payload, udpPort: ownPort } = tunnelOf(network, underlay.udpPort);
-  const hasMac = modeOf(network) === 'l3' && payload === 'ethernet';
-  const onLink = linkOf(underlay, facts);
-  const common = { network: network.name, underlay: carrierOf(underlay, network), isFrame: underlay.kind === 'frame' };
+  const own = underlaysOf(network, underlays);
+  if (own.length === 0) return [];
+  const hasMac = modeOf(network) === 'l3' && tunnelOf(network, own[0].udpPort).payload === 'ethernet';
+  const wayTo = (address: string) => {
+    const underlay = underlayTo(address, own)!;
+    return {
+      onLink: linkOf(underlay, facts),
+      udpPort: tunnelOf(network, underlay.udpPort).udpPort,
+      common: { network: network.name, underlay: carrierOf(underlay, network), isFrame: underlay.kind === 'frame' },
+    };
+  };
   const configured = network.peers.map((peer): PlannedPeer => {
-    const { address, udpPort = ownPort, mac } = typeof peer === 'string' ? { address: peer } : peer;
+    const { address, udpPort, mac } = typeof peer === 'string' ? { address: peer } : peer;
+    const way = wayTo(address);
+    const { common, onLink } = way;
     const direct = network.routing === 'direct' || (network.routing === 'crossSubnet' && isWithin(address, onLink));
     const ownMac = hasMac ? (mac?.toLowerCase() ?? defaultVtepMac(address)) : null;
-    return { ...common, address, udpPort, mac: ownMac, direct, dynamic: false };
+    return { ...common, address, udpPort: udpPort ?? way.udpPort, mac: ownMac, direct, dynamic: false };
   });
   const known = new Set(configured.map((peer) => peer.address));
   const learned = dynamic
     .filter((peer) => peer.network === network.name && !known.has(peer.address))
-    .map(({ address }) => ({ ...common, address, udpPort: ownPort, mac: null, direct: false, dynamic: true }));
+    .map(({ address }): PlannedPeer => {
+      const { common, udpPort } = wayTo(address);
+      return { ...common, address, udpPort, mac: null, direct: false, dynamic: true };
+    });
   return [...configured, ...learned];
 }
 

@@ -9,7 +9,7 @@ import { deviceClashes, portFaults } from './portFaults.js';
 import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
 import { canonicalAddress, parseSourcePorts, quote } from './text.js';
 import { transportClashes, tunnelFaults } from './tunnelFaults.js';
-import { type Item, isEmpty, items, namesOf, peersOf, record, suggest } from './written.js';
+import { type Item, isEmpty, items, namesOf, peersOf, record, suggest, wordsOf } from './written.js';
 
 /** Faults between the parts of a configuration value of any shape. */
 export function crossFaults(root: unknown): Located[] {
@@ -86,7 +86,7 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
 
 /** UDP ports that an underlay listens on: those of its networks, or that for VXLAN while it has none. */
 function listeningPorts({ value }: Item, networks: Item[]): number[] {
-  const own = networks.filter((network) => network.value.underlay === value.name);
+  const own = networks.filter((network) => wordsOf(network.value.underlay).includes(String(value.name)));
   const transports = (own.length > 0 ? own : [{ value: {} }]).map((n) => transportOf(n.value, value.udpPort));
   return [...new Set(transports.map(({ kind, udpPort }) => (kind === 'gre' ? -47 : kind === 'ipip' ? -4 : udpPort)))];
 }
@@ -132,22 +132,22 @@ function underlayReference({ path, value }: Item, underlays: Item[]): Located[] 
     const remedy = names.length > 0 ? `add underlay: ${names[0]}` : 'define an underlay and name it here';
     return [{ path, message: `the network has \`${needs}\` but no \`underlay\``, remedy }];
   }
-  if (typeof underlay !== 'string' || names.includes(underlay)) return [];
-  return [
-    {
-      path: [...path, 'underlay'],
-      message: `there is no underlay ${quote(underlay)}`,
-      remedy: suggest(underlay, names, 'underlays'),
-    },
-  ];
+  const isList = Array.isArray(underlay);
+  return wordsOf(underlay).flatMap((word, i): Located[] => {
+    if (names.includes(word)) return [];
+    const place = isList ? [...path, 'underlay', i] : [...path, 'underlay'];
+    return [{ path: place, message: `there is no underlay ${quote(word)}`, remedy: suggest(word, names, 'underlays') }];
+  });
 }
 
 function peerFaults(network: Item, underlays: Item[]): Located[] {
   const faults: Located[] = [];
-  const underlay = underlays.find((u) => u.value.name === network.value.underlay);
+  const words = wordsOf(network.value.underlay);
+  const own = underlays.filter((u) => words.includes(String(u.value.name))).map((u) => String(u.value.address));
+  const ownAddresses = own.map(canonicalAddress);
   const seen = new Set<string>();
   for (const { path, address } of peersOf(network)) {
-    if (underlay && address === canonicalAddress(String(underlay.value.address)))
+    if (ownAddresses.includes(address))
       faults.push({ path, message: `peer ${address} is this node's own address`, remedy: 'list only the other nodes' });
     if (seen.has(address))
       faults.push({

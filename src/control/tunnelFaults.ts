@@ -5,19 +5,21 @@ import { carriesIpOnly, hasVni, kindOf, modeOf, transportOf } from './encapsulat
 import type { Located } from './faults.js';
 import { ENCAPSULATION_NAMES } from './mtu.js';
 import { familyOf, quote } from './text.js';
-import { type Item, isEmpty, items, peersOf, record } from './written.js';
+import { type Item, isEmpty, items, peersOf, record, wordsOf } from './written.js';
 
 /** Faults of one network by itself and against its underlay. */
 export function tunnelFaults(network: Item, underlays: Item[]): Located[] {
-  const underlay = underlays.find((u) => u.value.name === network.value.underlay);
+  const words = wordsOf(network.value.underlay);
+  const own = words.flatMap((word) => underlays.find((u) => u.value.name === word) ?? []);
   return [
     ...vniFaults(network),
     ...vxlanFaults(network),
     ...modeFaults(network),
-    ...routingFaults(network, underlay),
+    ...own.flatMap((underlay) => routingFaults(network, underlay, own)),
     ...vtepMacFaults(network),
     ...peerKeyFaults(network),
-    ...(underlay ? familyFaults(network, underlay) : []),
+    ...familyFaults(network, own),
+    ...underlayListFaults(network, own),
   ];
 }
 
@@ -117,11 +119,10 @@ function xconnectFaults({ path, value }: Item): Located[] {
 }
 
 /** Direct peers of socket underlays are routed by the kernel, so their packets must be where the underlay is. */
-function routingFaults(network: Item, underlay: Item | undefined): Located[] {
+function routingFaults(network: Item, underlay: Item, own: Item[]): Located[] {
   const { path, value } = network;
   const { routing } = value;
-  if (modeOf(value) !== 'l3' || underlay === undefined || (routing !== 'crossSubnet' && routing !== 'direct'))
-    return [];
+  if (modeOf(value) !== 'l3' || (routing !== 'crossSubnet' && routing !== 'direct')) return [];
   const faults: Located[] = [];
   if (underlay.value.kind === 'frame') {
     if (routing === 'crossSubnet' && record(underlay.value.frame)?.prefix === undefined)
@@ -132,7 +133,7 @@ function routingFaults(network: Item, underlay: Item | undefined): Located[] {
       });
     return faults;
   }
-  for (const port of items(value, path, 'ports'))
+  for (const port of own[0] === underlay ? items(value, path, 'ports') : [])
     if (port.value.type !== 'tun' || port.value.netns !== undefined)
       faults.push({
         path: port.path,
@@ -140,14 +141,16 @@ function routingFaults(network: Item, underlay: Item | undefined): Located[] {
         remedy: 'use tun ports in the namespace of the node, or routing: tunnel',
       });
   for (const peer of items(value, path, 'peers')) {
-    const own = familyOf(String(underlay.value.address));
+    const family = familyOf(String(underlay.value.address));
+    // Behind an underlay of another family, if the network has one, it is that one's to say.
+    if (own.length > 1 && familyOf(String(peer.value.address)) !== family) continue;
     const prefixes = Array.isArray(peer.value.prefixes) ? peer.value.prefixes : [];
     prefixes.forEach((prefix, i) => {
-      const family = typeof prefix === 'string' ? familyOf(prefix.split('/')[0]) : 0;
-      if (family !== 0 && own !== 0 && family !== own)
+      const inner = typeof prefix === 'string' ? familyOf(prefix.split('/')[0]) : 0;
+      if (inner !== 0 && family !== 0 && inner !== family)
         faults.push({
           path: [...peer.path, 'prefixes', i],
-          message: `${prefix} cannot be routed by way of an IPv${own} address`,
+          message: `${prefix} cannot be routed by way of an IPv${family} address`,
           remedy: 'use routing: tunnel for it, in a network of its own',
         });
     });
@@ -155,9 +158,13 @@ function routingFaults(network: Item, underlay: Item | undefined): Located[] {
   return faults;
 }
 
+/** Endpoints have MACs of their own inside of the tunnel. */
+function hasVtepMacs(value: Item['value']): boolean {
+  return modeOf(value) === 'l3' && kindOf(value) === 'vxlan' && record(value.encapsulation)?.gpe !== true;
+}
+
 function vtepMacFaults({ path, value }: Item): Located[] {
-  const hasMacs = modeOf(value) === 'l3' && kindOf(value) === 'vxlan' && record(value.encapsulation)?.gpe !== true;
-  if (hasMacs) return [];
+  if (hasVtepMacs(value)) return [];
   const message = 'only VXLAN networks of mode l3 have MACs of tunnel endpoints';
   const faults: Located[] = [];
   if (value.vtepMac !== undefined)
@@ -190,14 +197,46 @@ function peerKeyFaults({ path, value }: Item): Located[] {
   return faults;
 }
 
-function familyFaults(network: Item, underlay: Item): Located[] {
-  const own = familyOf(String(underlay.value.address));
+function familyFaults(network: Item, underlays: Item[]): Located[] {
+  const families = underlays.map((underlay) => familyOf(String(underlay.value.address)));
+  if (families.length === 0 || families.includes(0)) return [];
+  const names = underlays.map((underlay) => quote(String(underlay.value.name))).join(' and ');
   return peersOf(network).flatMap(({ path, address }) => {
     const family = familyOf(address);
-    if (own === 0 || family === 0 || family === own) return [];
-    const message = `${address} is an IPv${family} address, underlay ${quote(String(underlay.value.name))} has IPv${own}`;
-    return [{ path, message, remedy: `give an IPv${own} address of the peer, or another underlay` }];
+    if (family === 0 || families.includes(family)) return [];
+    const message = `${address} is an IPv${family} address, underlay ${names} has IPv${families[0]}`;
+    return [{ path, message, remedy: `give an IPv${families[0]} address of the peer, or another underlay` }];
   });
+}
+
+/** A list of underlays has one for each family of addresses, and they differ in nothing else that the network looks at. */
+function underlayListFaults({ path, value }: Item, underlays: Item[]): Located[] {
+  if (!Array.isArray(value.underlay) || underlays.length < 2) return [];
+  const faults: Located[] = [];
+  const families = underlays.map((underlay) => familyOf(String(underlay.value.address)));
+  const again = families.findIndex((family, i) => family !== 0 && families.indexOf(family) < i);
+  if (again >= 0)
+    faults.push({
+      path: [...path, 'underlay', again],
+      message: `underlays ${quote(String(underlays[families.indexOf(families[again])].value.name))} and ${quote(String(underlays[again].value.name))} both have IPv${families[again]} addresses: peers could be reached over either`,
+      remedy: 'name one IPv4 and one IPv6 underlay, or make two networks and bridge them',
+    });
+  const ports = new Set(underlays.map((underlay) => transportOf(value, underlay.value.udpPort).udpPort));
+  if (ports.size > 1)
+    faults.push({
+      path: [...path, 'underlay'],
+      message: `its underlays have different UDP ports: ${[...ports].join(' and ')}`,
+      remedy: 'give the network a udpPort in `encapsulation`, or the underlays the same one',
+    });
+  // Peers make up the MAC of a tunnel endpoint from the address that they reach it at, and there are two of them.
+  const hasMacs = hasVtepMacs(value);
+  if (hasMacs && value.vtepMac === undefined)
+    faults.push({
+      path,
+      message: 'a network of mode l3 over VXLAN and two underlays needs `vtepMac`',
+      remedy: 'add vtepMac: MAC, and the same as `mac` of this node in the configuration of its peers',
+    });
+  return faults;
 }
 
 /** Networks of one underlay must differ in what their packets show; UDP ports belong to one kind. */
@@ -205,26 +244,36 @@ export function transportClashes(networks: Item[], underlays: Item[]): Located[]
   const faults: Located[] = [];
   const ids = new Map<string, Item>();
   const ports = new Map<string, { kind: string; item: Item }>();
-  for (const network of networks) {
-    const { value, path } = network;
-    const { underlay } = value;
-    if (typeof underlay !== 'string') continue;
-    const { kind, udpPort, id } = transportOf(value, underlays.find((u) => u.value.name === underlay)?.value.udpPort);
-    const port = `${underlay}/${udpPort}`;
-    const owner = udpPort === 0 ? undefined : ports.get(port);
-    if (owner && owner.kind !== kind)
-      faults.push({
-        path: record(value.encapsulation) ? [...path, 'encapsulation'] : path,
-        message: `UDP port ${udpPort} of underlay ${quote(underlay)} is that of ${nameOf(owner.kind)} network ${quote(String(owner.item.value.name))}`,
-        remedy: `give ${nameOf(kind)} another udpPort in \`encapsulation\``,
-      });
-    else ports.set(port, owner ?? { kind, item: network });
-    if (hasVni(kind) && typeof value.vni !== 'number' && value.preset !== 'flannel') continue;
-    const key = `${underlay}/${kind}/${udpPort}/${id}`;
-    const first = ids.get(key);
-    if (first === undefined) ids.set(key, network);
-    else faults.push(idClash(network, first, kind, id, underlay));
-  }
+  for (const network of networks)
+    for (const underlay of wordsOf(network.value.underlay))
+      faults.push(...clashesOn(underlay, network, underlays, ids, ports));
+  return faults;
+}
+
+function clashesOn(
+  underlay: string,
+  network: Item,
+  underlays: Item[],
+  ids: Map<string, Item>,
+  ports: Map<string, { kind: string; item: Item }>,
+): Located[] {
+  const faults: Located[] = [];
+  const { value, path } = network;
+  const { kind, udpPort, id } = transportOf(value, underlays.find((u) => u.value.name === underlay)?.value.udpPort);
+  const port = `${underlay}/${udpPort}`;
+  const owner = udpPort === 0 ? undefined : ports.get(port);
+  if (owner && owner.kind !== kind)
+    faults.push({
+      path: record(value.encapsulation) ? [...path, 'encapsulation'] : path,
+      message: `UDP port ${udpPort} of underlay ${quote(underlay)} is that of ${nameOf(owner.kind)} network ${quote(String(owner.item.value.name))}`,
+      remedy: `give ${nameOf(kind)} another udpPort in \`encapsulation\``,
+    });
+  else ports.set(port, owner ?? { kind, item: network });
+  if (hasVni(kind) && typeof value.vni !== 'number' && value.preset !== 'flannel') return faults;
+  const key = `${underlay}/${kind}/${udpPort}/${id}`;
+  const first = ids.get(key);
+  if (first === undefined) ids.set(key, network);
+  else if (first !== network) faults.push(idClash(network, first, kind, id, underlay));
   return faults;
 }
 

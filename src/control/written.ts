@@ -28,6 +28,12 @@ export function namesOf(all: Item[]): string[] {
   return all.map(({ value }) => value.name).filter((name) => typeof name === 'string');
 }
 
+/** The names in a word or a list of words. */
+export function wordsOf(value: unknown): string[] {
+  const list: unknown[] = Array.isArray(value) ? value : [value];
+  return list.filter((word) => typeof word === 'string');
+}
+
 /** The peers of a network that have an address at all, in either form; addresses are written the one way. */
 export function peersOf(network: Item): { path: Path; address: string }[] {
   const list = Array.isArray(network.value.peers) ? network.value.peers : [];

@@ -95,8 +95,8 @@ export interface NetworkDocument {
   encapsulation: Exclude<TunnelKind, 'none'> | null;
   /** VNI or GRE key; null without. */
   id: number | null;
-  /** Name of the carrier, null for a network of local ports only. */
-  underlay: string | null;
+  /** Names of its carriers, one for each family of addresses at most; empty for a network of local ports only. */
+  underlays: string[];
   /** Own MAC inside of the tunnel, for VXLAN networks of mode l3. */
   vtepMac: string | null;
   /** Names of the networks that it is bridged with. */

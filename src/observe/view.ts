@@ -75,7 +75,7 @@ export function buildStatus(view: NodeView): StatusDocument {
 function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['networks'] {
   return plan.networks.map((network) => {
     const { kind, id, hasKey } = network.tunnel;
-    const isTunneled = network.underlay > 0 && kind !== 'none';
+    const isTunneled = network.underlays.length > 0 && kind !== 'none';
     const hasId = kind === 'vxlan' || kind === 'geneve' || hasKey;
     const ports = new Set(plan.ports.filter((port) => port.network === network.id).map((port) => port.id));
     const peers = new Set(plan.peers.filter((peer) => peer.network === network.id).map((peer) => peer.id));
@@ -84,7 +84,7 @@ function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['
       mode: network.mode,
       encapsulation: isTunneled ? kind : null,
       id: hasId && (isTunneled || id > 0) ? id : null,
-      underlay: plan.underlays.find((u) => u.id === network.underlay)?.name ?? null,
+      underlays: plan.underlays.filter((u) => network.underlays.includes(u.id)).map((u) => u.name),
       vtepMac: network.vtepMac,
       bridgedWith: plan.networks
         .filter((other) => other.domain === network.domain && other.id !== network.id)

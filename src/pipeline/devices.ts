@@ -73,7 +73,7 @@ function outerRules(underlay: UnderlayPlan, plan: Plan): OuterRules {
   if (address === null) throw new WeftError('WORKER', `underlay ${underlay.name} needs an IP address`);
   const { frame } = underlay;
   const takesAll = frame !== null && frame.popDepth > 0;
-  const networks = plan.networks.filter((n) => n.underlay === underlay.id);
+  const networks = plan.networks.filter((n) => n.underlays.includes(underlay.id));
   const ports = new Map(takesAll ? WELL_KNOWN : []);
   for (const { tunnel } of networks) if (tunnel.udpPort > 0) ports.set(tunnel.udpPort, KIND[tunnel.kind]);
   const takes = (kind: 'gre' | 'ipip') => (takesAll || networks.some((n) => n.tunnel.kind === kind) ? KIND[kind] : 0);

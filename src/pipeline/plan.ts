@@ -80,8 +80,8 @@ export interface NetworkPlan {
   domain: number;
   /** l3 over a tunnel that carries Ethernet: own MAC inside of the tunnel. */
   vtepMac: string | null;
-  /** Carrier id, or 0 for a network of local ports only. */
-  underlay: number;
+  /** Ids of its carriers, one for each family of addresses at most; empty for a network of local ports only. */
+  underlays: number[];
   /** Largest inner packet (bytes behind the Ethernet header). */
   mtu: number;
   ageingSec: number;

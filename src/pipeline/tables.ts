@@ -125,12 +125,13 @@ function compileNetwork(tables: Tables, network: NetworkPlan, isDirect: boolean)
   const vtep = network.vtepMac === null ? null : macWords(network.vtepMac);
   tables.networkVtepLo[n] = vtep?.[0] ?? 0;
   tables.networkVtepHi[n] = vtep?.[1] ?? 0;
-  if (network.underlay === 0) return;
-  tables.underlayNetwork[network.underlay] = n;
   const { kind, id } = network.tunnel;
-  tables.vteps.addNetwork(vtepKey(network.underlay, KIND[kind]), id, n, network.acceptUnknownPeers);
-  // Plain routed packets of direct peers: known by their route, not by their sender.
-  if (isDirect) tables.vteps.addNetwork(vtepKey(network.underlay, KIND.none), 0, n, true);
+  for (const carrier of network.underlays) {
+    tables.underlayNetwork[carrier] = n;
+    tables.vteps.addNetwork(vtepKey(carrier, KIND[kind]), id, n, network.acceptUnknownPeers);
+    // Plain routed packets of direct peers: known by their route, not by their sender.
+    if (isDirect) tables.vteps.addNetwork(vtepKey(carrier, KIND.none), 0, n, true);
+  }
 }
 
 function compileFloodLists(tables: Tables, plan: Plan): void {

@@ -33,7 +33,7 @@ const network = (id: number, underlay: number): NetworkPlan => ({
   tunnel: tunnelPlan('vxlan', VNI),
   domain: id,
   vtepMac: null,
-  underlay,
+  underlays: [underlay],
   mtu: MTU,
   ageingSec: 300,
   macLimit: 64,

@@ -3,6 +3,7 @@
  */
 import type { Config, NetworkConfig, PortConfig, UnderlayConfig } from '../control/config.js';
 import { defaultVtepMac, type HostFacts, makePlan } from '../control/plan.js';
+import { wordsOf } from '../control/written.js';
 import type { Plan } from '../pipeline/plan.js';
 
 /** Nothing of this machine has a say in a replay: MTUs are those of Ethernet, and only frame underlays know what is on their link. */
@@ -43,7 +44,7 @@ function capturePort(port: PortConfig): PortConfig {
 function captureUnderlay(underlay: UnderlayConfig, networks: readonly NetworkConfig[]): UnderlayConfig {
   const { frame, address, name } = underlay;
   const peers = networks
-    .filter((network) => network.underlay === name)
+    .filter((network) => wordsOf(network.underlay).includes(name))
     .flatMap((network) => network.peers.map((peer) => (typeof peer === 'string' ? peer : peer.address)));
   const neighbours = Object.fromEntries(peers.map((peer) => [peer, defaultVtepMac(peer)]));
   return {

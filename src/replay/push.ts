@@ -166,7 +166,7 @@ function passingPlan(port: string, underlay: UnderlayPlan | null, tunnel: Tunnel
     tunnel,
     domain: 1,
     vtepMac: null,
-    underlay: underlay?.id ?? 0,
+    underlays: underlay === null ? [] : [underlay.id],
     mtu,
     ageingSec: 300,
     macLimit: 1,

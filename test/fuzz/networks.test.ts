@@ -78,7 +78,7 @@ function fuzzRig(r: Random): Rig {
       t5: { id: 18, network: 8, kind: 'tun', vnetHdrLen: 12, offloads: 7 },
     },
     networks,
-    peers: networks.flatMap(({ id, underlay, tunnel }) => [
+    peers: networks.flatMap(({ id, underlays: [underlay], tunnel }) => [
       peer(id, id, PEER_A, { underlay, udpPort: tunnel.udpPort, direct: id === 5, mac: '02:00:00:00:0b:02' }),
       ...(id === 11
         ? []

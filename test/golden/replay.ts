@@ -79,7 +79,7 @@ function planOf(options: ReplayOptions): Plan {
     tunnel: options.tunnel ?? tunnelPlan('vxlan', options.vni ?? 42),
     domain: NETWORK,
     vtepMac: null,
-    underlay: UNDERLAY,
+    underlays: [UNDERLAY],
     mtu: options.mtu ?? 1450,
     ageingSec: 300,
     macLimit: 1024,

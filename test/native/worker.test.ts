@@ -347,7 +347,7 @@ describeWith(['addon'], 'two workers', () => {
     n.devices.push({ ports, underlays: first.underlays });
     n.plan.ports[1] = filePort(2, 'file', 1, null);
     n.plan.underlays.pop();
-    n.plan.networks[1].underlay = 0;
+    n.plan.networks[1].underlays = [];
     n.plan.peers.pop();
     await n.start();
     await n.supervisor.terminate(1);

@@ -28,14 +28,17 @@ export const TAP_FD = 1000;
 export const rxFd = (carrier: number, k = 0) => 100 + (carrier - SOCKETS) * 20 + k;
 export const txFd = (carrier: number, k = 0) => 200 + (carrier - SOCKETS) * 20 + k;
 
-export const network = (id: number, { vni, ...rest }: Partial<NetworkPlan> & { vni?: number } = {}): NetworkPlan => ({
+/** `underlay`: its one carrier, 0 for none. */
+type NetworkRest = Partial<NetworkPlan> & { vni?: number; underlay?: number };
+
+export const network = (id: number, { vni, underlay = SOCKETS, ...rest }: NetworkRest = {}): NetworkPlan => ({
   id,
   name: `net${id}`,
   mode: 'l2',
   tunnel: tunnelPlan('vxlan', vni ?? 40 + id),
   domain: id,
   vtepMac: null,
-  underlay: SOCKETS,
+  underlays: underlay === 0 ? [] : [underlay],
   mtu: 1450,
   ageingSec: 300,
   macLimit: 1000,

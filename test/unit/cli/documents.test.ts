@@ -46,7 +46,7 @@ const STATUS: StatusDocument = {
       mode: 'l2',
       encapsulation: 'vxlan',
       id: 42,
-      underlay: 'wan',
+      underlays: ['wan'],
       vtepMac: null,
       bridgedWith: [],
       mtu: 1450,

@@ -59,7 +59,7 @@ describe('carriers', () => {
       // Without networks it listens for VXLAN. Addresses are written the one way.
       ['lan6', 'lan6', 'udp', 'vxlan', 4789, '2001:db8::1'],
     ]);
-    expect(networks.map((n) => underlays.find((u) => u.id === n.underlay)!.name)).toEqual([
+    expect(networks.map((n) => underlays.find((u) => u.id === n.underlays[0])!.name)).toEqual([
       'lan',
       'lan/geneve',
       'lan/geneve',

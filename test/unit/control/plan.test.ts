@@ -78,7 +78,7 @@ describe('a plan', () => {
           },
           domain: 1,
           vtepMac: null,
-          underlay: 1,
+          underlays: [1],
           mtu: 1450,
           ageingSec: 300,
           macLimit: 8192,
@@ -176,7 +176,7 @@ describe('a plan', () => {
 
   it('gives a network without underlay the MTU of Ethernet', () => {
     const made = makePlan(requireConfig(checkValue({ networks: [{ name: 'l', vni: 1 }] })), FACTS).plan;
-    expect(made.networks[0]).toMatchObject({ underlay: 0, mtu: 1500 });
+    expect(made.networks[0]).toMatchObject({ underlays: [], mtu: 1500 });
   });
 
   it.each([

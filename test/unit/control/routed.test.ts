@@ -100,11 +100,11 @@ it.for<[string, RegExp]>([
 it('shows modes, tunnels, carriers and bridges in its status', () => {
   const status = node.status();
   expect(
-    status.networks.map((n) => [n.name, n.mode, n.encapsulation, n.id, n.underlay, n.routes, n.bridgedWith]),
+    status.networks.map((n) => [n.name, n.mode, n.encapsulation, n.id, n.underlays, n.routes, n.bridgedWith]),
   ).toEqual([
-    ['routed', 'l3', 'ipip', null, 'lan/ipip', 4, []],
-    ['blue', 'l2', 'vxlan', 42, 'lan', 0, ['green']],
-    ['green', 'l2', 'geneve', 7, 'lan/geneve', 0, ['blue']],
+    ['routed', 'l3', 'ipip', null, ['lan/ipip'], 4, []],
+    ['blue', 'l2', 'vxlan', 42, ['lan'], 0, ['green']],
+    ['green', 'l2', 'geneve', 7, ['lan/geneve'], 0, ['blue']],
   ]);
   expect(status.underlays.map((u) => [u.name, u.underlay, u.kind, u.transport])).toEqual([
     ['lan/ipip', 'lan', 'raw', 'ip/4+41'],

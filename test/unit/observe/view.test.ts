@@ -52,7 +52,7 @@ const PLAN: Plan = {
       tunnel: tunnelPlan('vxlan', 42),
       domain: 1,
       vtepMac: null,
-      underlay: 1,
+      underlays: [1],
       mtu: 1450,
       ageingSec: 300,
       macLimit: 8,

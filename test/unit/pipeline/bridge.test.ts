@@ -205,7 +205,7 @@ describe('options of a packet that is relayed between two Geneve networks', () =
     const match = [{ class: 0x0105, type: 0x81, data: null }];
     first.tunnel = tunnelPlan('geneve', third, { match });
     if (over === 'socket') {
-      first.underlay = GENEVE;
+      first.underlays = [GENEVE];
       for (const p of rig.plan.peers) p.underlay = GENEVE;
     }
     for (const p of rig.plan.peers) p.udpPort = 6081;

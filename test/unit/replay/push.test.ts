@@ -6,7 +6,7 @@ describe('pushPlan', () => {
     const plan = pushPlan('vxlan:vni=42,remote=198.18.0.2');
     expect(plan.ports).toMatchObject([{ name: 'in', network: 1, kind: 'pcap' }]);
     expect(plan.networks).toMatchObject([
-      { mode: 'xconnect', underlay: 1, tunnel: { kind: 'vxlan', id: 42, udpPort: 4789 } },
+      { mode: 'xconnect', underlays: [1], tunnel: { kind: 'vxlan', id: 42, udpPort: 4789 } },
     ]);
     expect(plan.peers).toMatchObject([{ network: 1, underlay: 1, address: '198.18.0.2', udpPort: 4789 }]);
     expect(plan.underlays).toMatchObject([
@@ -97,7 +97,7 @@ describe('popPlan', () => {
     const plan = popPlan('auto');
     expect(plan.underlays).toMatchObject([{ name: 'in', kind: 'frame', frame: { popDepth: 4 } }]);
     expect(plan.ports).toMatchObject([{ name: 'out', kind: 'pcap', mtu: 65535 }]);
-    expect(plan.networks).toMatchObject([{ mode: 'xconnect', underlay: 1 }]);
+    expect(plan.networks).toMatchObject([{ mode: 'xconnect', underlays: [1] }]);
     expect(popPlan('auto:depth=1').underlays[0].frame?.popDepth).toBe(1);
   });
 

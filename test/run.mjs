@@ -1,6 +1,7 @@
 // Runs the test tiers one after the other and adds them up.
 //
 //   node test/run.mjs [TIER ...]     all of them, or those named: check unit golden fuzz native interop package
+//   node test/run.mjs golden --update-golden     writes what the golden cases keep, see test/golden/cases/README.md
 //
 // Set-up runs first, except for `check` alone. A failing tier does not stop the next one. Exit status 1 when anything failed or no
 // test ran. The last line is always "N passed, N failed, N skipped".
@@ -140,7 +141,9 @@ function printSkipped(results) {
   }
 }
 
-const wanted = process.argv.slice(2);
+const UPDATE_GOLDEN = '--update-golden';
+const wanted = process.argv.slice(2).filter((word) => word !== UPDATE_GOLDEN);
+if (process.argv.includes(UPDATE_GOLDEN)) process.env.WEFT_UPDATE_GOLDEN = '1';
 const unknown = wanted.filter((name) => !tierNames.includes(name));
 if (unknown.length > 0) {
   console.error(`unknown tier ${unknown.join(', ')}: the tiers are ${tierNames.join(', ')}`);

@@ -6,15 +6,21 @@ import { cell, type Table } from '../report/table.js';
 import { CALIBRATION } from './calibration.js';
 import { SIZES } from './packet/checksum.js';
 import { type CaseOutcome, SUITE_NAMES, type SuiteAssignment, type SuiteName } from './suiteWorker.js';
+import { measureTunnels, TUNNEL_NOTE, tunnelSeries, tunnelTable, tunnelTargets } from './tunnel/report.js';
+import type { TunnelOutcome } from './tunnel/tunnelWorker.js';
 
 const SUITE_TEXT: Record<SuiteName, string> = {
   wire: 'wire: protocol modules over bytes',
   packet: 'packet: checksum by size',
   forward: 'forward: the MAC table',
-  tunnel: 'tunnel: decap of 64 B inner frames, a burst that stays in the cache',
   out: 'pipeline: steps on the way out, 64 B frames, a burst that stays in the cache',
   in: 'pipeline: steps on the way in, 64 B inner frames, a burst that stays in the cache',
 };
+
+/** The suite that is no list of cases: its figures are taken in turns. */
+const TUNNEL = 'tunnel';
+const ALL_SUITES = [...SUITE_NAMES, TUNNEL] as const;
+const TUNNEL_PASSES = 40;
 
 /** By suite and case, one figure a round. */
 type Gathered = Map<SuiteName, Map<string, number[]>>;
@@ -84,32 +90,43 @@ function checksumTable(cases: Map<string, number[]>): Table {
 
 export const codec: Benchmark = {
   name: 'codec',
-  summary: 'ns an operation of headers, checksums, MAC table and burst steps, beside a calibration loop',
+  summary: 'encap and decap of every tunnel beside VXLAN; ns of headers, checksums, MAC table and burst steps',
   options: {
     rounds: { type: 'string', default: '5', help: 'rounds over all suites' },
     seconds: { type: 'string', default: '0.2', help: 'time for a case in a round' },
-    only: { type: 'string', help: `one suite: ${SUITE_NAMES.join(', ')}` },
+    only: { type: 'string', help: `one suite: ${ALL_SUITES.join(', ')}` },
   },
   async run(options, log): Promise<Findings> {
-    const only = wordOption(options, 'only', SUITE_NAMES);
-    const suites = only === undefined ? SUITE_NAMES : [only];
-    const found = await gather(
-      suites,
-      numberOption(options, 'rounds', 1),
-      numberOption(options, 'seconds', 0.01, false),
-      log,
-    );
+    const only = wordOption(options, 'only', ALL_SUITES);
+    const rounds = numberOption(options, 'rounds', 1);
+    const suites = SUITE_NAMES.filter((suite) => only === undefined || suite === only);
+    const seconds = numberOption(options, 'seconds', 0.01, false);
+    const found = await gather(suites, suites.length === 0 ? 0 : rounds, seconds, log);
+    let tunnels: TunnelOutcome[] = [];
+    if (only === undefined || only === TUNNEL) {
+      log('tunnels');
+      tunnels = await measureTunnels(rounds, TUNNEL_PASSES);
+    }
     const checksums = found.get('packet');
     return {
       tables: [
         ...[...found].filter(([suite]) => suite !== 'packet').map(([suite, cases]) => suiteTable(suite, cases)),
         ...(checksums === undefined ? [] : [checksumTable(checksums)]),
+        ...(tunnels.length === 0 ? [] : [tunnelTable(tunnels)]),
       ],
-      series: [...found].flatMap(([suite, cases]) =>
-        [...cases].map(([name, samples]) => ({ name: `${suite}/${name}`, unit: 'ns', samples })),
-      ),
-      targets: [],
-      notes: ['A burst step is given for one lane of a full burst; wire/ and the MAC table for one call.'],
+      series: [
+        ...[...found].flatMap(([suite, cases]) =>
+          [...cases].map(([name, samples]) => ({ name: `${suite}/${name}`, unit: 'ns', samples })),
+        ),
+        ...(tunnels.length === 0 ? [] : tunnelSeries(tunnels)),
+      ],
+      targets: tunnels.length === 0 ? [] : tunnelTargets(tunnels),
+      notes: [
+        ...(found.size === 0
+          ? []
+          : ['A burst step is given for one lane of a full burst; wire/ and the MAC table for one call.']),
+        ...(tunnels.length === 0 ? [] : [TUNNEL_NOTE]),
+      ],
     };
   },
 };

@@ -5,14 +5,12 @@ import type { Case } from './cases.js';
 import { macTableCases } from './forward/macTable.js';
 import { checksumCases } from './packet/checksum.js';
 import { inCases, outCases } from './pipeline/steps.js';
-import { decapCases } from './tunnel/decap.js';
 import { wireCases } from './wire/codecs.js';
 
 const suites = {
   wire: wireCases,
   packet: checksumCases,
   forward: macTableCases,
-  tunnel: decapCases,
   out: outCases,
   in: inCases,
 };

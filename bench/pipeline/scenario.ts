@@ -101,7 +101,7 @@ function makePlan(variant: Variant): Plan {
         tunnel: tunnelPlan('vxlan', VNI),
         domain: NETWORK,
         vtepMac: null,
-        underlay: UNDERLAY,
+        underlays: [UNDERLAY],
         mtu: 1450,
         ageingSec: 300,
         macLimit: 16384,

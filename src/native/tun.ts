@@ -309,6 +309,12 @@ export interface Tun {
   /** Never blocks. At most 1024 messages a call; the rest waits for the next. EBADF, ENOTSOCK. */
   monitorRead(fd: number): MonitorNews;
 
+  /**
+   * One datagram to a service manager; `socket` as in $NOTIFY_SOCKET: a path, or `@name` for an abstract one. Never waits. ENOENT and
+   * ECONNREFUSED: nobody listens; EAGAIN: the manager does not read.
+   */
+  sdNotify(notice: { socket: string; message: string }): void;
+
   /** EADDRINUSE, EADDRNOTAVAIL, ENODEV (device), EPERM. */
   udpOpen(request: UdpRequest): UdpSocket;
   /** EADDRNOTAVAIL, ENODEV (device), EPERM (CAP_NET_RAW). bindUdpTx and bindErrorQueue take raw sockets as well. */

@@ -27,6 +27,7 @@ mod monitor;
 mod neighbours;
 mod netlink;
 mod netns;
+mod notify;
 mod poll;
 mod prefix;
 mod probe;
@@ -61,6 +62,7 @@ pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     routes::register(&mut module)?;
     neighbours::register(&mut module)?;
     monitor::register(&mut module)?;
+    notify::register(&mut module)?;
     tap::register(&mut module)?;
     tap_rx::register(&mut module)?;
     tap_tx::register(&mut module)?;

@@ -1,4 +1,4 @@
-import { flushMacs, forEachMac, type MacTable, setStatic } from '../forward/macTable.js';
+import { flushMacs, forEachMac, type MacEntry, type MacTable, setStatic } from '../forward/macTable.js';
 import { ID_MASK, TO_PEER, TO_PORT } from '../packet/burst.js';
 import { WeftError } from '../packet/error.js';
 import type { StaticMacPlan } from '../pipeline/plan.js';
@@ -23,15 +23,11 @@ const isStatic = (entry: { expiresInSec: number }) => entry.expiresInSec === Num
 
 export function readMacs(table: MacTable): MacRow[] {
   const rows: MacRow[] = [];
-  const bytes = new Uint8Array(6);
   forEachMac(table, nowSec(), false, (e) => {
-    for (let b = 0; b < 4; b++) bytes[b] = e.lo >>> (8 * b);
-    bytes[4] = e.hi;
-    bytes[5] = e.hi >>> 8;
     const id = e.value & ID_MASK;
     rows.push({
       network: e.network,
-      mac: Ethernet.macToText(bytes, 0),
+      mac: macText(e),
       port: (e.value & TO_PORT) !== 0 ? id : 0,
       peer: (e.value & TO_PEER) !== 0 ? id : 0,
       isStatic: isStatic(e),
@@ -61,14 +57,38 @@ export function forgetMacs(table: MacTable, filter: MacFilter): number {
   );
 }
 
-/** Makes the static entries those of a plan. */
+/** Makes the static entries those of a plan. One that stays is not touched: frames find it while others come and go. */
 export function installStatics(table: MacTable, statics: readonly StaticMacPlan[]): void {
-  flushMacs(table, isStatic, nowSec());
-  for (const s of statics) {
+  const wanted = new Map(statics.map((s) => [keyOf(s.network, s.mac), { ...s, value: placeOf(s) }]));
+  const standing = new Set<string>();
+  const isWanted = (e: MacEntry) => wanted.get(keyOf(e.network, macText(e)))?.value === e.value;
+  flushMacs(
+    table,
+    (e) => {
+      if (!isStatic(e)) return false;
+      const stays = isWanted(e);
+      if (stays) standing.add(keyOf(e.network, macText(e)));
+      return !stays;
+    },
+    nowSec(),
+  );
+  for (const [key, s] of wanted) {
+    if (standing.has(key)) continue;
     const words = Ethernet.macWords(s.mac);
     if (words === null) throw new WeftError('CONFIG', `static MAC ${s.mac} is not a MAC address`);
-    if (!setStatic(table, words[0], words[1], s.network, s.port > 0 ? TO_PORT | s.port : TO_PEER | s.peer)) {
+    if (!setStatic(table, words[0], words[1], s.network, s.value)) {
       throw new WeftError('LIMIT', `static MAC ${s.mac}: the MAC table is full`, { remedy: 'lower the mac limits' });
     }
   }
+}
+
+const keyOf = (network: number, mac: string) => `${network} ${mac}`;
+
+const placeOf = (s: StaticMacPlan) => (s.port > 0 ? TO_PORT | s.port : TO_PEER | s.peer);
+
+function macText({ lo, hi }: MacEntry): string {
+  const bytes = new Uint8Array(6);
+  new DataView(bytes.buffer).setUint32(0, lo, true);
+  new DataView(bytes.buffer).setUint16(4, hi, true);
+  return Ethernet.macToText(bytes, 0);
 }

@@ -43,6 +43,7 @@ function makeRig(count: number) {
     headerBytes: 512 * 1024,
     captureBytes: 4096,
     macBytes: macTableBytes(count),
+    neighbourBytes: 0,
     routeBytes: 0,
   };
   const arena = attachArena(createArenaMemory(shape), shape);

@@ -65,6 +65,7 @@ function makeRig(): Rig {
     headerBytes: 4096,
     captureBytes: 4096,
     macBytes: 4096,
+    neighbourBytes: 0,
     routeBytes: ROUTE_BYTES,
   };
   const arena = attachArena(createArenaMemory(shape), shape);

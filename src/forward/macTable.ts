@@ -95,11 +95,14 @@ export function probe(table: MacTable, from: number, lo: number, key: number): n
 
 export const macKey = (hi: number, network: number) => hi | (network << 16);
 
-export function tryLock(table: MacTable): boolean {
+/** What a lock word is part of. */
+type Locked = Pick<MacTable, 'control' | 'holder'>;
+
+export function tryLock(table: Locked): boolean {
   return Atomics.compareExchange(table.control, LOCK, 0, table.holder) === 0;
 }
 
-export function unlock(table: MacTable): void {
+export function unlock(table: Locked): void {
   Atomics.store(table.control, LOCK, 0);
 }
 
@@ -232,7 +235,7 @@ export function learnSource(
 }
 
 /** Control thread: waits for the lock (a worker holds it for well under a microsecond). */
-function withLock<T>(table: MacTable, f: () => T): T {
+export function withLock<T>(table: Locked, f: () => T): T {
   while (!tryLock(table)) Atomics.wait(table.control, LOCK, table.control[LOCK], 1);
   try {
     return f();
@@ -242,7 +245,7 @@ function withLock<T>(table: MacTable, f: () => T): T {
 }
 
 /** A worker that died under the lock leaves it taken; once its thread has ended, nobody else will give it back. */
-export function breakLock(table: MacTable, deadHolder: number): void {
+export function breakLock(table: Locked, deadHolder: number): void {
   Atomics.compareExchange(table.control, LOCK, deadHolder, 0);
 }
 

@@ -5,7 +5,7 @@
  *   worker 0          small slots | large slots | header blocks | virtio-net headers | capture ring | columns
  *   worker 1          the same
  *   ...
- *   node              the MAC table (forward/macTable.ts) | two halves for route tables (forward/routeTable.ts)
+ *   node              the MAC table (forward/macTable.ts) | the neighbour table (forward/neighbourTable.ts) | two halves for route tables (forward/routeTable.ts)
  *
  * Each worker owns its partition: only it takes and gives its slots, so the free stacks need no lock. Everybody may read every slot.
  *
@@ -49,6 +49,8 @@ export interface ArenaShape {
   captureBytes: number;
   /** Bytes for the node's MAC table. */
   macBytes: number;
+  /** Bytes for the table of IP neighbours; 0: no network answers for them. */
+  neighbourBytes: number;
   /** Bytes for route tables: two halves, the one that workers read and the one that the next table is written to. 0: no L3 networks. */
   routeBytes: number;
 }
@@ -59,6 +61,7 @@ export const DEFAULT_SHAPE: Omit<ArenaShape, 'workers'> = {
   headerBytes: 512 * 1024,
   captureBytes: 1024 * 1024,
   macBytes: 1024 * 1024,
+  neighbourBytes: 0,
   routeBytes: 0,
 };
 
@@ -86,13 +89,15 @@ export interface Arena {
   readonly partitions: readonly Partition[];
   /** Where the MAC table lies. */
   readonly macAt: number;
+  /** Where the neighbour table lies. */
+  readonly neighbourAt: number;
   /** Where the first half of the route tables begins; the second is `routeBytes / 2` further. */
   readonly routeAt: number;
 }
 
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
 
-function layOut(shape: ArenaShape): { partitions: Partition[]; macAt: number; routeAt: number; end: number } {
+function layOut(shape: ArenaShape) {
   const partitions: Partition[] = [];
   let at = PAGE;
   for (let w = 0; w < shape.workers; w++) {
@@ -118,8 +123,9 @@ function layOut(shape: ArenaShape): { partitions: Partition[]; macAt: number; ro
     });
     at = align(columnsEnd, PAGE);
   }
-  const routeAt = align(at + shape.macBytes, PAGE);
-  return { partitions, macAt: at, routeAt, end: align(routeAt + shape.routeBytes, PAGE) };
+  const neighbourAt = align(at + shape.macBytes, LINE);
+  const routeAt = align(neighbourAt + shape.neighbourBytes, PAGE);
+  return { partitions, macAt: at, neighbourAt, routeAt, end: align(routeAt + shape.routeBytes, PAGE) };
 }
 
 /** Makes the memory of a node. It never grows: views and native pointers stay valid for its whole life. */

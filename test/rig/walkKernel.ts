@@ -29,6 +29,7 @@ export function makeKernelRig(macs = 100): KernelRig {
     headerBytes: 512 * 1024,
     captureBytes: 4096,
     macBytes: macTableBytes(macs),
+    neighbourBytes: 0,
     routeBytes: 0,
   };
   const arena = attachArena(createArenaMemory(shape), shape);

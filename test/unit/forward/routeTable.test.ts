@@ -15,6 +15,7 @@ const shape = {
   headerBytes: 4096,
   captureBytes: 4096,
   macBytes: 4096,
+  neighbourBytes: 0,
   routeBytes: 2 * HALF,
 };
 const arena = attachArena(createArenaMemory(shape), shape);

@@ -18,7 +18,16 @@ import {
 } from '../../../src/packet/arena.js';
 
 const shapes: ArenaShape[] = [
-  { workers: 1, smallSlots: 1, largeSlots: 1, headerBytes: 4096, captureBytes: 4096, macBytes: 4096, routeBytes: 0 },
+  {
+    workers: 1,
+    smallSlots: 1,
+    largeSlots: 1,
+    headerBytes: 4096,
+    captureBytes: 4096,
+    macBytes: 4096,
+    neighbourBytes: 0,
+    routeBytes: 0,
+  },
   {
     workers: 3,
     smallSlots: 7,
@@ -26,6 +35,7 @@ const shapes: ArenaShape[] = [
     headerBytes: 10_000,
     captureBytes: 5_000,
     macBytes: 4096,
+    neighbourBytes: 5_000,
     routeBytes: 10_000,
   },
   { workers: 2, ...DEFAULT_SHAPE },
@@ -52,6 +62,7 @@ function regions(shape: ArenaShape): Region[] {
     out.push({ what: `capture ${w}`, at: p.captureAt, end: p.captureAt + p.captureBytes });
   });
   out.push({ what: 'MAC table', at: arena.macAt, end: arena.macAt + shape.macBytes });
+  out.push({ what: 'neighbour table', at: arena.neighbourAt, end: arena.neighbourAt + shape.neighbourBytes });
   out.push({ what: 'route tables', at: arena.routeAt, end: arena.routeAt + shape.routeBytes });
   return out.sort((a, b) => a.at - b.at);
 }

@@ -22,6 +22,7 @@ const shape: ArenaShape = {
   headerBytes: 64,
   captureBytes: 64,
   macBytes: 64,
+  neighbourBytes: 0,
   routeBytes: 0,
 };
 const makeArena = () => attachArena(createArenaMemory(shape), shape);

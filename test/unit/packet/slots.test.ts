@@ -17,6 +17,7 @@ const shape: ArenaShape = {
   headerBytes: 4096,
   captureBytes: 4096,
   macBytes: 4096,
+  neighbourBytes: 0,
   routeBytes: 0,
 };
 const PER_WORKER = 8;

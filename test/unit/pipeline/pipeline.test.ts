@@ -109,6 +109,7 @@ it('an arena too small for one burst is refused', () => {
     headerBytes: 4096,
     captureBytes: 4096,
     macBytes,
+    neighbourBytes: 0,
     routeBytes: 0,
   };
   expect(() =>

@@ -19,6 +19,9 @@ export const GSO_ECN = 0x80;
 export const TUN_F_CSUM = 1;
 export const TUN_F_TSO4 = 2;
 export const TUN_F_TSO6 = 4;
+/** UDP superframes: the kernel takes both bits or none. */
+export const TUN_F_USO4 = 0x20;
+export const TUN_F_USO6 = 0x40;
 
 /** Bytes of the header that weft writes; devices with a 10-byte header get the first 10. */
 export const VNET_LEN = 12;

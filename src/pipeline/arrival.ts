@@ -46,7 +46,7 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
   function adopt(i: number, mtu: number): boolean {
     const isTcp = (flags[i] & IS_TCP) !== 0;
     if (len[i] > mtu + ETHERNET_WITH_TAGS && isTcp) {
-      const headers = transport.tcpHeadersLen(i);
+      const headers = transport.headersLen(i);
       const size = mtu - headers + (l3[i] - at[i]);
       // A hostile sender chooses its headers: they must fit a header block, leave room for payload, and end with their packet.
       if (headers > CUT_HEADERS_MAX || size <= 0 || l4[i] + transport.transportLen(i) !== at[i] + len[i]) return false;

@@ -1,7 +1,7 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, FROM_PEER, HAS_GSO, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, HAS_GSO, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { PORT_ROW } from '../packet/counters.js';
-import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, VNET_NEEDS_CSUM, writeVnet } from '../packet/offload.js';
+import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, writeVnet } from '../packet/offload.js';
 import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
 import type { Coalescer } from './coalesce.js';
@@ -15,7 +15,7 @@ import type { Transport } from './transport.js';
  *   a plain lane                         [ zero vnet ] [ frame ]
  *   superframe or unfinished checksum    [ vnet ] [ frame ]                    the device takes it
  *   the same, the device takes neither   [ zero vnet ] [ headers ] [ slice ]   one message a segment; checksums finished here
- *   received TCP segments of a flow      [ vnet ] [ first frame ] [ payload ] [ payload ] ...
+ *   received segments of a flow          [ vnet ] [ first frame ] [ payload ] [ payload ] ...
  */
 export type SendToPort = (port: Port, list: Int32Array, count: number, mayCoalesce: boolean) => void;
 
@@ -55,9 +55,13 @@ export function bindPortEgress(
     }
   }
 
+  function takesUncut(type: number): boolean {
+    return type === GSO_TCPV4 ? out.takesTso4 : type === GSO_TCPV6 ? out.takesTso6 : out.takesUso;
+  }
+
   function sendLane(i: number): void {
     const type = gsoType[i] & ~GSO_ECN;
-    if (type !== 0 && !(type === GSO_TCPV4 ? out.takesTso4 : out.takesTso6)) {
+    if (type !== 0 && !takesUncut(type)) {
       sendSegments(i);
       return;
     }
@@ -66,7 +70,7 @@ export function bindPortEgress(
     const first = cursor[NEXT_EXTENT];
     if (out.vnetHdrLen > 0) {
       if (type !== 0) {
-        vnetExtent(gsoType[i], transport.tcpHeadersLen(i), gsoSize[i], csumStart[i], csumOffset[i]);
+        vnetExtent(gsoType[i], transport.headersLen(i), gsoSize[i], csumStart[i], csumOffset[i]);
       } else if ((flags[i] & NEEDS_CSUM) !== 0) vnetExtent(0, 0, 0, csumStart[i], csumOffset[i]);
       else extent(zeroVnetAt, out.vnetHdrLen);
     }
@@ -80,15 +84,16 @@ export function bindPortEgress(
     reserve(1, CHAIN_EXTENTS);
     const frameLen = coalescer.finish(c);
     const first = cursor[NEXT_EXTENT];
-    const type = (flags[h] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
-    vnetExtent(type, headers, coalescer.chainSize[c], l4[h] - at[h], 16);
+    const isUdp = (flags[h] & IS_UDP) !== 0;
+    const type = isUdp ? GSO_UDP_L4 : (flags[h] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
+    vnetExtent(type, headers, coalescer.chainSize[c], l4[h] - at[h], isUdp ? 6 : 16);
     extent(at[h], len[h]);
     for (let i = coalescer.next[h]; i >= 0; i = coalescer.next[i]) extent(at[i] + headers, len[i] - headers);
     close(first, coalescer.chainLanes[c], frameLen, 0);
   }
 
-  function sendCoalesced(list: Int32Array, count: number): void {
-    const chains = coalescer.group(list, count);
+  function sendCoalesced(list: Int32Array, count: number, kinds: number): void {
+    const chains = coalescer.group(list, count, kinds);
     for (let c = 0; c < chains; c++) {
       if (coalescer.chainLanes[c] === 1) sendLane(coalescer.head[c]);
       else sendChain(c);
@@ -127,8 +132,9 @@ export function bindPortEgress(
     out = port;
     messages.begin(port, PORT_ROW + port.id, port.id, port.vnetHdrLen > 0);
     // Frames of local devices come as superframes already; only what a tunnel brought is worth joining.
-    const joins = mayCoalesce && count > 1 && port.takesTso4 && port.takesTso6 && (flags[list[0]] & FROM_PEER) !== 0;
-    if (joins) sendCoalesced(list, count);
+    const kinds = (port.takesTso4 && port.takesTso6 ? IS_TCP : 0) | (port.takesUso ? IS_UDP : 0);
+    const joins = mayCoalesce && count > 1 && kinds !== 0 && (flags[list[0]] & FROM_PEER) !== 0;
+    if (joins) sendCoalesced(list, count, kinds);
     for (let k = joins ? count : 0; k < count; ) {
       k = sendPlain(list, k, count, port.vnetHdrLen);
       if (k < count) sendLane(list[k++]);

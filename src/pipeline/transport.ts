@@ -10,6 +10,7 @@ import { bswap16, type ChecksumKernel, fold } from '../packet/checksum.js';
  */
 const ETHERNET = 14;
 const VLAN_TAG = 4;
+const UDP_HEADER = 8;
 
 /** What verification found. */
 export const CSUM_NONE = 0;
@@ -23,8 +24,8 @@ export interface Transport {
   pseudoSum(i: number): number;
   /** Bytes from the transport header to the end of the IP packet (not of the frame: padding is not summed). */
   transportLen(i: number): number;
-  /** Bytes from the frame's first to the end of the TCP header. */
-  tcpHeadersLen(i: number): number;
+  /** Bytes from the frame's first to the end of the TCP or UDP header. */
+  headersLen(i: number): number;
   /** The packet that goes on the wire, in bytes behind the Ethernet header: the lane's, or one segment's of a superframe. */
   packetLen(i: number): number;
   /** Verifies a lane's TCP or UDP checksum; sets CSUM_VALID. CSUM_NONE: nothing to verify. */
@@ -54,12 +55,13 @@ export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel
     return (flags[i] & IS_V4) !== 0 ? ip + v.getUint16(ip + 2) - l4[i] : ip + 40 + v.getUint16(ip + 4) - l4[i];
   }
 
-  function tcpHeadersLen(i: number): number {
-    return l4[i] - at[i] + ((v.getUint8(l4[i] + 12) >>> 4) << 2);
+  function headersLen(i: number): number {
+    const own = (flags[i] & IS_UDP) !== 0 ? UDP_HEADER : (v.getUint8(l4[i] + 12) >>> 4) << 2;
+    return l4[i] - at[i] + own;
   }
 
   function packetLen(i: number): number {
-    if ((flags[i] & HAS_GSO) !== 0) return tcpHeadersLen(i) - (l3[i] - at[i]) + gsoSize[i];
+    if ((flags[i] & HAS_GSO) !== 0) return headersLen(i) - (l3[i] - at[i]) + gsoSize[i];
     if (l3[i] !== 0) return len[i] - (l3[i] - at[i]);
     return len[i] - ETHERNET - ((flags[i] & HAS_VLAN) !== 0 ? VLAN_TAG : 0);
   }
@@ -88,5 +90,5 @@ export function bindTransport(arena: Arena, burst: Burst, kernel: ChecksumKernel
     flags[i] &= ~NEEDS_CSUM;
   }
 
-  return { pseudoSum, transportLen, tcpHeadersLen, packetLen, verify, complete };
+  return { pseudoSum, transportLen, headersLen, packetLen, verify, complete };
 }

@@ -128,6 +128,7 @@ export function bindMemoryPorts(arena: Arena, burst: Burst, outbox: Outbox, pool
       takesPartialChecksum: options.takesOffloads ?? false,
       takesTso4: options.takesOffloads ?? false,
       takesTso6: options.takesOffloads ?? false,
+      takesUso: options.takesOffloads ?? false,
       close() {
         for (; !isLoop && waiting > 0; waiting--) {
           pool.give(queue[first * ENTRY + SLOT]);

@@ -97,6 +97,7 @@ export function makeCapturePort(kernel: CaptureKernel, options: CapturePortOptio
     takesPartialChecksum: false,
     takesTso4: false,
     takesTso6: false,
+    takesUso: false,
     close() {
       input?.close();
     },

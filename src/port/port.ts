@@ -23,6 +23,8 @@ export interface Port {
   readonly takesPartialChecksum: boolean;
   readonly takesTso4: boolean;
   readonly takesTso6: boolean;
+  /** UDP superframes over IPv4 and IPv6. */
+  readonly takesUso: boolean;
   close(): void;
 }
 
@@ -42,6 +44,7 @@ export function definePort(p: Port): Port {
     takesPartialChecksum: p.takesPartialChecksum,
     takesTso4: p.takesTso4,
     takesTso6: p.takesTso6,
+    takesUso: p.takesUso,
     close: p.close,
   };
 }

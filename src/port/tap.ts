@@ -2,12 +2,13 @@ import type { Tun } from '../native/tun.js';
 import { type Arena, VNET_STRIDE } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
-import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
+import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
 import { IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import { definePort, type Port } from './port.js';
 
 /** Bytes that one rx call may bring: bounds the turn when every frame is a superframe. */
 const RX_BYTES_MAX = 512 * 1024;
+const TUN_F_USO = TUN_F_USO4 | TUN_F_USO6;
 
 /** The rx window of a worker, as the walk's kernel ports share it. */
 export interface RxWindow {
@@ -73,6 +74,7 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       takesPartialChecksum: takesPartialChecksum && (offloads & TUN_F_CSUM) !== 0,
       takesTso4: takesPartialChecksum && (offloads & TUN_F_TSO4) !== 0,
       takesTso6: takesPartialChecksum && (offloads & TUN_F_TSO6) !== 0,
+      takesUso: takesPartialChecksum && (offloads & TUN_F_USO) === TUN_F_USO,
       close() {},
     });
   };

@@ -1,6 +1,6 @@
 import fc from 'fast-check';
 import { describe, expect, it } from 'vitest';
-import { sharedInts } from '../../../src/packet/burst.js';
+import { IS_TCP, sharedInts } from '../../../src/packet/burst.js';
 import { bindCoalesce } from '../../../src/pipeline/coalesce.js';
 import { coalesceTwin } from '../../rig/coalesceTwin.js';
 import { decode, isIpChecksumRight } from '../../rig/decode.js';
@@ -44,7 +44,7 @@ function coalesce(frames: Uint8Array[], network: (i: number) => number = () => 1
   lanes.lay(frames, (i) => ({ offset: (i * 7) % 64, network: network(i) }));
   lanes.parse(frames.length);
   for (let i = 0; i < frames.length; i++) list[i] = i;
-  const count = coalescer.group(list, frames.length);
+  const count = coalescer.group(list, frames.length, IS_TCP);
   const chains: Chain[] = [];
   for (let c = 0; c < count; c++) {
     const members: number[] = [];
@@ -295,7 +295,7 @@ describe('frames that came with an offload of their own', () => {
       lanes.lay(frames, fields);
       lanes.parse(2);
       list.set([0, 1]);
-      expect(coalescer.group(list, 2)).toBe(2);
+      expect(coalescer.group(list, 2, IS_TCP)).toBe(2);
     }
   });
 });

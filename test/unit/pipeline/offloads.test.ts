@@ -74,7 +74,7 @@ describe('a superframe', () => {
     expect(check(v4, gso(v4, GSO_TCPV6, 1000))[0]).toBe(BAD);
     expect(check(v6, gso(v6, GSO_TCPV4, 1000))[0]).toBe(BAD);
     const datagram = udp({ payload: 3000 });
-    for (const type of [GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4, GSO_ECN, 2, 0x7f, 0xff]) {
+    for (const type of [GSO_TCPV4, GSO_TCPV6, GSO_UDP, GSO_UDP_L4 | GSO_ECN, GSO_ECN, 2, 0x7f, 0xff]) {
       expect(check(datagram, gso(datagram, type, 1000))[0], `type ${type}`).toBe(BAD);
     }
     for (const type of [GSO_UDP, GSO_UDP_L4, GSO_ECN, 2, 6, 0x40 | GSO_TCPV4]) {
@@ -156,4 +156,26 @@ describe('an unfinished checksum', () => {
 
 it('leaves lanes that are dropped', () => {
   expect(check(big(), { drop: DROP.truncated, gsoType: 77 })[0]).toBe(DROP.truncated);
+});
+
+describe.each([4, 6] as const)('a superframe of datagrams over IPv%i', (family) => {
+  const frame = udp({ family, payload: 3000, checksum: 'unfinished' });
+
+  it('counts its wire packets', () => {
+    expect(check(frame, gso(frame, GSO_UDP_L4, 1000))).toEqual([0, 3, GSO_UDP_L4, NEEDS_CSUM]);
+    expect(check(frame, gso(frame, GSO_UDP_L4, 999))).toEqual([0, 4, GSO_UDP_L4, NEEDS_CSUM]);
+    expect(check(frame, gso(frame, GSO_UDP_L4, 3000))).toEqual([0, 1, 0, NEEDS_CSUM]);
+  });
+
+  it('must be UDP, whole, with an unfinished checksum at its place', () => {
+    const good = gso(frame, GSO_UDP_L4, 1000);
+    const segment = big({ family });
+    expect(check(segment, gso(segment, GSO_UDP_L4, 1000))[0]).toBe(BAD);
+    expect(check(frame, { ...good, flags: 0 })[0]).toBe(BAD);
+    expect(check(frame, { ...good, csumOffset: 16 })[0]).toBe(BAD);
+    expect(check(frame, { ...good, csumStart: good.csumStart! + 1 })[0]).toBe(BAD);
+    expect(check(frame, { ...good, gsoSize: 0 })[0]).toBe(BAD);
+    const padded = udp({ family, payload: 3000, checksum: 'unfinished', trailer: 1 });
+    expect(check(padded, gso(padded, GSO_UDP_L4, 1000))[0]).toBe(BAD);
+  });
 });

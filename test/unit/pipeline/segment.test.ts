@@ -4,7 +4,22 @@ import { NEXT_EXTENT, NEXT_HEADER } from '../../../src/packet/outbox.js';
 import { BLOCK_BYTES_MAX, bindSegment, CUT_HEADERS_MAX } from '../../../src/pipeline/segment.js';
 import { tcpFields } from '../../rig/arbitrary.js';
 import { decode, isIpChecksumRight, isTransportChecksumRight } from '../../rig/decode.js';
-import { ACK, CWR, ECE, FIN, join, noise, PSH, read16, read32, type TcpFields, tcp, toHex } from '../../rig/frames.js';
+import {
+  ACK,
+  CWR,
+  ECE,
+  FIN,
+  join,
+  noise,
+  PSH,
+  read16,
+  read32,
+  type TcpFields,
+  tcp,
+  toHex,
+  type UdpFields,
+  udp,
+} from '../../rig/frames.js';
 import { makeLanes } from '../../rig/lanes.js';
 import { segmentTwin } from '../../rig/segmentTwin.js';
 
@@ -165,5 +180,41 @@ describe('two lanes one after the other', () => {
     }
     const messages = ends.map((end) => lanes.extents(end - 2, end));
     expect(messages).toEqual([...segmentTwin(a, 200), ...segmentTwin(b, 200)]);
+  });
+});
+
+describe('datagrams', () => {
+  /** What a sender without offloads would have sent: a datagram for each slice, ids counting up. */
+  const datagrams = (f: UdpFields, payload: Uint8Array, size: number) =>
+    Array.from({ length: Math.ceil(payload.length / size) }, (_, k) =>
+      udp({ ...f, id: ((f.id ?? 0x1234) + k) & 0xffff, payload: payload.slice(k * size, (k + 1) * size) }),
+    );
+
+  it.each<[string, UdpFields, number]>([
+    ['IPv4', {}, 1422],
+    ['IPv6', { family: 6, flowLabel: 0x12345 }, 1402],
+    ['IPv4 options', { options: noise(40) }, 1370],
+    ['one VLAN tag', { tags: [[0x8100, 0x6007]] }, 1406],
+    ['IPv6 extensions', { family: 6, extensions: [{ number: 60, bytes: noise(8).fill(0, 1, 2) }] }, 1382],
+    ['an odd size', {}, 999],
+    ['a size of one byte', {}, 1],
+    ['an id that wraps, without DF', { id: 0xfffe, fragment: 0 }, 100],
+  ])('of a superframe with %s', (_name, fields, size) => {
+    const payload = noise(size === 1 ? 100 : 4321, 5);
+    const frame = udp({ ...fields, payload, checksum: 'unfinished' });
+    for (const prefix of [0, 8, 50])
+      for (const offset of [0, 2, 58, 63])
+        expect(cut(frame, size, { offset, prefix }).map(toHex)).toEqual(
+          datagrams(fields, payload, size).map((d) => toHex(join(noise(prefix, 3), d))),
+        );
+  });
+
+  it('never have the checksum that says there is none (RFC 768)', () => {
+    // Two bytes of payload that bring the sum of their datagram to 0xffff, and its checksum to 0.
+    const sumOf = (word: number) => read16(udp({ payload: Uint8Array.from([word >> 8, word & 255, 1, 2]) }), 40);
+    const word = Array.from({ length: 65536 }, (_, n) => n).find((n) => sumOf(n) === 0xffff)!;
+    const slice = [word >> 8, word & 255, 1, 2];
+    const frame = udp({ payload: Uint8Array.from([...slice, ...slice]), id: 0, checksum: 'unfinished' });
+    expect(cut(frame, 4).map((d) => read16(d, 40))).toEqual([0xffff, 0xffff]);
   });
 });

@@ -144,7 +144,7 @@ describe('lengths', () => {
     expect(packetLen(tcp({ payload: 9000 }), gso)).toBe(1450);
     expect(packetLen(tcp({ payload: 9000, tcpOptions: new Uint8Array(12), tags: [[0x8100, 1]] }), gso)).toBe(1462);
     lay(tcp({ family: 6, payload: 9000, tags: [[0x8100, 1]] }), 0, gso);
-    expect(transport.tcpHeadersLen(0)).toBe(18 + 40 + 20);
+    expect(transport.headersLen(0)).toBe(18 + 40 + 20);
     expect(transport.transportLen(0)).toBe(9020);
   });
 });

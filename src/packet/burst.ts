@@ -25,6 +25,8 @@ export const FROM_PEER = 128;
 export const CSUM_VALID = 256;
 /** The IPv4 header has options or the IPv6 header has extensions: never coalesced. */
 export const HAS_OPTIONS = 512;
+/** A heartbeat of another weft node (wire/heartbeat.ts), by the places in its headers. */
+export const IS_HEARTBEAT = 2048;
 
 /** Value of `origin` and `dst`: where a MAC lives. 0 is nowhere. */
 export const TO_PORT = 1 << 20;

@@ -3,12 +3,13 @@ import type { Burst } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
 import type { Outbox } from '../packet/outbox.js';
-import { bindAdmit, CARRIES_ROUTED_ETHERNET, type UnknownPeer } from '../tunnel/admit.js';
+import { bindAdmit, CARRIES_ROUTED_ETHERNET, HAS_STRANGERS, type UnknownPeer } from '../tunnel/admit.js';
 import { bindOptions } from '../tunnel/geneveOptions.js';
 import { bindSequence } from '../tunnel/greSequence.js';
 import { bindDecaps } from '../tunnel/modules.js';
 import { KIND } from '../tunnel/tunnel.js';
 import type { Underlay } from '../underlay/underlay.js';
+import type { HeartbeatStep } from './heartbeats.js';
 import type { NetworkPlan } from './plan.js';
 import type { Tables } from './tables.js';
 
@@ -36,6 +37,7 @@ export function bindDecapStep(
   clock: Clock,
   counters: Float64Array,
   onUnknownPeer: UnknownPeer,
+  heartbeats: Pick<HeartbeatStep, 'overhear'>,
 ): DecapStep {
   const { at, len, drop, network, tunnel, metaLen } = burst;
   const { networkMode, networkDomain, networkCarries, whole } = tables;
@@ -72,6 +74,7 @@ export function bindDecapStep(
       const carries = admit(n, underlay.id);
       if ((kinds & geneve) !== 0) options.check(n);
       if ((kinds & gre) !== 0) sequence.check(n);
+      if ((carries & HAS_STRANGERS) !== 0) heartbeats.overhear(n, underlay.id);
       if ((carries & CARRIES_ROUTED_ETHERNET) !== 0) takeEthernetOff(n);
       let modes = 0;
       for (let i = 0; i < n; i++) if (drop[i] === 0) modes |= networkMode[network[i]];

@@ -4,6 +4,7 @@ import {
   HAS_OPTIONS,
   HAS_VLAN,
   IS_FRAGMENT,
+  IS_HEARTBEAT,
   IS_TCP,
   IS_UDP,
   IS_V4,
@@ -12,6 +13,7 @@ import {
   SUMMARY_FLAGS,
 } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
+import * as Heartbeat from '../wire/heartbeat.js';
 import type { WalkKernel } from './walkKernel.js';
 
 /**
@@ -38,15 +40,21 @@ export function flowHash(src: number, dst: number, ports: number, proto: number)
 }
 
 export interface Parse {
-  /** Lanes that begin with an Ethernet header. */
-  frames(n: number): void;
-  /** Lanes that begin with an IP header (L3 networks). What is not IP is dropped. */
-  packets(n: number): void;
+  /** Lanes that begin with an Ethernet header. Returns how many are heartbeats (IS_HEARTBEAT). */
+  frames(n: number): number;
+  /** Lanes that begin with an IP header (L3 networks). What is not IP is dropped. Returns how many are heartbeats. */
+  packets(n: number): number;
 }
 
 export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, 'parse'>): Parse {
   const { view: v } = arena;
   const { at, len, flags, drop, careful, tos, flow, l3, l4, dstLo, dstHi, srcLo, srcHi, summary } = burst;
+
+  let heartbeats = 0;
+  function markHeartbeat(i: number): void {
+    flags[i] |= IS_HEARTBEAT;
+    heartbeats++;
+  }
 
   function parseTransport(i: number, proto: number, l4At: number, end: number): number {
     if (proto === PROTO_TCP) {
@@ -136,6 +144,10 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
     flow[i] = flowHash(srcLo[i] ^ (srcHi[i] << 16), dstLo[i] ^ (dstHi[i] << 16), 0, type);
     if (type === 0x0800) parseIpv4(i, next, end);
     else if (type === 0x86dd) parseIpv6(i, next, end);
+    else if (type === Heartbeat.ETHER_TYPE && dstLo[i] === Heartbeat.MAC_LO && dstHi[i] === Heartbeat.MAC_HI)
+      if (next === o + 14)
+        // Behind a tag it is none.
+        markHeartbeat(i);
   }
 
   /** A bare packet: the frame ends where the packet does, padding of the tunnel's carrier is left behind. */
@@ -155,14 +167,22 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
     else if (version === 6) parseIpv6(i, o, end);
     if (l3[i] === 0) drop[i] = DROP['malformed-packet'];
     else len[i] = version === 4 ? v.getUint16(o + 2) : 40 + v.getUint16(o + 4);
+    if (l4[i] === 0 && (flags[i] & (IS_V4 | HAS_OPTIONS | IS_FRAGMENT)) === IS_V4 && drop[i] === 0) parseOther(i, o);
+  }
+
+  function parseOther(i: number, o: number): void {
+    if (v.getUint8(o + 9) === Heartbeat.PROTOCOL && v.getInt32(o + 16) === Heartbeat.IPV4_DST) markHeartbeat(i);
   }
 
   return {
     frames(n) {
+      heartbeats = 0;
       const left = kernel.parse(n);
       for (let k = 0; k < left; k++) parseCarefully(careful[k]);
+      return heartbeats;
     },
     packets(n) {
+      heartbeats = 0;
       let bytes = 0;
       let seen = 0;
       for (let i = 0; i < n; i++) {
@@ -172,6 +192,7 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
       }
       summary[SUMMARY_FLAGS] = seen;
       summary[SUMMARY_BYTES] = bytes;
+      return heartbeats;
     },
   };
 }

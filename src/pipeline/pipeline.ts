@@ -21,6 +21,7 @@ import { bindConnect } from './connect.js';
 import { bindDecapStep } from './decap.js';
 import { type BindCaptures, createDevices } from './devices.js';
 import { bindFrameEgress } from './frameEgress.js';
+import { bindHeartbeats, makeHeartbeatRing } from './heartbeats.js';
 import { bindMessages } from './messages.js';
 import { bindOffloads } from './offloads.js';
 import { bindParse } from './parse.js';
@@ -46,6 +47,8 @@ export interface PipelineMemory {
   counters: SharedArrayBuffer;
   /** Sequence numbers of each peer, a word each, the same for all workers. */
   sequences: SharedArrayBuffer;
+  /** This worker's ring of heartbeats (makeHeartbeatRing); absent: nobody reads them. */
+  heartbeats?: SharedArrayBuffer;
 }
 
 export interface PipelineOptions {
@@ -114,7 +117,9 @@ export function createPipeline(options: PipelineOptions) {
   const answers = bindAnswers(arena, burst, outbox, kernel, messages, clock, counters, zeroVnetAt);
   const fields = bindTunnelFields(arena, burst, tables, kernel, new Int32Array(memory.sequences));
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
-  const tunnels = bindDecapStep(arena, burst, outbox, tables, kernel, clock, counters, onUnknownPeer);
+  const ring = memory.heartbeats ?? makeHeartbeatRing();
+  const heartbeats = bindHeartbeats(arena, burst, outbox, tables, counters, ring, options.preciseSeconds);
+  const tunnels = bindDecapStep(arena, burst, outbox, tables, kernel, clock, counters, onUnknownPeer, heartbeats);
   const pop = bindPop(arena, burst, outer, tables, tunnels.takeOff);
   const parse = bindParse(arena, burst, walkKernel);
 
@@ -165,7 +170,17 @@ export function createPipeline(options: PipelineOptions) {
     ),
     completeChecksum: transport.complete,
   };
-  const walk: Walk = bindWalk(allocate, burst, tables, counters, storm, capture, options.wrapSteps?.(steps) ?? steps);
+  const walk: Walk = bindWalk(
+    allocate,
+    burst,
+    outbox,
+    tables,
+    counters,
+    storm,
+    capture,
+    heartbeats,
+    options.wrapSteps?.(steps) ?? steps,
+  );
   const devices = createDevices({
     arena,
     burst,

@@ -94,6 +94,10 @@ export interface NetworkPlan {
 
 export interface PortPlan {
   id: number;
+  /** Heartbeats of other weft nodes end here; without it they are dropped. */
+  heartbeats?: boolean;
+  /** Some of its peers are followed to other addresses, by heartbeats. */
+  roams?: boolean;
   name: string;
   network: number;
   kind: 'tap' | 'tun' | 'memory' | 'pcap';
@@ -129,8 +133,11 @@ export interface PeerPlan {
   udpPort: number;
   /** l3 over a tunnel that carries Ethernet: the peer's MAC inside of the tunnel. */
   mac: string | null;
+  /** As configured. */
   /** l3: on the underlay's own link; gets plain routed packets instead of the tunnel. */
   direct: boolean;
+  /** Where a peer that roams is now, when it is not there. */
+  at?: { address: string; udpPort: number };
   /** Learned from traffic of a network that accepts unknown peers. */
   dynamic: boolean;
 }

@@ -29,6 +29,9 @@ export interface Tables {
   readonly networkCarries: Int32Array;
   readonly networkVtepLo: Int32Array;
   readonly networkVtepHi: Int32Array;
+  /** 1: the network takes part in heartbeats; its peers are followed to other addresses. */
+  readonly networkHeartbeats: Int32Array;
+  readonly networkRoams: Int32Array;
   /** Cross-connected networks: their port and peer, or their two ports. */
   readonly networkPort: Int32Array;
   readonly networkOtherPort: Int32Array;
@@ -76,6 +79,8 @@ export function createTables(allocate: Allocate): Tables {
     networkCarries: allocate(NETWORKS_MAX),
     networkVtepLo: allocate(NETWORKS_MAX),
     networkVtepHi: allocate(NETWORKS_MAX),
+    networkHeartbeats: allocate(NETWORKS_MAX),
+    networkRoams: allocate(NETWORKS_MAX),
     networkPort: allocate(NETWORKS_MAX),
     networkOtherPort: allocate(NETWORKS_MAX),
     networkPeer: allocate(NETWORKS_MAX),
@@ -118,6 +123,8 @@ function compileNetwork(tables: Tables, network: NetworkPlan, isDirect: boolean)
   tables.networkDomain[n] = network.domain;
   tables.networkCarries[n] = carriesOf(network);
   tables.ageingSec[n] = network.ageingSec;
+  tables.networkHeartbeats[n] = network.heartbeats ? 1 : 0;
+  tables.networkRoams[n] = network.roams ? 1 : 0;
   if (network.domain !== n) {
     tables.isBridged[network.domain] = 1;
     tables.whole.hasBridges = true;
@@ -159,14 +166,15 @@ export function addressWords(text: string): Int32Array | null {
 }
 
 function compilePeer(tables: Tables, peer: PeerPlan, network: NetworkPlan): void {
-  const words = addressWords(peer.address);
-  if (words === null) throw new RangeError(`peer address ${peer.address} is not an IP address`);
-  const isV4 = !peer.address.includes(':');
+  const { address, udpPort } = peer.at ?? peer;
+  const words = addressWords(address);
+  if (words === null) throw new RangeError(`peer address ${address} is not an IP address`);
+  const isV4 = !address.includes(':');
   const row = peer.id * DESTINATION_WORDS;
   const { destinations } = tables;
   destinations.fill(0, row, row + DESTINATION_WORDS);
   destinations[row] = isV4 ? 4 : 6;
-  destinations[row + 1] = peer.udpPort;
+  destinations[row + 1] = udpPort;
   if (isV4) destinations[row + 2] = words[3];
   else destinations.set(words, row + 2);
   const { kind, id, relayOptions } = network.tunnel;

@@ -35,6 +35,7 @@ import type { Underlay } from '../underlay/underlay.js';
 import type { CaptureTap } from './capture.js';
 import type { SendToFrame } from './frameEgress.js';
 import type { SendToPort } from './portEgress.js';
+import type { HeartbeatStep } from './heartbeats.js';
 import type { SendToSocket } from './socketEgress.js';
 import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 
@@ -47,7 +48,8 @@ import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
  *   forward:  l2  prefetch  learn  lookup       l3  route       xconnect  connect
  */
 export interface Steps {
-  parse(n: number): void;
+  /** Returns how many lanes are heartbeats. */
+  parse(n: number): number;
   /** The same for lanes that begin with an IP header. */
   parsePackets(n: number): void;
   /** Offload metadata of local frames against what was parsed. */
@@ -92,6 +94,7 @@ export function bindWalk(
   capture: CaptureTap,
   steps: Steps,
 ): Walk {
+  heartbeats: HeartbeatStep,
   const { len, packets, drop, network, origin, dst, flags, summary } = burst;
   const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
   const { portNetwork, peerNetwork, peerUnderlay, networkMode, networkDomain, isBridged } = tables;
@@ -304,8 +307,7 @@ export function bindWalk(
       network[i] = net;
       origin[i] = value;
     }
-    if (mode === MODE_L3) steps.parsePackets(n);
-    else steps.parse(n);
+    const beats = mode === MODE_L3 ? steps.parsePackets(n) : steps.parse(n);
     if (capture.key === port.id) capture.lanes(n);
     const row = PORT_ROW + port.id;
     if ((summary[SUMMARY_FLAGS] & (HAS_GSO | NEEDS_CSUM)) === 0) addReceived(row, n, summary[SUMMARY_BYTES]);
@@ -321,6 +323,7 @@ export function bindWalk(
   }
 
   function forward(n: number, mode: number): void {
+    if (beats > 0 && mode !== MODE_XCONNECT) heartbeats.refuse(n);
     if (mode === MODE_L3) steps.route(n);
     else if (mode === MODE_XCONNECT) steps.connect(n);
     else {
@@ -331,8 +334,7 @@ export function bindWalk(
   }
 
   function inbound(n: number, mode: number, underlay: Underlay, row: number): void {
-    if (mode === MODE_L3) steps.parsePackets(n);
-    else steps.parse(n);
+    const beats = mode === MODE_L3 ? steps.parsePackets(n) : steps.parse(n);
     steps.arrive(n, underlay);
     countReceived(n, row);
     forward(n, mode);
@@ -343,6 +345,7 @@ export function bindWalk(
   function inboundByMode(n: number, modes: number, underlay: Underlay, row: number): void {
     for (let mode = MODE_L2; mode <= MODE_XCONNECT; mode <<= 1) {
       if ((modes & mode) === 0) continue;
+    if (beats > 0) heartbeats.take(n, underlay, row);
       for (let i = 0; i < n; i++) {
         const isOurs = networkMode[network[i]] === mode;
         if (drop[i] === 0 && !isOurs) drop[i] = PARKED;

@@ -11,7 +11,7 @@ import type { Pipeline } from './pipeline.js';
 import type { WorkerDevices } from './plan.js';
 import { writePlanRoutes } from './routes.js';
 import type { TurnLoop } from './turn.js';
-import { arpRequest, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './warmupFrames.js';
+import { arpRequest, heartbeat, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './warmupFrames.js';
 import {
   FACING,
   FACING_PORTS,
@@ -129,6 +129,7 @@ function datagramsFromPeer(): Datagram[] {
     whole(ipv4Udp({ src: 9, dst: 2, payload: 333, tos: 2 })),
     { ...whole(ipv4Udp({ src: 9, dst: 1, payload: 64 })), isStranger: true },
     whole(arpRequest(9)),
+    whole(heartbeat(9)),
     whole(ipv4Tcp({ src: 9, dst: 1, payload: 100, unfinished: true })),
     whole(withTag(ipv4Udp({ src: 9, dst: 3, payload: 80, tos: 1 }))),
     whole(ipv4Tcp({ src: 9, dst: 77, payload: 2000 })),
@@ -172,6 +173,7 @@ function framesOfStation(src: number): Inject[] {
     // Flooded: finished before it is shared.
     offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
     plain(arpRequest(src)),
+    plain(heartbeat(src)),
     plain(ipv4Udp({ src, dst: 99, payload: 30 })),
     offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
     plain(ipv4Udp({ src, dst: 9, payload: 1500 })),

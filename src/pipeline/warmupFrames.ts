@@ -1,6 +1,7 @@
 import * as Arp from '../wire/arp.js';
 import * as Checksum from '../wire/checksum.js';
 import * as Ethernet from '../wire/ethernet.js';
+import * as Heartbeat from '../wire/heartbeat.js';
 import * as Ipv4 from '../wire/ipv4.js';
 import * as Ipv6 from '../wire/ipv6.js';
 import * as Tcp from '../wire/tcp.js';
@@ -78,6 +79,13 @@ export function arpRequest(src: number): Uint8Array {
   const frame = ethernet(Arp.PACKET_BYTES, { src, dst: 0 }, Ethernet.TYPE_ARP);
   frame.fill(0xff, 0, 6);
   Arp.write(frame, IP, Arp.REQUEST);
+  return frame;
+}
+
+/** Too short to be one that is kept. */
+export function heartbeat(src: number): Uint8Array {
+  const frame = ethernet(46, { src, dst: 0 }, Heartbeat.ETHER_TYPE);
+  Heartbeat.writeFrameHeader(frame, 0, stationMac(src));
   return frame;
 }
 

@@ -40,6 +40,7 @@ const network = (id: number, underlay: number): NetworkPlan => ({
   // One network meets its limit; in the other every flood goes out.
   broadcastPps: id === OVER_SOCKETS ? FLOODS_A_SECOND : 0,
   acceptUnknownPeers: false,
+  heartbeats: true,
 });
 
 const port = (id: number): PortPlan => ({

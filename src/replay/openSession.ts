@@ -98,8 +98,9 @@ export function openSession(task: ReplayTask): Session {
     wrapSteps: (steps) => ({
       ...steps,
       parse(n) {
-        steps.parse(n);
+        const heartbeats = steps.parse(n);
         flows?.add(n);
+        return heartbeats;
       },
     }),
     bindCaptures(context) {

@@ -23,6 +23,8 @@ export interface AdmitTables {
   /** Own MAC inside of the tunnel, as two little-endian words. */
   readonly networkVtepLo: Int32Array;
   readonly networkVtepHi: Int32Array;
+  /** Networks whose peers are followed to other addresses (roaming): 1. */
+  readonly networkRoams: Int32Array;
 }
 
 /** Bits of `networkCarries`: Ethernet frames or bare IP packets, and whether flag P of a VXLAN header counts. */
@@ -30,6 +32,8 @@ export const CARRIES_IP = 1;
 /** IP packets behind an Ethernet header that ends here. */
 export const CARRIES_ROUTED_ETHERNET = 2;
 export const CARRIES_GPE = 4;
+/** What admit returns beside them: a network whose peers roam had packets of unknown senders. `network` says which one, although they are dropped. */
+export const HAS_STRANGERS = 8;
 
 const ETHERNET = 14;
 
@@ -44,13 +48,15 @@ export function bindAdmit(
 ): (n: number, carrier: number) => number {
   const { view } = arena;
   const { at, len, drop, flags, network, origin, from, tunnel, key, payload } = burst;
-  const { vteps, networkCarries, networkVtepLo, networkVtepHi } = tables;
+  const { vteps, networkCarries, networkVtepLo, networkVtepHi, networkRoams } = tables;
   const { networkRows } = vteps;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const fromPeer = FROM_PEER;
   const toPeer = TO_PEER;
   const ethernet = PAYLOAD_ETHERNET;
   const vxlan = KIND.vxlan;
+  const unknownPeer = DROP['unknown-peer'];
+  const hasStrangers = HAS_STRANGERS;
 
   // What the last lookup found: lanes in a row mostly have one sender and one id.
   let net = 0;
@@ -68,7 +74,7 @@ export function bindAdmit(
     }
     net = networkRows[row + ROW_NETWORK];
     peer = vteps.findPeer(k, id, sources, source);
-    if (peer === 0 && networkRows[row + ROW_ACCEPTS] === 0) reason = DROP['unknown-peer'];
+    if (peer === 0 && networkRows[row + ROW_ACCEPTS] === 0) reason = unknownPeer;
     // Plain routed packets (kind 0) have no tunnel endpoint.
     else if (peer === 0 && kind !== 0) onUnknownPeer(carrier, net, source);
   }
@@ -118,7 +124,7 @@ export function bindAdmit(
     return ((carries & CARRIES_IP) !== 0 ? isIp : payload[i] === ethernet) ? 0 : DROP['tunnel-protocol'];
   }
 
-  /** Returns what the networks of the lanes carry, CARRIES_* of all of them. */
+  /** Returns what the networks of the lanes carry, CARRIES_* of all of them, and HAS_STRANGERS. */
   return function admit(n, carrier) {
     let seen = 0;
     let lastKind = -1;
@@ -142,6 +148,10 @@ export function bindAdmit(
       lastSource = source;
       if (reason !== 0) {
         drop[i] = reason;
+        if (reason === unknownPeer && networkRoams[net] !== 0) {
+          network[i] = net;
+          seen |= hasStrangers;
+        }
         continue;
       }
       network[i] = net;

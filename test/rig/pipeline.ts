@@ -97,6 +97,7 @@ export function makeRig(options: RigOptions): Rig {
     slots,
     counters: makeCounterBlock(),
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
+    heartbeats: options.heartbeats,
   };
   let routesHalf = 0;
   const pipeline = createPipeline({

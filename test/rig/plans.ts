@@ -91,6 +91,8 @@ export interface RigOptions {
   macs?: number;
   shape?: Partial<ArenaShape>;
   wrapSteps?: (steps: Steps) => Steps;
+  /** Where heartbeats are left. */
+  heartbeats?: SharedArrayBuffer;
   onUnknownPeer?: (underlay: number, network: number, sourceAt: number) => void;
 }
 

@@ -166,6 +166,7 @@ const ways: { [Reason in DropName]?: (rig: Rig) => void } = {
   'tunnel-sequence': (rig) => rig.fromWire(gre(7), gre(7)),
   'malformed-packet': (rig) => rig.from('r', noise(19)),
   'no-route': (rig) => rig.from('r', packet(between(1, 77))),
+  'stray-heartbeat': (rig) => rig.from('a', ethernet({ src: 1, dst: join('027765667400') }, 0x88b5, noise(72))),
   'not-routed': (rig) => {
     const group = packet(between(1, 77));
     group.set(v4('224.0.0.251'), 16);

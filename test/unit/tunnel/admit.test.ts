@@ -29,6 +29,7 @@ const tables = {
   networkCarries: new Int32Array(NETWORKS_MAX),
   networkVtepLo: new Int32Array(NETWORKS_MAX),
   networkVtepHi: new Int32Array(NETWORKS_MAX),
+  networkRoams: new Int32Array(NETWORKS_MAX),
 };
 const clock = createClock(77);
 const counters = new Float64Array(makeCounterBlock());

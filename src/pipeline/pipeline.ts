@@ -173,7 +173,6 @@ export function createPipeline(options: PipelineOptions) {
   const walk: Walk = bindWalk(
     allocate,
     burst,
-    outbox,
     tables,
     counters,
     storm,

@@ -90,14 +90,14 @@ export interface NetworkPlan {
   broadcastPps: number;
   /** Accept packets from VTEPs that are not configured. */
   acceptUnknownPeers: boolean;
-}
-
-export interface PortPlan {
-  id: number;
   /** Heartbeats of other weft nodes end here; without it they are dropped. */
   heartbeats?: boolean;
   /** Some of its peers are followed to other addresses, by heartbeats. */
   roams?: boolean;
+}
+
+export interface PortPlan {
+  id: number;
   name: string;
   network: number;
   kind: 'tap' | 'tun' | 'memory' | 'pcap';
@@ -129,15 +129,15 @@ export interface PeerPlan {
   id: number;
   network: number;
   underlay: number;
+  /** As configured. */
   address: string;
   udpPort: number;
-  /** l3 over a tunnel that carries Ethernet: the peer's MAC inside of the tunnel. */
-  mac: string | null;
-  /** As configured. */
-  /** l3: on the underlay's own link; gets plain routed packets instead of the tunnel. */
-  direct: boolean;
   /** Where a peer that roams is now, when it is not there. */
   at?: { address: string; udpPort: number };
+  /** l3 over a tunnel that carries Ethernet: the peer's MAC inside of the tunnel. */
+  mac: string | null;
+  /** l3: on the underlay's own link; gets plain routed packets instead of the tunnel. */
+  direct: boolean;
   /** Learned from traffic of a network that accepts unknown peers. */
   dynamic: boolean;
 }

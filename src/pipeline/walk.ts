@@ -34,8 +34,8 @@ import type { Port } from '../port/port.js';
 import type { Underlay } from '../underlay/underlay.js';
 import type { CaptureTap } from './capture.js';
 import type { SendToFrame } from './frameEgress.js';
-import type { SendToPort } from './portEgress.js';
 import type { HeartbeatStep } from './heartbeats.js';
+import type { SendToPort } from './portEgress.js';
 import type { SendToSocket } from './socketEgress.js';
 import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 
@@ -51,7 +51,7 @@ export interface Steps {
   /** Returns how many lanes are heartbeats. */
   parse(n: number): number;
   /** The same for lanes that begin with an IP header. */
-  parsePackets(n: number): void;
+  parsePackets(n: number): number;
   /** Offload metadata of local frames against what was parsed. */
   checkOffloads(n: number): void;
   /** Returns the modes (MODE_* bits) of the lanes' networks. */
@@ -92,9 +92,9 @@ export function bindWalk(
   counters: Float64Array,
   storm: StormLimit,
   capture: CaptureTap,
+  heartbeats: HeartbeatStep,
   steps: Steps,
 ): Walk {
-  heartbeats: HeartbeatStep,
   const { len, packets, drop, network, origin, dst, flags, summary } = burst;
   const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
   const { portNetwork, peerNetwork, peerUnderlay, networkMode, networkDomain, isBridged } = tables;
@@ -315,6 +315,7 @@ export function bindWalk(
       steps.checkOffloads(n);
       countReceived(n, row);
     }
+    if (beats > 0 && mode !== MODE_XCONNECT) heartbeats.refuse(n);
     forward(n, mode);
     deliver(n, row);
     steps.answer(ports);
@@ -323,7 +324,6 @@ export function bindWalk(
   }
 
   function forward(n: number, mode: number): void {
-    if (beats > 0 && mode !== MODE_XCONNECT) heartbeats.refuse(n);
     if (mode === MODE_L3) steps.route(n);
     else if (mode === MODE_XCONNECT) steps.connect(n);
     else {
@@ -337,6 +337,7 @@ export function bindWalk(
     const beats = mode === MODE_L3 ? steps.parsePackets(n) : steps.parse(n);
     steps.arrive(n, underlay);
     countReceived(n, row);
+    if (beats > 0) heartbeats.take(n, underlay, row);
     forward(n, mode);
     deliver(n, row);
   }
@@ -345,7 +346,6 @@ export function bindWalk(
   function inboundByMode(n: number, modes: number, underlay: Underlay, row: number): void {
     for (let mode = MODE_L2; mode <= MODE_XCONNECT; mode <<= 1) {
       if ((modes & mode) === 0) continue;
-    if (beats > 0) heartbeats.take(n, underlay, row);
       for (let i = 0; i < n; i++) {
         const isOurs = networkMode[network[i]] === mode;
         if (drop[i] === 0 && !isOurs) drop[i] = PARKED;

@@ -150,6 +150,7 @@ export function openCaptureInput(kernel: CaptureKernel, options: CaptureInputOpt
     if (isAtEnd) return false;
     try {
       isPending = nextRecord();
+      if (!isPending && bytesRead === 0) throw new Error('not a pcap or pcapng file: it is empty');
     } catch (cause) {
       error = fileError(object, path, 'read', cause);
     }

@@ -35,10 +35,11 @@ export function totals(report: ReplayReport): Totals {
 }
 
 /** What is wrong with an input; null when it is whole. */
-export function inputProblem({ error, truncated, cut, packets }: InputReport): string | null {
+export function inputProblem({ error, truncated, cut, packets, format }: InputReport): string | null {
   if (error !== null) return error;
   const parts: string[] = [];
-  if (truncated) parts.push(`the file ends inside of a packet, after ${packets} whole ones`);
+  if (truncated && format === 'unknown') parts.push('the file ends inside of its header');
+  else if (truncated) parts.push(`the file ends inside of a packet, after ${packets} whole ones`);
   if (cut > 0) parts.push(`${cut} of ${packets} packets are cut off by the capture`);
   return parts.length === 0 ? null : parts.join('; ');
 }

@@ -147,6 +147,15 @@ describe('inputs that are not whole', () => {
     expect(hex(readFrames(OUT))).toEqual(hex(FRAMES.slice(0, 4)));
   });
 
+  it('end inside of their header, where there is no packet', async () => {
+    const cut = path('header.pcap');
+    writePcap(cut, FRAMES);
+    truncateSync(cut, 10);
+    const { status, stdout } = await replayed(cut, '--pop', 'auto', '--out', OUT);
+    expect(stdout).toContain('the file ends inside of its header');
+    expect(status).toBe(4);
+  });
+
   it.each([
     [[INPUT, '--pop', 'auto', '--port', 'x'], 1, '--port needs --config'],
     [[INPUT], 1, 'say what the captures go through'],
@@ -158,6 +167,7 @@ describe('inputs that are not whole', () => {
     [[INPUT, '--pop', 'auto', '--expect', '/nonexistent.pcap'], 2, 'ENOENT'],
     [[INPUT, '--config', '/nonexistent.yaml'], 2, 'ENOENT'],
     [[WEFT, '--pop', 'auto'], 2, 'not a pcap or pcapng file'],
+    [['/dev/null', '--pop', 'auto'], 2, '/dev/null: not a pcap or pcapng file: it is empty'],
   ])('%j: %d', async (args, code, message) => {
     const { status, stderr, stdout } = await replayed(...args);
     expect(stderr + stdout).toContain(message);

@@ -4,7 +4,8 @@
 import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
 import type { CarrierSockets, UnderlayPlan } from '../pipeline/plan.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { stateOf } from './tapDevice.js';
+import { isSameReceiver } from './replacement.js';
+import { stateOf, tryClose } from './tapDevice.js';
 import { familyOf } from './text.js';
 
 /** A burst of every peer fits: 7 MB is what the kernel's own tunnels are tuned to on fast links. */
@@ -12,17 +13,56 @@ export const BUFFER_BYTES = 7 * 1024 * 1024;
 
 /** The open sockets of one carrier. */
 export interface UnderlaySockets {
-  /** Id of the carrier. */
-  underlay: number;
+  plan: UnderlayPlan;
   /** One entry for each worker. */
   workers: CarrierSockets[];
+  receivers: readonly Receiver[];
   sourcePorts: number[];
   device: string | null;
   deviceMtu: number | null;
   path: PathDocument;
   /** How the device is now; null when none carries the address by name. */
   state(): DeviceState | null;
-  close(): string[];
+  /** Closes its sockets, but for those that another carrier has taken over or has lent it. */
+  close(kept?: UnderlaySockets | null): string[];
+}
+
+/** A receiving socket. */
+export interface Receiver {
+  fd: number;
+  rcvbuf: number;
+  /** UDP: the kernel joins datagrams. */
+  gro?: boolean;
+}
+
+/** Carriers of this node that go when a new one comes. They are open until the workers have changed over. */
+export interface Predecessors {
+  /** That of the same id. Its receiving sockets are taken over if they can be: nothing is lost or out of order then. */
+  same: UnderlaySockets | null;
+  /** UDP ports at the address of the new one that they listen on and send from: free to share. */
+  ports: readonly number[];
+}
+
+export const NO_PREDECESSORS: Predecessors = { same: null, ports: [] };
+
+/** The receiving sockets that can be taken over, null for none. */
+export function inherited({ same }: Predecessors, underlay: UnderlayPlan): readonly Receiver[] | null {
+  return same !== null && isSameReceiver(same.plan, underlay) ? same.receivers : null;
+}
+
+/** Closes the opened descriptors of a carrier and its receivers, once, but for receivers that `kept` has as well. */
+export function closerOf(
+  kernel: DeviceKernel,
+  opened: readonly number[],
+  receivers: readonly Receiver[],
+): UnderlaySockets['close'] {
+  const fds = new Set([...receivers.map(({ fd }) => fd), ...opened]);
+  return (kept = null) => {
+    for (const { fd } of kept?.receivers ?? []) fds.delete(fd);
+    const closing = [...fds];
+    fds.clear();
+    return closing.flatMap((fd) => tryClose(kernel, fd));
+  };
 }
 
 /** What every socket of a carrier is opened with. */

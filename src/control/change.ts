@@ -3,12 +3,16 @@
  * nobody uses any more. A step that fails leaves what was there before.
  */
 import type { Dataplane } from '../observe/dataplane.js';
+import type { Plan } from '../pipeline/plan.js';
+import type { MacFilter } from '../worker/macRows.js';
 import type { ApiServer } from './api.js';
 import type { Config } from './config.js';
 import { requireRights } from './deviceKernel.js';
 import type { Devices } from './devices.js';
 import type { DynamicPeers } from './dynamicPeers.js';
+import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
+import { portsInTheWay, withoutPorts } from './replacement.js';
 import { retireRows } from './retire.js';
 
 /** What a started node holds. */
@@ -24,28 +28,60 @@ export interface Run {
   retired: Float64Array;
 }
 
-/** Puts a configuration into effect; returns what could not be closed cleanly. On failure the node stays on the plan that it has. */
-export async function changeRun(run: Run, config: Config): Promise<string[]> {
+/**
+ * Puts a configuration into effect; returns what could not be closed or undone cleanly. On failure the node stays on the plan that it has.
+ * With `facts` the machine is seen anew.
+ */
+export async function changeRun(run: Run, config: Config, facts = run.facts): Promise<string[]> {
   const before = run.planned;
-  const after = makePlan(config, run.facts, before, run.dynamicPeers.list());
-  const { portsRemoved, peersRemoved, portsAdded, peersAdded } = diffPlans(before.plan, after.plan);
+  const after = makePlan(config, facts, before, run.dynamicPeers.list());
   if (usesTun(config)) requireRights(true);
-  run.devices.open(after.plan);
-  retireRows(run.dataplane.counters, run.retired, { portsAdded, peersAdded }, before.unused);
+  const inTheWay = portsInTheWay(before.plan, after.plan);
+  const failures = inTheWay.size === 0 ? [] : await move(run, withoutPorts(before.plan, inTheWay), before.unused);
+  retireRows(run.dataplane.counters, run.retired, diffPlans(before.plan, after.plan), before.unused);
   try {
-    await run.dataplane.apply(after.plan, run.devices.forWorkers(after.plan));
+    failures.push(...(await move(run, after.plan, after.unused)));
+  } catch (error) {
+    if (inTheWay.size > 0) await move(run, before.plan, before.unused);
+    throw error;
+  }
+  run.facts = facts;
+  return failures;
+}
+
+/** From the plan that the node has to another one, all or nothing; returns what could not be closed cleanly. */
+async function move(run: Run, to: Plan, unused: UnusedIds): Promise<string[]> {
+  const before = run.planned;
+  const plan = { ...to, generation: before.plan.generation + 1 };
+  const undo = run.devices.open(plan);
+  try {
+    await run.dataplane.apply(plan, run.devices.forWorkers(plan));
   } catch (error) {
     // Workers that took the change go back, so that no descriptor is closed under them.
-    const back = { ...before.plan, generation: after.plan.generation + 1 };
-    run.planned = { plan: back, unused: after.unused };
+    undo();
+    const back = { ...before.plan, generation: plan.generation + 1 };
+    run.planned = { plan: back, unused };
     await run.dataplane.apply(back, run.devices.forWorkers(back)).catch(() => {});
     run.devices.closeOthers(back);
     throw error;
   }
-  run.planned = after;
-  for (const { id } of portsRemoved) run.dataplane.flushMacs({ port: id });
-  for (const { id } of peersRemoved) run.dataplane.flushMacs({ peer: id });
-  return run.devices.closeOthers(after.plan);
+  run.planned = { plan, unused };
+  for (const filter of staleMacs(before.plan, plan)) run.dataplane.flushMacs(filter);
+  return run.devices.closeOthers(plan);
+}
+
+/** MACs behind what is gone, and behind what has other tables now because it, or its network, was moved or bridged. */
+function staleMacs(before: Plan, after: Plan): MacFilter[] {
+  const domains = (plan: Plan) => new Map(plan.networks.map(({ id, domain }) => [id, domain]));
+  const [domainsBefore, domainsAfter] = [domains(before), domains(after)];
+  const isStale = (one: { id: number; network: number }, others: { id: number; network: number }[]) => {
+    const now = others.find((other) => other.id === one.id);
+    return now === undefined || domainsBefore.get(one.network) !== domainsAfter.get(now.network);
+  };
+  return [
+    ...before.ports.filter((port) => isStale(port, after.ports)).map(({ id }) => ({ port: id })),
+    ...before.peers.filter((peer) => isStale(peer, after.peers)).map(({ id }) => ({ peer: id })),
+  ];
 }
 
 /** Whether a configuration has ports that are devices of /dev/net/tun. */

@@ -4,17 +4,22 @@
  */
 import type { DeviceReports } from '../observe/view.js';
 import type { Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
-import type { UnderlaySockets } from './carrierSockets.js';
+import type { Predecessors, UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import { createHostRoutes } from './hostRoutes.js';
 import { segmentOverhead } from './mtu.js';
 import { openRawSockets } from './rawSockets.js';
-import { openTapDevice, type TapDevice } from './tapDevice.js';
+import { isSameCarrier, isSameDevice } from './replacement.js';
+import { offloadNames, openTapDevice, type TapDevice } from './tapDevice.js';
 import { openUdpSockets } from './udpSockets.js';
 
 export interface Devices {
-  /** Opens what the plan has and is not open yet. On failure everything that this call opened is closed again. */
-  open(plan: Plan): void;
+  /**
+   * Opens what the plan has and is not open yet, and changes what stands. What something new takes the place of stays open until
+   * `closeOthers`: workers use it until they have changed over. On failure everything is as before. Returns the way back, after which
+   * `closeOthers` of the plan before closes what was new.
+   */
+  open(plan: Plan): () => string[];
   /** Closes what the plan does not have any more; returns what could not be undone. */
   closeOthers(plan: Plan): string[];
   closeAll(): string[];
@@ -23,45 +28,112 @@ export interface Devices {
   reports(plan: Plan): DeviceReports;
 }
 
+/** An open TAP and the plan that it was opened with. */
+interface Standing {
+  plan: PortPlan;
+  tap: TapDevice;
+}
+
 export function createDevices(kernel: DeviceKernel): Devices {
-  const taps = new Map<number, TapDevice>();
+  const taps = new Map<number, Standing>();
   const underlays = new Map<number, UnderlaySockets>();
   const routes = createHostRoutes(kernel);
+  /** Open, and in no use once the workers have changed over. */
+  const leaving = new Set<() => string[]>();
   const deviceOf = (id: number) => underlays.get(id)?.device ?? null;
+  let current: Plan | null = null;
 
-  function openSockets(underlay: UnderlayPlan, plan: Plan): UnderlaySockets {
-    if (underlay.kind === 'raw') return openRawSockets(kernel, underlay, plan.workers);
+  function openSockets(underlay: UnderlayPlan, plan: Plan, before: ReadonlyMap<number, UnderlaySockets>) {
+    const predecessors = predecessorsOf(underlay, plan, before);
+    if (underlay.kind === 'raw') return openRawSockets(kernel, underlay, plan.workers, predecessors);
     const isSibling = (u: UnderlayPlan) => u.underlay === underlay.underlay && u.kind === 'udp' && u.id !== underlay.id;
     const siblings = plan.underlays.filter(isSibling);
-    const sourcePorts = present(siblings, underlays).flatMap((sockets) => sockets.sourcePorts);
-    return openUdpSockets(kernel, underlay, plan.workers, { any: siblings.length > 0, sourcePorts });
+    const standing = present(siblings, underlays).filter(({ plan: { address } }) => address === underlay.address);
+    const sourcePorts = standing.flatMap((sockets) => sockets.sourcePorts);
+    return openUdpSockets(kernel, underlay, plan.workers, { any: siblings.length > 0, sourcePorts }, predecessors);
   }
 
-  function open(plan: Plan): void {
-    const fresh: (() => unknown)[] = [];
-    try {
-      for (const underlay of plan.underlays) {
-        if (underlay.kind === 'frame' || underlays.has(underlay.id)) continue;
-        const sockets = openSockets(underlay, plan);
-        underlays.set(underlay.id, sockets);
-        fresh.push(() => underlays.delete(underlay.id) && sockets.close());
+  /** Puts something new, or nothing, in the place of what stands at an id. */
+  function replace<T>(map: Map<number, T>, id: number, next: T | null, close: (one: T, kept: T | null) => string[]) {
+    const standing = map.get(id) ?? null;
+    const put = (one: T | null) => (one === null ? map.delete(id) : map.set(id, one));
+    const closeOld = () => (standing === null ? [] : close(standing, next));
+    put(next);
+    leaving.add(closeOld);
+    return () => {
+      put(standing);
+      leaving.delete(closeOld);
+      if (next !== null) leaving.add(() => close(next, standing));
+    };
+  }
+
+  const closeTap = ({ tap }: Standing) => tap.close();
+  const closeUnderlay = (sockets: UnderlaySockets, kept: UnderlaySockets | null) => sockets.close(kept);
+
+  function openUnderlays(plan: Plan, undo: (() => void)[]): void {
+    const before = new Map(underlays);
+    for (const underlay of plan.underlays) {
+      const standing = underlays.get(underlay.id);
+      if (underlay.kind === 'frame') {
+        if (standing) undo.push(replace(underlays, underlay.id, null, closeUnderlay));
+      } else if (standing && isSameCarrier(standing.plan, underlay)) {
+        if (standing.device !== null) standing.deviceMtu = kernel.linkGet({ name: standing.device })?.mtu ?? null;
+      } else {
+        const sockets = openSockets(underlay, plan, before);
+        undo.push(replace(underlays, underlay.id, sockets, closeUnderlay));
       }
-      for (const port of plan.ports) {
-        if (port.tap === null || taps.has(port.id)) continue;
-        const tap = openTapDevice(kernel, port, segmentOverhead(plan, port.network));
-        taps.set(port.id, tap);
-        fresh.push(() => taps.delete(port.id) && tap.close());
-      }
-      routes.open(plan, deviceOf);
-    } catch (error) {
-      for (const undo of fresh.reverse()) undo();
-      throw error;
     }
   }
 
+  function openPorts(plan: Plan, undo: (() => void)[]): void {
+    for (const port of plan.ports) {
+      const standing = taps.get(port.id);
+      const overhead = segmentOverhead(plan, port.network);
+      if (port.tap === null) {
+        if (standing) undo.push(replace(taps, port.id, null, closeTap));
+      } else if (standing && isSameDevice(standing.plan, port)) {
+        const was = standing.plan;
+        undo.push(standing.tap.change(port, overhead), () => {
+          standing.plan = was;
+        });
+        standing.plan = port;
+      } else {
+        const tap = openTapDevice(kernel, port, overhead);
+        undo.push(replace(taps, port.id, { plan: port, tap }, closeTap));
+      }
+    }
+  }
+
+  function open(plan: Plan): () => string[] {
+    const undo: (() => void)[] = [];
+    const before = current;
+    const back = () => {
+      const failures = undo.splice(0).reverse().flatMap(attempt);
+      current = before;
+      return before === null ? failures : [...failures, ...attempt(() => routes.open(before, deviceOf))];
+    };
+    try {
+      openUnderlays(plan, undo);
+      openPorts(plan, undo);
+      routes.open(plan, deviceOf);
+    } catch (error) {
+      back();
+      closeLeaving();
+      throw error;
+    }
+    current = plan;
+    return back;
+  }
+
+  function closeLeaving(): string[] {
+    const closing = [...leaving];
+    leaving.clear();
+    return closing.flatMap((close) => close());
+  }
+
   function closeWhere(isGone: (kind: 'ports' | 'underlays', id: number) => boolean): string[] {
-    const failures: string[] = [];
-    for (const [id, tap] of taps) {
+    const failures = closeLeaving();
+    for (const [id, { tap }] of taps) {
       if (!isGone('ports', id)) continue;
       taps.delete(id);
       failures.push(...tap.close());
@@ -84,11 +156,11 @@ export function createDevices(kernel: DeviceKernel): Devices {
     closeAll: () => [...routes.closeAll(), ...closeWhere(() => true)],
     forWorkers: (plan) =>
       Array.from({ length: plan.workers }, (_, worker) => ({
-        ports: present(plan.ports, taps).map((tap) => queueOf(tap, worker, plan.workers)),
+        ports: present(plan.ports, taps).map(({ tap }) => queueOf(tap, worker, plan.workers)),
         underlays: present(plan.underlays, underlays).map((sockets) => sockets.workers[worker]),
       })),
     reports: (plan) => ({
-      ports: new Map(plan.ports.map((port) => [port.id, portReport(taps.get(port.id), port.kind)])),
+      ports: new Map(plan.ports.map((port) => [port.id, portReport(taps.get(port.id)?.tap, port.kind)])),
       underlays: new Map(
         plan.underlays.map((underlay) => [
           underlay.id,
@@ -96,6 +168,32 @@ export function createDevices(kernel: DeviceKernel): Devices {
         ]),
       ),
     }),
+  };
+}
+
+/** Runs a step of the way back; its failure as text, if there is one. */
+function attempt(step: () => void): string[] {
+  try {
+    step();
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
+  }
+}
+
+/** The carriers that make room for one that is opened: at its address and not in the plan any more, or not like this. */
+function predecessorsOf(
+  underlay: UnderlayPlan,
+  plan: Plan,
+  before: ReadonlyMap<number, UnderlaySockets>,
+): Predecessors {
+  const stays = (id: number, sockets: UnderlaySockets) =>
+    plan.underlays.some((other) => other.id === id && isSameCarrier(sockets.plan, other));
+  const going = [...before].filter(([id, sockets]) => !stays(id, sockets)).map(([, sockets]) => sockets);
+  const here = going.filter((sockets) => sockets.plan.address === underlay.address);
+  return {
+    same: before.get(underlay.id) ?? null,
+    ports: here.flatMap((sockets) => [sockets.plan.udpPort, ...sockets.sourcePorts]),
   };
 }
 
@@ -111,9 +209,9 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
 }
 
 function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
-  if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length, state: tap.state };
+  if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length, offloads: offloadNames(tap.offloads), state: tap.state };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, state: () => null };
+  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, offloads: [], state: () => null };
 }
 
 function frameReport(kind: 'memory' | 'pcap' | undefined) {

@@ -2,7 +2,7 @@
  * Configuration to plan: pure, so that it can be tested, compared and replayed. What the machine contributes (MTUs, users) comes in as
  * facts. Ids stay with their entity over every change: an entity is known by its name, a peer by its network and address.
  */
-import type { NetworkPlan, PeerPlan, Plan, PortPlan, RoutePlan, StaticMacPlan } from '../pipeline/plan.js';
+import type { NetworkPlan, PeerPlan, Plan, PortPlan, RoutePlan, StaticMacPlan, UnderlayPlan } from '../pipeline/plan.js';
 import * as Address from '../wire/address.js';
 import { macToText } from '../wire/ethernet.js';
 import { type Domains, domainsOf } from './bridges.js';
@@ -210,6 +210,8 @@ export interface PlanDiff {
   portsRemoved: PortPlan[];
   peersAdded: PeerPlan[];
   peersRemoved: PeerPlan[];
+  networksAdded: NetworkPlan[];
+  underlaysAdded: UnderlayPlan[];
 }
 
 export function diffPlans(before: Plan, after: Plan): PlanDiff {
@@ -222,5 +224,7 @@ export function diffPlans(before: Plan, after: Plan): PlanDiff {
     portsRemoved: missing(before.ports, after.ports),
     peersAdded: missing(after.peers, before.peers),
     peersRemoved: missing(before.peers, after.peers),
+    networksAdded: missing(after.networks, before.networks),
+    underlaysAdded: missing(after.underlays, before.underlays),
   };
 }

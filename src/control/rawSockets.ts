@@ -7,8 +7,12 @@ import type { UnderlayPlan } from '../pipeline/plan.js';
 import {
   addressesOf,
   bufferReasons,
+  closerOf,
   commonRequest,
   deviceOf,
+  inherited,
+  NO_PREDECESSORS,
+  type Predecessors,
   RECEIVING,
   sendingOf,
   type UnderlaySockets,
@@ -23,7 +27,12 @@ export function protocolsOf({ tunnel }: { tunnel: UnderlayPlan['tunnel'] }): num
 }
 
 /** Opens the sockets of a raw carrier. Throws a WeftError, with everything closed again. */
-export function openRawSockets(kernel: DeviceKernel, underlay: UnderlayPlan, workers: number): UnderlaySockets {
+export function openRawSockets(
+  kernel: DeviceKernel,
+  underlay: UnderlayPlan,
+  workers: number,
+  predecessors: Predecessors = NO_PREDECESSORS,
+): UnderlaySockets {
   const fds: number[] = [];
   const common = commonRequest(underlay);
   const open = (request: RawRequest): RawSocket => {
@@ -37,11 +46,13 @@ export function openRawSockets(kernel: DeviceKernel, underlay: UnderlayPlan, wor
   };
   try {
     const protocols = protocolsOf(underlay);
-    const receivers = protocols.map((protocol) => open({ ...common, ...RECEIVING, protocol }));
+    // A second socket for receiving would get a second copy of each packet.
+    const receivers =
+      inherited(predecessors, underlay) ?? protocols.map((protocol) => open({ ...common, ...RECEIVING, protocol }));
     const senders = protocols.map((protocol) => open({ ...common, ...sendingOf(underlay), protocol }));
     const owner = underlay.id % workers;
     return {
-      underlay: underlay.id,
+      plan: underlay,
       workers: Array.from({ length: workers }, (_, worker) => ({
         underlay: underlay.id,
         rxFds: worker === owner ? receivers.map(({ fd }) => fd) : [],
@@ -50,6 +61,7 @@ export function openRawSockets(kernel: DeviceKernel, underlay: UnderlayPlan, wor
         gro: false,
         segment: false,
       })),
+      receivers,
       sourcePorts: [],
       ...deviceOf(kernel, underlay),
       path: {
@@ -57,7 +69,7 @@ export function openRawSockets(kernel: DeviceKernel, underlay: UnderlayPlan, wor
         receive: 'frames',
         reasons: bufferReasons(Math.min(...receivers.map(({ rcvbuf }) => rcvbuf))),
       },
-      close: () => fds.splice(0).flatMap((fd) => tryClose(kernel, fd)),
+      close: closerOf(kernel, fds, receivers),
     };
   } catch (error) {
     for (const fd of fds) tryClose(kernel, fd);

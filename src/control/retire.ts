@@ -2,18 +2,31 @@
  * Counter rows of ids that are given again. The figures of the entity that is gone move to row 0 of a block that control keeps, so that
  * the account of the node still balances, and the fresh entity starts at zero.
  */
-import { clearRow, LAST_ERRNO, LAST_HEARD, PEER_ROW, PORT_ROW, ROW_WIDTH } from '../packet/counters.js';
-import type { PeerPlan, PortPlan } from '../pipeline/plan.js';
+import {
+  clearRow,
+  LAST_ERRNO,
+  LAST_HEARD,
+  NETWORK_ROW,
+  PEER_ROW,
+  PORT_ROW,
+  ROW_WIDTH,
+  UNDERLAY_ROW,
+} from '../packet/counters.js';
 import type { UnusedIds } from './ids.js';
+import type { PlanDiff } from './plan.js';
 
 export function retireRows(
   blocks: readonly Float64Array[],
   retired: Float64Array,
-  added: { portsAdded: PortPlan[]; peersAdded: PeerPlan[] },
+  added: Pick<PlanDiff, 'portsAdded' | 'peersAdded' | 'networksAdded' | 'underlaysAdded'>,
   unused: UnusedIds,
 ): void {
   for (const { id } of added.portsAdded) if (id < unused.ports) retireRow(blocks, retired, PORT_ROW + id, PORT_ROW);
   for (const { id } of added.peersAdded) if (id < unused.peers) retireRow(blocks, retired, PEER_ROW + id, PEER_ROW);
+  for (const { id } of added.underlaysAdded)
+    if (id < unused.underlays) retireRow(blocks, retired, UNDERLAY_ROW + id, UNDERLAY_ROW);
+  // Rows of networks repeat what the others say.
+  for (const { id } of added.networksAdded) if (id < unused.networks) clearRow(blocks, NETWORK_ROW + id);
 }
 
 function retireRow(blocks: readonly Float64Array[], retired: Float64Array, row: number, into: number): void {

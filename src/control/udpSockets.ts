@@ -8,9 +8,14 @@ import type { UnderlayPlan } from '../pipeline/plan.js';
 import {
   addressesOf,
   bufferReasons,
+  closerOf,
   commonRequest,
   deviceOf,
+  inherited,
+  NO_PREDECESSORS,
+  type Predecessors,
   RECEIVING,
+  type Receiver,
   sendingOf,
   type UnderlaySockets,
 } from './carrierSockets.js';
@@ -34,6 +39,7 @@ export function openUdpSockets(
   underlay: UnderlayPlan,
   workers: number,
   siblings: Siblings = ALONE,
+  predecessors: Predecessors = NO_PREDECESSORS,
 ): UnderlaySockets {
   const fds: number[] = [];
   const open = (request: UdpRequest): UdpSocket => {
@@ -51,41 +57,53 @@ export function openUdpSockets(
     kernel.close(fds.pop()!);
     return probe.port;
   };
-  try {
+  /** A port that this node gives up needs no reservation: nobody else can have it. */
+  const claim = (request: UdpRequest): number =>
+    predecessors.ports.includes(request.port) ? request.port : reserve(request);
+  const openReceivers = (count: number): Receiver[] => {
     const listen = receiving(underlay);
-    reserve(listen);
-    const receivers = Array.from({ length: workers }, () => open(listen));
+    return Array.from({ length: count }, () => open(listen));
+  };
+  try {
+    const taken = inherited(predecessors, underlay)?.slice(0, workers) ?? [];
+    if (taken.length === 0) claim(receiving(underlay));
+    const receivers = [...taken, ...openReceivers(workers - taken.length)];
     const sourcePorts: number[] = [];
     const senders: UdpSocket[][] = Array.from({ length: workers }, () => []);
-    for (let i = 0; i < underlay.sourcePortCount; i++) {
-      const wanted = sending(underlay, underlay.sourcePortFirst === 0 ? 0 : underlay.sourcePortFirst + i);
-      const isShared = siblings.any && wanted.port !== 0;
-      if (workers === 1 && !isShared) senders[0].push(open({ ...wanted, reusePort: false }));
-      else {
-        const port = siblings.sourcePorts.includes(wanted.port) ? wanted.port : reserve(wanted);
-        for (const own of senders) own.push(open({ ...wanted, port }));
-      }
-      sourcePorts.push(senders[0][i].port);
+    for (const wanted of wantedSourcePorts(underlay, predecessors.same)) {
+      const request = sending(underlay, wanted);
+      const port = siblings.sourcePorts.includes(wanted) ? wanted : claim(request);
+      for (const own of senders) own.push(open({ ...request, port }));
+      sourcePorts.push(port);
     }
     return {
-      underlay: underlay.id,
+      plan: underlay,
       workers: receivers.map((receiver, w) => ({
         underlay: underlay.id,
         rxFds: [receiver.fd],
         protocols: [],
         txFds: senders[w].map((sender) => sender.fd),
-        gro: receiver.gro,
-        segment: senders[w].every((sender) => sender.segment),
+        gro: receiver.gro === true,
+        segment: underlay.offloads.segment && senders[w].every((sender) => sender.segment),
       })),
+      receivers,
       sourcePorts,
       ...deviceOf(kernel, underlay),
       path: pathOf(underlay, receivers[0], senders[0][0]),
-      close: () => fds.splice(0).flatMap((fd) => tryClose(kernel, fd)),
+      close: closerOf(kernel, fds, receivers),
     };
   } catch (error) {
     for (const fd of fds) tryClose(kernel, fd);
     throw error;
   }
+}
+
+/** Source ports of a carrier, 0 for one that the kernel chooses. The ones that it chose before stay at the same address. */
+function wantedSourcePorts(underlay: UnderlayPlan, before: UnderlaySockets | null): number[] {
+  const { sourcePortFirst: first, sourcePortCount: count, address } = underlay;
+  const isChosen = first === 0 && before?.plan.sourcePortFirst === 0 && before.plan.address === address;
+  const chosen = isChosen ? before.sourcePorts : [];
+  return Array.from({ length: count }, (_, i) => (first === 0 ? (chosen[i] ?? 0) : first + i));
 }
 
 function receiving(underlay: UnderlayPlan): UdpRequest {
@@ -95,7 +113,7 @@ function receiving(underlay: UnderlayPlan): UdpRequest {
     ...RECEIVING,
     port: underlay.udpPort,
     reusePort: true,
-    gro: true,
+    gro: underlay.offloads.gro,
     // Tunnels may leave it out over IPv6 too (RFC 6935), and Linux does when told to.
     ...(common.family === 6 ? { acceptZeroChecksum: true } : {}),
   };
@@ -112,7 +130,7 @@ function sending(underlay: UnderlayPlan, port: number): UdpRequest {
   };
 }
 
-function pathOf(underlay: UnderlayPlan, receiver: UdpSocket, sender: UdpSocket): PathDocument {
+function pathOf(underlay: UnderlayPlan, receiver: Receiver, sender: UdpSocket): PathDocument {
   const reasons: PathReason[] = [];
   if (!underlay.checksum)
     reasons.push({
@@ -121,13 +139,25 @@ function pathOf(underlay: UnderlayPlan, receiver: UdpSocket, sender: UdpSocket):
         '`checksum: false`: the kernel segments only datagrams with UDP checksums, and peers do not coalesce those without (UDP_GRO)',
       remedy: 'set `checksum: true` on this underlay',
     });
+  else if (!underlay.offloads.segment)
+    reasons.push({
+      feature: 'udp-segment',
+      reason: '`offloads: {segment: false}` of the underlay: datagrams go one by one',
+      remedy: 'take it out',
+    });
   else if (!sender.segment)
     reasons.push({
       feature: 'udp-segment',
       reason: 'the kernel has no UDP_SEGMENT: datagrams go one by one',
       remedy: 'use Linux 4.18 or newer',
     });
-  if (!receiver.gro)
+  if (!underlay.offloads.gro)
+    reasons.push({
+      feature: 'udp-gro',
+      reason: '`offloads: {gro: false}` of the underlay: datagrams come one by one',
+      remedy: 'take it out',
+    });
+  else if (!receiver.gro)
     reasons.push({
       feature: 'udp-gro',
       reason: 'the kernel has no UDP_GRO: datagrams come one by one',
@@ -135,7 +165,7 @@ function pathOf(underlay: UnderlayPlan, receiver: UdpSocket, sender: UdpSocket):
     });
   reasons.push(...bufferReasons(receiver.rcvbuf));
   return {
-    send: sender.segment && underlay.checksum ? 'superframes' : 'frames',
+    send: sender.segment && underlay.checksum && underlay.offloads.segment ? 'superframes' : 'frames',
     receive: receiver.gro ? 'superframes' : 'frames',
     reasons,
   };

@@ -143,7 +143,8 @@ describe('UDP carriers of one underlay', () => {
     expect(requests.map((r) => ({ family: 0, acceptZeroChecksum: false, ...r }))).toMatchObject([
       { family: 6, address: '2001:db8::1', acceptZeroChecksum: true },
       { family: 6, acceptZeroChecksum: true },
-      { family: 6, acceptZeroChecksum: false },
+      { family: 6, acceptZeroChecksum: false, reusePort: false },
+      { family: 6, acceptZeroChecksum: false, reusePort: true },
     ]);
     const foreign = planOf([{ name: 'a', underlay: 'lan', vni: 1 }], { underlay: { address: '2001:db8::9' } });
     const error = failure(() => createDevices(kernel).open(foreign));

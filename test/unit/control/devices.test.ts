@@ -3,7 +3,7 @@ import { checkValue, requireConfig } from '../../../src/control/check.js';
 import type { ConfigInput } from '../../../src/control/config.js';
 import { createDevices } from '../../../src/control/devices.js';
 import { makePlan } from '../../../src/control/plan.js';
-import { gsoMaxSize } from '../../../src/control/tapDevice.js';
+import { gsoMaxSize } from '../../../src/control/dressing.js';
 import type { WeftError } from '../../../src/packet/error.js';
 import { fakeKernel, systemError } from './fakes.js';
 
@@ -62,7 +62,9 @@ describe('opening', () => {
       'udpOpen 192.0.2.1:4789',
       'udpOpen 192.0.2.1:4789 reuse',
       'udpOpen 192.0.2.1:50000 sink',
+      'udpOpen 192.0.2.1:50000 sink reuse',
       'udpOpen 192.0.2.1:50001 sink',
+      'udpOpen 192.0.2.1:50001 sink reuse',
     ]);
     expect([...kernel.open.values()]).toEqual(['udp 4789', 'udp 50000', 'udp 50001']);
     expect(devices.reports(plan).underlays.get(1)).toMatchObject({

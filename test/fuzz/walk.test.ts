@@ -96,10 +96,13 @@ function checkOutput(rig: Rig, longest: number, isCut = false): void {
   }
 }
 
-/** The segments that came of a superframe are whole packets with right checksums. */
+const ICMP = [1, 58];
+
+/** The segments that came of a superframe are whole packets with right checksums. The ICMP answer to one that does not fit is none of them. */
 function checkSegments(frames: Uint8Array[]): void {
   for (const frame of frames) {
     const d = decode(frame);
+    if (d !== null && ICMP.includes(d.protocol)) continue;
     if (d === null || d.l4 === 0) throw new Error(`no TCP segment: ${toHex(frame)}`);
     expect(d.end).toBe(frame.length);
     if (d.family === 4) expect(isIpChecksumRight(frame, d)).toBe(true);

@@ -21,6 +21,8 @@ export const VNI = 41;
 export const SELF = '127.0.0.1';
 export const PEER = '127.0.0.2';
 
+type Piped = 'web' | 'db' | 'routed' | 'cross';
+
 export interface Supervised {
   readonly supervisor: Supervisor;
   plan: Plan;
@@ -28,8 +30,8 @@ export interface Supervised {
   /** Files that ports and the frame underlay write. */
   readonly localFile: string;
   readonly wireFile: string;
-  /** Puts a frame into the pipe of a TAP: `web` of network 1, `db` of network 2. */
-  inject(port: 'web' | 'db', frame: Uint8Array, vnet?: Partial<VnetHeader>): void;
+  /** Puts a frame into the pipe of a port: the TAPs `web` of network 1, `db` of network 2 and `cross` of network 4, or the TUN `routed` of network 3. */
+  inject(port: Piped, frame: Uint8Array, vnet?: Partial<VnetHeader>): void;
   /** Sends a datagram from the peer, or from another loopback address. */
   fromPeer(bytes: Uint8Array, address?: string): Promise<void>;
   /** Frames that went out of the TAP `web`: bytes that wait in its pipe, headers included. */
@@ -59,11 +61,11 @@ async function openPeer(address: string, port: number): Promise<Socket> {
   return socket;
 }
 
-const tap = (id: number, name: string, net: number): PortPlan => ({
+const tap = (id: number, name: string, net: number, kind: 'tap' | 'tun' = 'tap'): PortPlan => ({
   id,
   name,
   network: net,
-  kind: 'tap',
+  kind,
   mtu: 1450,
   tap: null,
   pcap: null,
@@ -85,7 +87,7 @@ interface Opened {
   addon: Tun;
   rx: { fd: number; port: number };
   tx: { fd: number }[];
-  pipes: { web: Pipe; webOut: Pipe; db: Pipe };
+  pipes: Record<Piped | 'webOut', Pipe>;
 }
 
 function openAll(folder: string): Opened {
@@ -100,15 +102,26 @@ function openAll(folder: string): Opened {
     rcvbuf: 1 << 20,
   });
   const tx = [0, 1].map(() => addon.udpOpen({ family: 4, address: SELF, port: 0, sink: true, recvErr: true }));
-  const pipes = { web: makePipe(folder, 'web'), webOut: makePipe(folder, 'web-out'), db: makePipe(folder, 'db') };
+  const pipe = (name: string) => makePipe(folder, name);
+  const pipes = {
+    web: pipe('web'),
+    webOut: pipe('web-out'),
+    db: pipe('db'),
+    routed: pipe('routed'),
+    cross: pipe('cross'),
+  };
   return { addon, rx, tx, pipes };
 }
 
 function devicesOf({ rx, tx, pipes }: Opened): WorkerDevices {
-  const ports = [
-    { port: 1, rxFd: pipes.web.fd, txFd: pipes.webOut.fd, vnetHdrLen: VNET_BYTES, offloads: 7 },
-    { port: 3, rxFd: pipes.db.fd, txFd: pipes.webOut.fd, vnetHdrLen: VNET_BYTES, offloads: 7 },
-  ];
+  const reader = (port: number, { fd }: Pipe) => ({
+    port,
+    rxFd: fd,
+    txFd: pipes.webOut.fd,
+    vnetHdrLen: VNET_BYTES,
+    offloads: 7,
+  });
+  const ports = [reader(1, pipes.web), reader(3, pipes.db), reader(4, pipes.routed), reader(5, pipes.cross)];
   return {
     ports,
     underlays: [{ underlay: 1, rxFds: [rx.fd], txFds: tx.map((t) => t.fd), protocols: [], gro: true, segment: true }],
@@ -132,6 +145,7 @@ function planOf(peerPort: number, udpPort: number, localFile: string, wireFile: 
     ttl: 64,
     // Frames with an unfinished checksum are wanted: they need the step that finishes it.
     deliverOffloadLeak: true,
+    offloads: { segment: true, gro: true },
     frame: null,
   };
   const neighbours = { '198.18.0.2': '02:00:00:00:0a:02' };
@@ -150,10 +164,23 @@ function planOf(peerPort: number, udpPort: number, localFile: string, wireFile: 
     workers: 1,
     busyPollUs: 0,
     underlays: [underlay, { ...underlay, id: 2, name: 'wire', kind: 'frame', address: '198.18.0.1', frame }],
-    networks: [network(1), network(2, { underlay: 2 })],
-    ports: [tap(1, 'web', 1), filePort(2, 'file', 1, localFile), tap(3, 'db', 2)],
+    networks: [
+      network(1),
+      network(2, { underlay: 2 }),
+      network(3, { underlay: 0, mode: 'l3' }),
+      network(4, { underlay: 0, mode: 'xconnect' }),
+    ],
+    ports: [
+      tap(1, 'web', 1),
+      filePort(2, 'file', 1, localFile),
+      tap(3, 'db', 2),
+      tap(4, 'routed', 3, 'tun'),
+      tap(5, 'cross', 4),
+      filePort(6, 'far', 4, null),
+    ],
     peers: [peer(1, 1, PEER, { udpPort: peerPort }), peer(2, 2, '198.18.0.2', { underlay: 2 })],
     statics: [],
+    staticNeighbours: [],
     routes: [],
   };
 }

@@ -19,6 +19,7 @@ export function peersText(peers: PeerDocument[]): string {
   const rows = peers.map((peer) => [
     peer.network,
     `${endpointText(peer)}${peer.dynamic ? ' (heard)' : peer.direct ? ' (direct)' : ''}`,
+    peer.pathMtu ? `${peer.mtu} (${peer.pathMtu.why})` : String(peer.mtu),
     age(peer.lastHeardSec),
     peer.rxPackets,
     peer.txPackets,
@@ -31,6 +32,7 @@ export function peersText(peers: PeerDocument[]): string {
   const header = [
     'NETWORK',
     'PEER',
+    'MTU',
     'LAST HEARD',
     'RECEIVED',
     'SENT',

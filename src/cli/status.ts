@@ -67,7 +67,7 @@ function networkTable({ networks }: StatusDocument): string {
     n.encapsulation,
     n.id === null ? null : String(n.id),
     n.underlays.length > 0 ? n.underlays.join(', ') : null,
-    String(n.mtu),
+    n.mtuAuto ? `${n.mtu} auto` : String(n.mtu),
     n.ports,
     n.peers,
     n.mode === 'l3'

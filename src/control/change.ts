@@ -10,6 +10,7 @@ import type { Config } from './config.js';
 import { requireRights } from './deviceKernel.js';
 import type { Devices } from './devices.js';
 import type { DynamicPeers } from './dynamicPeers.js';
+import type { MtuFollower } from './followMtus.js';
 import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
 import { portsInTheWay, withoutPorts } from './replacement.js';
@@ -23,6 +24,7 @@ export interface Run {
   devices: Devices;
   dataplane: Dataplane;
   dynamicPeers: DynamicPeers;
+  mtus: MtuFollower;
   startedAt: number;
   /** Figures of entities whose ids were given again. */
   retired: Float64Array;

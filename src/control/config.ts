@@ -138,10 +138,11 @@ const NetworkSchema = z.strictObject({
     .describe(
       'VXLAN networks of mode l3: own MAC inside of the tunnel; default: 02:00 and the last four bytes of the underlay address',
     ),
-  mtu: mtu
-    .optional()
+  mtu: z
+    .union([z.literal('auto'), mtu])
+    .default('auto')
     .describe(
-      `Largest inner packet in bytes, ${MTU_MIN} to ${MTU_MAX}; default: MTU of the underlay's device less the tunnel's headers (VXLAN over IPv4: 50)`,
+      `Largest inner packet in bytes, ${MTU_MIN} to ${MTU_MAX}; auto: MTU of the underlay's device less the tunnel's headers (VXLAN over IPv4: 50), followed when the device's changes`,
     ),
   ageing: z.int().min(1).max(1_000_000).default(300).describe('Seconds after which an unheard MAC is forgotten'),
   macLimit: z.int().min(1).max(65536).default(8192).describe('Learned MACs at most'),

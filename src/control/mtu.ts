@@ -57,40 +57,61 @@ export const ENCAPSULATION_NAMES = {
   gue: 'GUE',
 } as const;
 
+/** MTU of a network. */
+export interface NetworkMtu {
+  mtu: number;
+  /** It follows the underlay's device. */
+  isAuto: boolean;
+  /** Largest that its underlays carry; null for a network of local ports only. */
+  most: number | null;
+}
+
 /**
- * MTU of every network, by name. A bridged one that gives none has the smallest of all that it is joined with: they are one to their stations.
- * An MTU that the underlay cannot carry is an error: every full packet would be lost.
+ * MTU of every network, by name. A bridged one with `auto` has the smallest of all that it is joined with: they are one to their stations.
+ * An MTU that the underlay cannot carry is an error, every full packet would be lost; but not for a network that `isKept` says had it before:
+ * a device whose MTU falls under a running node must not keep it from changing anything else.
  */
 export function networkMtus(
   networks: readonly NetworkConfig[],
   underlays: readonly UnderlayConfig[],
   deviceMtu: ReadonlyMap<string, number>,
   domains: Domains,
-): Map<string, number> {
-  const own = new Map(networks.map((n) => [n.name, ownMtu(n, underlays, deviceMtu)]));
+  isKept: (name: string, mtu: number) => boolean = () => false,
+): Map<string, NetworkMtu> {
+  const most = new Map(networks.map((n) => [n.name, mostOf(n, underlays, deviceMtu, isKept)]));
+  const own = new Map(networks.map(({ name, mtu }) => [name, mtu === 'auto' ? (most.get(name) ?? ETHERNET_MTU) : mtu]));
   return new Map(
     networks.map(({ name, mtu }) => {
       const joined = [...domains.of(name)].map((other) => own.get(other) ?? MTU_MAX);
-      return [name, mtu ?? Math.min(...joined)];
+      const isAuto = mtu === 'auto';
+      return [name, { mtu: isAuto ? Math.min(...joined) : mtu, isAuto, most: most.get(name) ?? null }];
     }),
   );
 }
 
-/** What a network says, or the smallest that its underlays leave: its stations have one MTU towards all peers. */
-function ownMtu(
+/** The smallest that the underlays of a network leave: its stations have one MTU towards all peers. */
+function mostOf(
   network: NetworkConfig,
   underlays: readonly UnderlayConfig[],
   deviceMtu: ReadonlyMap<string, number>,
-): number {
-  const own = underlaysOf(network, underlays).map((underlay) => mtuOver(underlay, network, deviceMtu));
-  return own.length > 0 ? Math.min(...own) : (network.mtu ?? ETHERNET_MTU);
+  isKept: (name: string, mtu: number) => boolean,
+): number | null {
+  const own = underlaysOf(network, underlays).map((underlay) => roomOver(underlay, network, deviceMtu, isKept));
+  return own.length > 0 ? Math.min(...own) : null;
 }
 
-function mtuOver(underlay: UnderlayConfig, network: NetworkConfig, deviceMtu: ReadonlyMap<string, number>): number {
+function roomOver(
+  underlay: UnderlayConfig,
+  network: NetworkConfig,
+  deviceMtu: ReadonlyMap<string, number>,
+  isKept: (name: string, mtu: number) => boolean,
+): number {
+  const { name, mtu } = network;
   const tunnel = tunnelOf(network, underlay.udpPort);
   const overhead = overheadOf(tunnel, familyOf(underlay.address) === 6 ? 6 : 4);
   const outer = underlay.kind === 'frame' ? ETHERNET_MTU : (deviceMtu.get(underlay.name) ?? ETHERNET_MTU);
   const largest = Math.min(outer - overhead, MTU_MAX);
+  if (mtu !== 'auto' && (mtu <= largest || underlay.kind !== 'udp' || isKept(name, mtu))) return largest;
   if (largest < MTU_MIN)
     throw new WeftError(
       'UNDERLAY',
@@ -100,15 +121,23 @@ function mtuOver(underlay: UnderlayConfig, network: NetworkConfig, deviceMtu: Re
         remedy: `raise the MTU of its device to ${MTU_MIN + overhead} bytes or more`,
       },
     );
-  if (network.mtu === undefined) return largest;
-  if (network.mtu > largest && underlay.kind === 'udp')
-    throw new WeftError(
-      'UNDERLAY',
-      `network ${network.name}: MTU ${network.mtu} and ${overhead} bytes of ${ENCAPSULATION_NAMES[tunnel.kind]} headers do not fit the device of underlay ${underlay.name}, whose MTU is ${outer}`,
-      {
-        object: `network ${network.name}`,
-        remedy: `set the MTU of the network to ${largest} or less, leave it out, or raise that of the device to ${network.mtu + overhead}`,
-      },
-    );
-  return network.mtu;
+  if (mtu === 'auto') return largest;
+  throw new WeftError(
+    'UNDERLAY',
+    `network ${name}: MTU ${mtu} and ${overhead} bytes of ${ENCAPSULATION_NAMES[tunnel.kind]} headers do not fit the device of underlay ${underlay.name}, whose MTU is ${outer}`,
+    {
+      object: `network ${name}`,
+      remedy: `set the MTU of the network to ${largest} or less, leave it out, or raise that of the device to ${mtu + overhead}`,
+    },
+  );
+}
+
+/** Smallest MTU of a path: every IPv4 host takes 576 bytes (RFC 791), every IPv6 link 1280 (RFC 8200). */
+export const PATH_MTU_MIN = { 4: 576, 6: 1280 } as const;
+
+/** Largest inner packet for a peer: that of its network, or less where the path to it takes no more than `outer` bytes. */
+export function peerMtu(networkMtu: number, tunnel: TunnelPlan, address: string, outer: number | undefined): number {
+  if (outer === undefined) return networkMtu;
+  const family = familyOf(address) === 6 ? 6 : 4;
+  return Math.max(MTU_MIN, Math.min(networkMtu, Math.max(outer, PATH_MTU_MIN[family]) - overheadOf(tunnel, family)));
 }

@@ -10,7 +10,7 @@ import { carrierOf, carrierPlan, carriersOf, underlaysOf, underlayTo } from './c
 import type { Config, NetworkConfig, UnderlayConfig } from './config.js';
 import { modeOf, tunnelOf } from './encapsulation.js';
 import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
-import { networkMtus } from './mtu.js';
+import { type NetworkMtu, networkMtus, peerMtu } from './mtu.js';
 import { type Accounts, portPlan } from './portPlan.js';
 import { hostPrefixesOf, isWithin, type PrefixSource, prefixSources } from './prefixes.js';
 import { canonicalAddress } from './text.js';
@@ -22,7 +22,12 @@ export interface HostFacts extends Accounts {
   underlayMtu: ReadonlyMap<string, number>;
   /** Addresses with prefix length of that device: what is within them is on the underlay's own link. */
   underlayPrefixes: ReadonlyMap<string, readonly string[]>;
+  /** Largest outer packet that the path to a peer takes, where it is less than its device says; by pathKey. */
+  pathMtu?: ReadonlyMap<string, number>;
 }
+
+/** A peer by its network's name and its address. */
+export const pathKey = (network: string, address: string) => `${network}/${address}`;
 
 /** A peer that traffic made known; it is part of the plan, not of the configuration. */
 export interface DynamicPeer {
@@ -55,7 +60,8 @@ export function makePlan(
   );
   const domains = domainsOf(config.bridge);
   const sources = prefixSources(config, domains);
-  const mtus = networkMtus(networks, underlays, facts.underlayMtu, domains);
+  const had = new Map(previous?.plan.networks.map((network) => [network.name, network.mtu]));
+  const mtus = networkMtus(networks, underlays, facts.underlayMtu, domains, (name, mtu) => had.get(name) === mtu);
   const byKernel = new Set(peers.filter((p) => p.direct && !p.isFrame).map((p) => `${p.network}/${p.address}`));
   const isByKernel = (network: string, address: string) => byKernel.has(`${network}/${address}`);
   const plan: Plan = {
@@ -66,14 +72,15 @@ export function makePlan(
     underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name))),
     networks: [],
     ports: [],
-    peers: peers.map((peer) => peerPlan(peer, ids)),
+    peers: [],
     statics: [],
     routes: sources.map((source) => routePlan(source, ids, domains)),
   };
   for (const network of networks) {
     const id = ids.network(network.name);
-    const mtu = mtus.get(network.name)!;
-    plan.networks.push(networkPlan(network, underlaysOf(network, underlays), mtu, ids, domains));
+    const room = mtus.get(network.name)!;
+    const { mtu } = room;
+    plan.networks.push(networkPlan(network, underlaysOf(network, underlays), room, ids, domains));
     for (const port of network.ports) {
       const hostRoutes = hostPrefixesOf(port, network.name, config, domains, sources, isByKernel);
       const setting = { id: ids.port(port.name), network: id, mtu, workers: config.node.workers, hostRoutes };
@@ -82,13 +89,15 @@ export function makePlan(
     const domain = domainId(network.name, ids, domains);
     plan.statics.push(...network.staticMacs.map((entry) => staticPlan(entry, domain, network.name, ids)));
   }
+  const networkOf = new Map(plan.networks.map((network) => [network.name, network]));
+  plan.peers = peers.map((peer) => peerPlan(peer, networkOf.get(peer.network)!, facts, ids));
   return { plan, unused: ids.unused };
 }
 
 function networkPlan(
   network: NetworkConfig,
   underlays: UnderlayConfig[],
-  mtu: number,
+  room: NetworkMtu,
   ids: Ids,
   domains: Domains,
 ): NetworkPlan {
@@ -103,7 +112,9 @@ function networkPlan(
     domain: domainId(network.name, ids, domains),
     vtepMac: hasVtepMac ? (network.vtepMac?.toLowerCase() ?? defaultVtepMac(underlays[0].address)) : null,
     underlays: underlays.map((underlay) => ids.underlay(carrierOf(underlay, network))),
-    mtu,
+    mtu: room.mtu,
+    isMtuAuto: room.isAuto,
+    mtuMost: underlays.some(({ kind }) => kind === 'udp') ? room.most : null,
     ageingSec: network.ageing,
     macLimit: network.macLimit,
     broadcastPps: network.broadcastLimit,
@@ -183,16 +194,21 @@ function staticPlan(entry: NetworkConfig['staticMacs'][number], domain: number, 
   };
 }
 
-function peerPlan({ network, underlay, address, udpPort, mac, direct, dynamic }: PlannedPeer, ids: Ids): PeerPlan {
+function peerPlan(peer: PlannedPeer, of: NetworkPlan, facts: HostFacts, ids: Ids): PeerPlan {
+  const { network, underlay, address, udpPort, mac, direct, dynamic } = peer;
+  const outer = direct ? undefined : facts.pathMtu?.get(pathKey(network, address));
+  // A configured MTU that its device no longer takes: the node says so to senders, instead of the kernel to nobody.
+  const most = direct ? of.mtu : Math.min(of.mtu, of.mtuMost ?? of.mtu);
   return {
     id: ids.peer(network, address),
-    network: ids.network(network),
+    network: of.id,
     underlay: ids.underlay(underlay),
     address,
     udpPort,
     mac,
     direct,
     dynamic,
+    mtu: peerMtu(most, of.tunnel, address, outer),
   };
 }
 

@@ -26,11 +26,12 @@ import { type ApiServer, createApi } from './api.js';
 import { changeRun, type Run, usesTun } from './change.js';
 import type { Config, PeerInput, PortInput } from './config.js';
 import { defaultSocketPath } from './controlSocket.js';
-import { requireRights } from './deviceKernel.js';
+import { type DeviceKernel, requireRights } from './deviceKernel.js';
 import { createDevices } from './devices.js';
 import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
 import { withoutPeer, withoutPort, withPeer, withPort } from './edit.js';
 import { gatherFacts, nodeName } from './facts.js';
+import { followMtus, type MtuFollower } from './followMtus.js';
 import type { Node, NodeEvents, NodeOptions, NodeParts } from './node.js';
 import { makePlan } from './plan.js';
 import { requireRouted } from './routedNetwork.js';
@@ -85,6 +86,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       this.#setState('stopping');
       for (const capture of this.#captures) capture.finish();
       run.dynamicPeers.stop();
+      run.mtus.stop();
       try {
         await run.dataplane.stop();
       } finally {
@@ -120,7 +122,8 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     const startedAt = this.#parts.now();
     const dynamicPeers = this.#watch(dataplane);
     const retired = new Float64Array(makeCounterBlock());
-    return { api, facts, planned, devices, dataplane, dynamicPeers, startedAt, retired };
+    const mtus = this.#followMtus(kernel, dataplane);
+    return { api, facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -134,6 +137,23 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     });
     events.on('unknown-peer', ({ network, address }) => dynamicPeers.heard(network, address));
     return dynamicPeers;
+  }
+
+  #followMtus(kernel: DeviceKernel, dataplane: Dataplane): MtuFollower {
+    const run = () => this.#run!;
+    const mtus = followMtus({
+      kernel,
+      config: () => this.#config,
+      plan: () => run().planned.plan,
+      facts: { get: () => run().facts, set: (facts) => Object.assign(run(), { facts }) },
+      changed: () => this.#inTurn(() => this.#change(this.#config)),
+      warn: (message) => this.emit('warning', message),
+      now: this.#parts.now,
+    });
+    dataplane.events.on('path-mtu', (report) => {
+      if (this.#state === 'running') mtus.heard(report);
+    });
+    return mtus;
   }
 
   addPort(network: string, port: PortInput): Promise<PortDocument> {
@@ -230,6 +250,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     return {
       plan: run.planned.plan,
       dataplane: run.dataplane,
+      pathMtus: run.mtus.paths.list(),
       devices: run.devices.reports(run.planned.plan),
       retired: run.retired,
       node: { name: this.name, version: packageVersion(), pid: process.pid, state: this.#state, socket: this.socket },

@@ -102,6 +102,10 @@ export interface NetworkDocument {
   /** Names of the networks that it is bridged with. */
   bridgedWith: string[];
   mtu: number;
+  /** The MTU follows the underlay's device. */
+  mtuAuto: boolean;
+  /** Largest MTU that its underlays carry now; null without one over sockets. */
+  mtuMost: number | null;
   ports: number;
   peers: number;
   macs: number;
@@ -131,6 +135,16 @@ export interface PortDocument {
   dropped: number;
 }
 
+/** A path that takes less than the underlay's device. */
+export interface PathMtuDocument {
+  /** Largest outer packet, with its IP header. */
+  bytes: number;
+  /** Who said so: a router on the way (icmp), this machine's kernel (emsgsize), or padded heartbeats that did not arrive (probe). */
+  why: 'icmp' | 'emsgsize' | 'probe';
+  /** Seconds until it is tried anew. */
+  expiresInSec: number;
+}
+
 export interface PeerDocument {
   network: string;
   underlay: string;
@@ -145,6 +159,10 @@ export interface PeerDocument {
   mac: string | null;
   /** Learned from traffic (`unknownPeers: accept`). */
   dynamic: boolean;
+  /** Largest inner packet for it in bytes: that of the network, or less where the path takes less. */
+  mtu: number;
+  /** What is known of the path to it, null while it takes what its device takes. */
+  pathMtu: PathMtuDocument | null;
   /** Seconds since its last packet, null when none came yet. */
   lastHeardSec: number | null;
   rxPackets: number;

@@ -8,6 +8,7 @@ export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocum
     ...workerHints(status),
     ...deviceHints(status),
     ...slotHints(status),
+    ...mtuHints(status),
     ...drops.reasons.flatMap(dropHint),
     ...missedHints(status),
   ];
@@ -51,6 +52,32 @@ function slotHints({ slots }: Pick<StatusDocument, 'slots'>): Hint[] {
   return [{ object: 'arena', message: 'no free slot is left', remedy: 'raise node.arena.largeSlots and smallSlots' }];
 }
 
+const WHYS = {
+  icmp: 'a router on the way said so',
+  emsgsize: "this machine's kernel said so",
+  probe: 'larger probes did not arrive',
+} as const;
+
+/** What has a smaller MTU than it was given: senders are told, but every full packet costs them a detour. */
+function mtuHints({ networks, peers }: Pick<StatusDocument, 'networks' | 'peers'>): Hint[] {
+  const fixed = networks
+    .filter(({ mtuAuto, mtuMost, mtu }) => !mtuAuto && mtuMost !== null && mtuMost < mtu)
+    .map(({ name, mtu, mtuMost }) => ({
+      object: `network ${name}`,
+      message: `its MTU is ${mtu}, and the underlay carries ${mtuMost}: larger packets are answered or fragmented`,
+      remedy: `set \`mtu\` to ${mtuMost} or auto, or raise the MTU of the underlay's device`,
+    }));
+  const narrow = peers.flatMap(({ address, network, mtu, pathMtu }) => {
+    if (pathMtu === null) return [];
+    return {
+      object: `peer ${address}`,
+      message: `the path takes outer packets of ${pathMtu.bytes} bytes (${WHYS[pathMtu.why]}): inner ones have ${mtu} at most in network ${network}`,
+      remedy: `raise the MTU on the way, or set \`mtu\` of the network to ${mtu}; it is tried again in ${pathMtu.expiresInSec} s`,
+    };
+  });
+  return [...fixed, ...narrow];
+}
+
 function missedHints({ underlays }: Pick<StatusDocument, 'underlays'>): Hint[] {
   return underlays
     .filter((underlay) => underlay.missed > 0)
@@ -73,7 +100,7 @@ const REMEDIES: Partial<Record<string, string>> = {
   'unknown-peer': 'add the sender to `peers` of the network, or set `unknownPeers: accept`',
   'unknown-vni': 'give both sides the same `vni` or `key`; `weft status` shows the ones of this node',
   'too-big': 'give the stations behind the ports an MTU of at most that of the network',
-  'tx-too-big': 'lower `mtu` of the network: the path to the peer takes less than its device',
+  'tx-too-big': 'the MTU of the peer was lowered then; where it keeps growing, set `mtu` of the network lower',
   'mac-flap': 'look for a loop, or for two stations with one MAC',
   'static-mac': 'a station uses a MAC that `staticMacs` puts elsewhere',
   'broadcast-limit': 'look for a loop or a scanning station; `broadcastLimit` of the network raises the limit',

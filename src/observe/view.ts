@@ -5,7 +5,14 @@ import { getSystemErrorName } from 'node:util';
 import { account, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../packet/counters.js';
 import type { Plan, UnderlayPlan } from '../pipeline/plan.js';
 import type { DataplaneView, MacRow } from './dataplane.js';
-import type { DeviceState, MacDocument, PathDocument, PeerDocument, StatusDocument } from './documents.js';
+import type {
+  DeviceState,
+  MacDocument,
+  PathDocument,
+  PathMtuDocument,
+  PeerDocument,
+  StatusDocument,
+} from './documents.js';
 import { buildDrops, networkName, sumOf } from './figures.js';
 import { hintsOf } from './hints.js';
 
@@ -36,6 +43,8 @@ export interface NodeView {
   plan: Plan;
   dataplane: DataplaneView;
   devices: DeviceReports;
+  /** Paths that take less than their device; absent: none are known. */
+  pathMtus?: readonly (PathMtuDocument & { network: string; address: string })[];
   /** Figures of removed entities whose ids were given again. */
   retired: Float64Array;
   node: Omit<StatusDocument['node'], 'generation' | 'uptimeSec'>;
@@ -90,6 +99,8 @@ function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['
         .filter((other) => other.domain === network.domain && other.id !== network.id)
         .map((other) => other.name),
       mtu: network.mtu,
+      mtuAuto: network.isMtuAuto ?? false,
+      mtuMost: network.mtuMost ?? null,
       ports: ports.size,
       peers: peers.size,
       macs: macs.filter((mac) => ports.has(mac.port) || peers.has(mac.peer)).length,
@@ -180,6 +191,8 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       direct: peer.direct,
       mac: peer.mac,
       dynamic: peer.dynamic,
+      mtu: peer.mtu ?? plan.networks.find((n) => n.id === peer.network)?.mtu ?? 0,
+      pathMtu: pathMtuOf(view, networkName(plan, peer.network), peer.address),
       lastHeardSec: row.lastHeard === 0 ? null : inMs(view.now - row.lastHeard),
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
@@ -189,6 +202,11 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       dropped: sumOf(row.drops),
     };
   });
+}
+
+function pathMtuOf({ pathMtus }: NodeView, network: string, address: string): PathMtuDocument | null {
+  const known = pathMtus?.find((path) => path.network === network && path.address === address);
+  return known === undefined ? null : { bytes: known.bytes, why: known.why, expiresInSec: known.expiresInSec };
 }
 
 /** Stations by the network that they are behind: bridged networks share one table. */

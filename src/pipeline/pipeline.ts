@@ -61,6 +61,8 @@ export interface PipelineOptions {
   /** Seconds with a fraction, for capture records. */
   preciseSeconds: () => number;
   onUnknownPeer?: UnknownPeer;
+  /** The path to an address (words of rxSrc from `addressAt`) takes `mtu` bytes at most; `isLocal`: the kernel of this machine says so. */
+  onPathMtu?: (underlay: number, addressAt: number, mtu: number, isLocal: boolean) => void;
   /** Replay: what opens capture devices in place of those of live nodes. */
   bindCaptures?: BindCaptures;
   /** Wraps steps before they are bound into the walk: fault injection and step timing. */
@@ -196,13 +198,14 @@ export function createPipeline(options: PipelineOptions) {
   });
 
   let errorUnderlay = 0;
-  /** Charges an ICMP error to every peer behind the address: each network has its own row for it. */
-  function onSendError(addressAt: number, errno: number): void {
+  /** Charges an error to every peer behind the address: each network has its own row for it. */
+  function onSendError(addressAt: number, errno: number, mtu: number, isLocal: boolean): void {
+    if (mtu > 0) options.onPathMtu?.(errorUnderlay, addressAt, mtu, isLocal);
     for (let peer = 1; peer < PEERS_MAX; peer++) {
       if (tables.peerUnderlay[peer] !== errorUnderlay || !isPeerAddress(tables, peer, outbox.rxSrc, addressAt))
         continue;
       const base = (PEER_ROW + peer) * ROW_WIDTH;
-      counters[base + ICMP_ERRORS]++;
+      if (!isLocal) counters[base + ICMP_ERRORS]++;
       counters[base + LAST_ERRNO] = errno;
     }
   }

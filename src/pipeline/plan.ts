@@ -84,6 +84,10 @@ export interface NetworkPlan {
   underlays: number[];
   /** Largest inner packet (bytes behind the Ethernet header). */
   mtu: number;
+  /** The MTU follows the underlay's device. */
+  isMtuAuto?: boolean;
+  /** Largest MTU that its underlays carry; null where that is not known. */
+  mtuMost?: number | null;
   ageingSec: number;
   macLimit: number;
   /** Broadcast, multicast and unknown unicast packets a second, over all workers; 0 = no limit. */
@@ -138,6 +142,8 @@ export interface PeerPlan {
   mac: string | null;
   /** l3: on the underlay's own link; gets plain routed packets instead of the tunnel. */
   direct: boolean;
+  /** Largest inner packet, less than that of the network where the path takes less; absent: that of the network. */
+  mtu?: number;
   /** Learned from traffic of a network that accepts unknown peers. */
   dynamic: boolean;
 }

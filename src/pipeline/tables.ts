@@ -180,7 +180,7 @@ function compilePeer(tables: Tables, peer: PeerPlan, network: NetworkPlan): void
   const { kind, id, relayOptions } = network.tunnel;
   tables.peerNetwork[peer.id] = peer.network;
   tables.peerUnderlay[peer.id] = peer.underlay;
-  tables.peerMtu[peer.id] = network.mtu;
+  tables.peerMtu[peer.id] = peer.mtu ?? network.mtu;
   const relays = kind === 'geneve' && relayOptions === 'pass' && tables.isBridged[network.domain] === 1;
   tables.peerRelaysOptions[peer.id] = relays ? 1 : 0;
   tables.vteps.addPeer(vtepKey(peer.underlay, KIND[kind]), id, words, peer.id, peer.network);

@@ -99,6 +99,6 @@ export function fillTemplates(tables: Tables, plan: Plan): void {
       isPlainTemplate(tables.templates, first) &&
       isPlainTemplate(tables.templates, first + 1);
     const linkLen = network.mode === 'l3' ? 0 : Ethernet.HEADER_BYTES;
-    tables.peerFrameMax[peer.id] = isPlain ? network.mtu + linkLen : 0;
+    tables.peerFrameMax[peer.id] = isPlain ? tables.peerMtu[peer.id] + linkLen : 0;
   }
 }

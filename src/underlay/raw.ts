@@ -111,7 +111,7 @@ export function bindRawUnderlays(
         lost = 0;
         return n;
       },
-      readErrors: (onError) => readSendErrors(nativeErrors, rxLen, onError),
+      readErrors: (onError) => readSendErrors(nativeErrors, outbox, onError),
     });
   };
 }

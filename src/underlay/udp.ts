@@ -120,7 +120,7 @@ export function bindUdpUnderlays(
         overflowed = counters[COUNTER_RXQ_OVFL];
         return lost;
       },
-      readErrors: (onError) => readSendErrors(nativeErrors, rxLen, onError),
+      readErrors: (onError) => readSendErrors(nativeErrors, outbox, onError),
     });
   };
 }

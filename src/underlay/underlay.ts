@@ -1,4 +1,5 @@
 import type { OuterRules } from './outer.js';
+import type { OnSendError } from './sendErrors.js';
 
 /**
  * What the walk needs of an underlay, bound inside one worker.
@@ -37,8 +38,8 @@ export interface SocketUnderlay extends UnderlayBase {
   readonly segmentsMax: number;
   /** Packets lost before rx since the last call (SO_RXQ_OVFL). */
   missed(): number;
-  /** Reads the ICMP errors that came back: destination address (word index into rxSrc) and errno of each. */
-  readErrors(onError: (addressAt: number, errno: number) => void): void;
+  /** Reads the errors that came back about what was sent. */
+  readErrors(onError: OnSendError): void;
 }
 
 export interface FrameUnderlay extends UnderlayBase {

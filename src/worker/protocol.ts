@@ -39,4 +39,14 @@ export type FromWorker =
   | { type: 'ready'; threadId: number }
   | { type: 'applied'; generation: number; error?: string }
   | { type: 'failed'; message: string; stack: string }
-  | { type: 'unknown-peer'; underlay: number; network: number; address: Int32Array };
+  | { type: 'unknown-peer'; underlay: number; network: number; address: Int32Array }
+  | PathMtuReport;
+
+/** The path to an address (four IPv4-mapped words) takes packets of `bytes` at most; `isLocal`: this machine's kernel says so, not a router. */
+export interface PathMtuReport {
+  type: 'path-mtu';
+  underlay: number;
+  address: Int32Array;
+  bytes: number;
+  isLocal: boolean;
+}

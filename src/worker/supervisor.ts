@@ -11,7 +11,7 @@ import { placeRoutes } from '../pipeline/routes.js';
 import type { Steps } from '../pipeline/walk.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
-import { type FromWorker, SLEEPING, TURNS } from './protocol.js';
+import { type FromWorker, type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
 import { createWorkerThread, type Duty, type Loss, type WorkerThread } from './workerThread.js';
 
 export type { MacRow } from './macRows.js';
@@ -30,6 +30,7 @@ export interface SupervisorEvents {
   'worker-lost': [{ index: number } & Loss];
   'worker-replaced': [{ index: number; afterMs: number }];
   'unknown-peer': [{ underlay: number; network: number; address: Int32Array }];
+  'path-mtu': [PathMtuReport];
 }
 
 export interface SupervisorOptions {
@@ -77,6 +78,7 @@ export function createSupervisor(options: SupervisorOptions) {
 
   function onStranger(m: FromWorker): void {
     if (m.type === 'unknown-peer') events.emit('unknown-peer', m);
+    if (m.type === 'path-mtu') events.emit('path-mtu', m);
   }
 
   async function launch(worker: WorkerThread): Promise<void> {

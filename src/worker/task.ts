@@ -27,6 +27,7 @@ import {
 const DRAIN_TURNS = 64;
 
 const UNKNOWN_PEER_INTERVAL_MS = 1000;
+const PATH_MTU_INTERVAL_SEC = 5;
 
 /** Tests ask for a step that throws; it does so once traffic flows, not in the warm-up. */
 function withFault(steps: Steps, faultyStep: keyof Steps, isArmed: () => boolean): Steps {
@@ -69,6 +70,8 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   const precise = new Float64Array(arena.buffer, io.byteOffset + (IO_LAYOUT.clock + 2) * 4, 1);
   let isArmed = false;
   let toldAtMs = 0;
+  let toldPath = '';
+  let toldPathAt = 0;
   const { faultyStep } = task;
   const pipeline = createPipeline({
     worker: task.index,
@@ -83,6 +86,15 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
       toldAtMs = clock.millis;
       const address = pipeline.outbox.rxSrc.slice(sourceAt, sourceAt + 4);
       task.port.postMessage({ type: 'unknown-peer', underlay, network, address } satisfies FromWorker);
+    },
+    onPathMtu(underlay, addressAt, bytes, isLocal) {
+      // A path that is too narrow says so for every packet on its way; the control thread acts on the first.
+      const address = pipeline.outbox.rxSrc.slice(addressAt, addressAt + 4);
+      const told = `${underlay} ${address.join()} ${bytes}`;
+      if (told === toldPath && clock.seconds - toldPathAt < PATH_MTU_INTERVAL_SEC) return;
+      toldPath = told;
+      toldPathAt = clock.seconds;
+      task.port.postMessage({ type: 'path-mtu', underlay, address, bytes, isLocal } satisfies FromWorker);
     },
     wrapSteps: faultyStep === null ? undefined : (steps) => withFault(steps, faultyStep, () => isArmed),
   });

@@ -118,7 +118,7 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
           hasFailed = true;
           worker.lastError = m.message;
         }
-        if (m.type === 'unknown-peer') onStranger(m);
+        if (m.type === 'unknown-peer' || m.type === 'path-mtu') onStranger(m);
       };
       port.on('message', onMessage);
       let exited: Promise<void> | undefined;

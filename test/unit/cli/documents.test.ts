@@ -50,6 +50,8 @@ const STATUS: StatusDocument = {
       vtepMac: null,
       bridgedWith: [],
       mtu: 1450,
+      mtuAuto: false,
+      mtuMost: 1450,
       ports: 1,
       peers: 1,
       macs: 2,
@@ -86,6 +88,8 @@ const STATUS: StatusDocument = {
       direct: false,
       mac: null,
       dynamic: false,
+      mtu: 1450,
+      pathMtu: null,
       lastHeardSec: 2.14,
       rxPackets: 3,
       txPackets: 1200,
@@ -159,8 +163,10 @@ describe('tables', () => {
 
   it('of peers, also of those that were never heard', () => {
     expect(peersText([{ ...STATUS.peers[0], lastHeardSec: null, dynamic: true }])).toContain(
-      '192.0.2.2:8472 (heard)  never',
+      '192.0.2.2:8472 (heard)  1450  never',
     );
+    const pathMtu = { bytes: 1400, why: 'icmp' as const, expiresInSec: 599 };
+    expect(peersText([{ ...STATUS.peers[0], mtu: 1350, pathMtu }])).toContain('192.0.2.2:8472  1350 (icmp)  2.1 s ago');
     expect(peersText([])).toBe('no peers');
   });
 

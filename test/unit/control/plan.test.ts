@@ -80,6 +80,8 @@ describe('a plan', () => {
           vtepMac: null,
           underlays: [1],
           mtu: 1450,
+          isMtuAuto: true,
+          mtuMost: 1450,
           ageingSec: 300,
           macLimit: 8192,
           broadcastPps: 10000,
@@ -117,6 +119,7 @@ describe('a plan', () => {
           mac: null,
           direct: false,
           dynamic: false,
+          mtu: 1450,
         },
         {
           id: 2,
@@ -127,6 +130,7 @@ describe('a plan', () => {
           mac: null,
           direct: false,
           dynamic: false,
+          mtu: 1450,
         },
       ],
       statics: [
@@ -194,6 +198,48 @@ describe('a plan', () => {
     expect(() => plan([{ mtu: 1451 }])).toThrow(/MTU 1451 and 50 bytes .* whose MTU is 1500/);
     const tiny = { ...FACTS, underlayMtu: new Map([['wan', 100]]) };
     expect(() => makePlan(config([{}]), tiny)).toThrow(/leaves no room/);
+  });
+
+  const over = (device: number, pathMtu?: [string, number][]) => ({
+    ...FACTS,
+    underlayMtu: new Map([['wan', device]]),
+    ...(pathMtu ? { pathMtu: new Map(pathMtu) } : {}),
+  });
+
+  it('follows its device with auto, and keeps a number that the device does not carry any more', () => {
+    const first = makePlan(config([{}, { mtu: 1400 }]), over(1500));
+    const second = makePlan(config([{}, { mtu: 1400 }]), over(1300), first);
+    expect(first.plan.networks).toMatchObject([
+      { mtu: 1450, isMtuAuto: true, mtuMost: 1450 },
+      { mtu: 1400, isMtuAuto: false, mtuMost: 1450 },
+    ]);
+    expect(second.plan.networks).toMatchObject([
+      { mtu: 1250, isMtuAuto: true, mtuMost: 1250 },
+      { mtu: 1400, isMtuAuto: false, mtuMost: 1250 },
+    ]);
+    expect(() => makePlan(config([{}, { mtu: 1401 }]), over(1300), second)).toThrow(/MTU 1401/);
+    expect(() => makePlan(config([{}, { mtu: 1400 }]), over(90), second)).toThrow(/leaves no room/);
+  });
+
+  it.each([
+    // Headers: IPv4 20, UDP 8, VXLAN 8, Ethernet 14.
+    ['198.18.0.2', 1500, 1400, 1350],
+    ['198.18.0.2', 1500, 1600, 1450],
+    ['198.18.0.2', 1500, 68, 526],
+    ['198.18.0.2', 1300, 1400, 1250],
+  ])('peer %s, device %d, path %d -> %d', (address, device, path, expected) => {
+    const facts = over(device, [
+      [`n0/${address}`, path],
+      ['n1/198.18.0.3', 700],
+    ]);
+    const { peers } = makePlan(config([{ peers: [address, '198.18.0.3'] }]), facts).plan;
+    expect(peers.map((peer) => peer.mtu)).toEqual([expected, device - 50]);
+  });
+
+  it('takes for a peer what the device carries where the network says more', () => {
+    const first = makePlan(config([{ mtu: 1400, peers: ['198.18.0.2'] }]), over(1500));
+    const second = makePlan(config([{ mtu: 1400, peers: ['198.18.0.2'] }]), over(1300), first);
+    expect(second.plan.peers[0].mtu).toBe(1250);
   });
 
   it('refuses an unknown user', () => {

@@ -73,7 +73,7 @@ export interface Burst {
   /** Where the probes for the two MACs begin in the MAC table (the prefetch step). */
   readonly srcEntry: Int32Array;
   readonly dstEntry: Int32Array;
-  /** Lanes that the parse kernel left to the form in TypeScript. */
+  /** Lanes that the last kernel function left to the form in TypeScript. */
   readonly careful: Int32Array;
   /** Kind of tunnel that the lane came in (tunnel/tunnel.ts), 0 for none. */
   readonly tunnel: Int32Array;
@@ -98,6 +98,8 @@ export const PAYLOAD_ETHERNET = 0x6558;
 export const SUMMARY_FLAGS = 0;
 /** Bytes of all lanes. */
 export const SUMMARY_BYTES = 1;
+/** Packets of the lanes that the kernel's admit took (tunnel/kernel.ts). */
+export const SUMMARY_PACKETS = 2;
 
 export function sharedInts(count: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(count * 4));

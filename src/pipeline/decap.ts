@@ -3,9 +3,10 @@ import type { Burst } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
 import type { Outbox } from '../packet/outbox.js';
-import { bindAdmit, CARRIES_ROUTED_ETHERNET, HAS_STRANGERS, type UnknownPeer } from '../tunnel/admit.js';
+import { bindAdmit, CARRIES_ROUTED_ETHERNET, HAS_STRANGERS, MODES_SHIFT, type UnknownPeer } from '../tunnel/admit.js';
 import { bindOptions } from '../tunnel/geneveOptions.js';
 import { bindSequence } from '../tunnel/greSequence.js';
+import { KINDS_SHIFT, type TunnelKernel } from '../tunnel/kernel.js';
 import { bindDecaps } from '../tunnel/modules.js';
 import { KIND } from '../tunnel/tunnel.js';
 import type { Underlay } from '../underlay/underlay.js';
@@ -18,7 +19,7 @@ import type { Tables } from './tables.js';
  * depend on the network.
  */
 export interface DecapStep {
-  /** Returns the modes (MODE_* bits) of the networks that the lanes are for. */
+  /** Returns the modes (MODE_* bits) of the networks that lanes were admitted to. No lane has a network before. */
   decap(n: number, underlay: Underlay): number;
   /** Takes the headers of every kind off, whatever their ids; returns the kinds as bits. `payload` says what is inside. */
   takeOff(n: number): number;
@@ -34,27 +35,32 @@ export function bindDecapStep(
   outbox: Outbox,
   tables: Tables,
   kernel: ChecksumKernel,
+  inbound: TunnelKernel,
   clock: Clock,
   counters: Float64Array,
   onUnknownPeer: UnknownPeer,
   heartbeats: Pick<HeartbeatStep, 'overhear'>,
 ): DecapStep {
-  const { at, len, drop, network, tunnel, metaLen } = burst;
-  const { networkMode, networkDomain, networkCarries, whole } = tables;
+  const { at, len, drop, careful, network, tunnel, metaLen } = burst;
+  const { networkDomain, networkCarries, whole } = tables;
   const decaps = bindDecaps(arena, burst, kernel);
   const options = bindOptions(arena, burst);
   const sequence = bindSequence(arena, burst, clock);
-  const admit = bindAdmit(arena, burst, outbox.rxSrc, tables, clock, counters, onUnknownPeer);
+  const admit = bindAdmit(arena, burst, outbox.rxSrc, tables, inbound, clock, counters, onUnknownPeer);
   const geneve = 1 << KIND.geneve;
   const gre = 1 << KIND.gre;
+  const lanesMask = (1 << KINDS_SHIFT) - 1;
   let configured: number[] = [];
 
   function takeOff(n: number): number {
-    let kinds = 0;
-    for (let i = 0; i < n; i++) if (drop[i] === 0) kinds |= 1 << tunnel[i];
-    // Nearly always one kind.
-    for (let k = 1; k < decaps.length; k++) if ((kinds & (1 << k)) !== 0) decaps[k](n);
-    return kinds;
+    const found = inbound.decap(n);
+    const left = found & lanesMask;
+    if (left > 0) {
+      let kinds = 0;
+      for (let k = 0; k < left; k++) kinds |= 1 << tunnel[careful[k]];
+      for (let k = 1; k < decaps.length; k++) if ((kinds & (1 << k)) !== 0) decaps[k](left);
+    }
+    return found >>> KINDS_SHIFT;
   }
 
   /** The inner Ethernet header of an L3 network ends here; options and sequence numbers in front of it have been looked at. */
@@ -71,15 +77,13 @@ export function bindDecapStep(
     takeOff,
     decap(n, underlay) {
       const kinds = takeOff(n);
-      const carries = admit(n, underlay.id);
+      const seen = admit(n, underlay.id);
       if ((kinds & geneve) !== 0) options.check(n);
       if ((kinds & gre) !== 0) sequence.check(n);
-      if ((carries & HAS_STRANGERS) !== 0) heartbeats.overhear(n, underlay.id);
-      if ((carries & CARRIES_ROUTED_ETHERNET) !== 0) takeEthernetOff(n);
-      let modes = 0;
-      for (let i = 0; i < n; i++) if (drop[i] === 0) modes |= networkMode[network[i]];
+      if ((seen & HAS_STRANGERS) !== 0) heartbeats.overhear(n, underlay.id);
+      if ((seen & CARRIES_ROUTED_ETHERNET) !== 0) takeEthernetOff(n);
       if (whole.hasBridges) for (let i = 0; i < n; i++) network[i] = networkDomain[network[i]];
-      return modes;
+      return seen >>> MODES_SHIFT;
     },
     configure(networks) {
       for (const id of configured) {

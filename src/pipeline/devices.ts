@@ -12,6 +12,7 @@ import type { Port } from '../port/port.js';
 import { bindTapPorts, type RxWindow } from '../port/tap.js';
 import { DEFAULT_PORT, KIND } from '../tunnel/tunnel.js';
 import { bindFrameUnderlays } from '../underlay/frame.js';
+import type { OuterKernel } from '../underlay/kernel.js';
 import type { Outer, OuterRules } from '../underlay/outer.js';
 import { bindRawUnderlays } from '../underlay/raw.js';
 import { bindUdpUnderlays } from '../underlay/udp.js';
@@ -27,6 +28,7 @@ interface Context {
   burst: Burst;
   outbox: Outbox;
   outer: Outer;
+  inbound: OuterKernel;
   window: RxWindow;
   partition: Partition;
   pools: { small: SlotPool; large: SlotPool };
@@ -96,7 +98,7 @@ export function createDevices(context: Context): Devices {
   const openUdp = tun && bindUdpUnderlays(arena, burst, outbox, context.window, tables.destinations, tun);
   const openMemoryPort = bindMemoryPorts(arena, burst, outbox, pools.small);
   const openRaw = tun && bindRawUnderlays(arena, burst, outbox, context.window, tables.destinations, tun);
-  const openFrame = bindFrameUnderlays(burst, context.outer);
+  const openFrame = bindFrameUnderlays(burst, context.outer, context.inbound);
   const memory = new Map<string, MemoryPort>();
   const memoryOptions: Devices['memoryOptions'] = new Map();
   /** What stands at an id, as text: an id is reopened only when its plan or its descriptors changed. */

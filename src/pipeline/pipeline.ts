@@ -22,6 +22,7 @@ import { bindDecapStep } from './decap.js';
 import { type BindCaptures, createDevices } from './devices.js';
 import { bindFrameEgress } from './frameEgress.js';
 import { bindHeartbeats, makeHeartbeatRing } from './heartbeats.js';
+import { instantiateInbound } from './inboundKernel.js';
 import { bindMessages } from './messages.js';
 import { bindOffloads } from './offloads.js';
 import { bindParse } from './parse.js';
@@ -106,6 +107,7 @@ export function createPipeline(options: PipelineOptions) {
     memory.shape.macBytes,
   );
   const walkKernel = instantiateWalk(arena, burst, outbox, tables, macTable);
+  const inbound = instantiateInbound(arena, burst, outbox, allocate);
   const storm = createStormLimit(NETWORKS_MAX, clock);
 
   const transport = bindTransport(arena, burst, kernel);
@@ -121,7 +123,18 @@ export function createPipeline(options: PipelineOptions) {
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
   const ring = memory.heartbeats ?? makeHeartbeatRing();
   const heartbeats = bindHeartbeats(arena, burst, outbox, tables, counters, ring, options.preciseSeconds);
-  const tunnels = bindDecapStep(arena, burst, outbox, tables, kernel, clock, counters, onUnknownPeer, heartbeats);
+  const tunnels = bindDecapStep(
+    arena,
+    burst,
+    outbox,
+    tables,
+    kernel,
+    inbound,
+    clock,
+    counters,
+    onUnknownPeer,
+    heartbeats,
+  );
   const pop = bindPop(arena, burst, outer, tables, tunnels.takeOff);
   const parse = bindParse(arena, burst, walkKernel);
 
@@ -187,6 +200,7 @@ export function createPipeline(options: PipelineOptions) {
     burst,
     outbox,
     outer,
+    inbound,
     window,
     partition,
     pools,

@@ -333,10 +333,13 @@ export function bindWalk(
     }
   }
 
-  function inbound(n: number, mode: number, underlay: Underlay, row: number): void {
+  function inbound(n: number, mode: number, underlay: Underlay, row: number, isWhole: boolean): void {
     const beats = mode === MODE_L3 ? steps.parsePackets(n) : steps.parse(n);
     steps.arrive(n, underlay);
-    countReceived(n, row);
+    // Only a leak that is adopted makes a superframe of a lane here.
+    const isPlain = isWhole && mode === MODE_L2 && !underlay.deliverOffloadLeak;
+    if (isPlain && (summary[SUMMARY_FLAGS] & HAS_GSO) === 0) addReceived(row, n, summary[SUMMARY_BYTES]);
+    else countReceived(n, row);
     if (beats > 0) heartbeats.take(n, underlay, row);
     forward(n, mode);
     deliver(n, row);
@@ -351,7 +354,7 @@ export function bindWalk(
         if (drop[i] === 0 && !isOurs) drop[i] = PARKED;
         else if (drop[i] === PARKED && isOurs) drop[i] = 0;
       }
-      inbound(n, mode, underlay, row);
+      inbound(n, mode, underlay, row, false);
       for (let i = 0; i < n; i++) if (drop[i] !== PARKED) drop[i] = DONE;
     }
   }
@@ -361,12 +364,8 @@ export function bindWalk(
     if (received <= 0) return received;
     const row = UNDERLAY_ROW + underlay.id;
     for (let n = underlay.nextLanes(); n > 0; n = underlay.nextLanes()) {
-      for (let i = 0; i < n; i++) {
-        network[i] = 0;
-        origin[i] = 0;
-      }
       const modes = steps.decap(n, underlay);
-      if ((modes & (modes - 1)) === 0) inbound(n, modes, underlay, row);
+      if ((modes & (modes - 1)) === 0) inbound(n, modes, underlay, row, true);
       else inboundByMode(n, modes, underlay, row);
       underlay.release(n);
     }

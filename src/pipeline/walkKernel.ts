@@ -34,16 +34,8 @@ type Exports = WalkKernel & {
   bindEncap(...addresses: number[]): void;
 };
 
-export function instantiateWalk(
-  arena: Arena,
-  burst: Burst,
-  outbox: Outbox,
-  tables: Tables,
-  macTable: MacTable,
-): WalkKernel {
-  const module = new WebAssembly.Module(readFileSync(new URL('./walk.wasm', import.meta.url)));
-  const { memory } = arena;
-  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+/** Addresses of columns for a kernel over `memory`. */
+export function bindAddresses(memory: WebAssembly.Memory) {
   const address = (column: Int32Array) => {
     if (column.buffer !== memory.buffer) throw new RangeError('a column of the walk kernel lies outside of the arena');
     return column.byteOffset;
@@ -56,6 +48,20 @@ export function instantiateWalk(
     }, address(columns[0]));
     return address(columns[0]);
   };
+  return { address, run };
+}
+
+export function instantiateWalk(
+  arena: Arena,
+  burst: Burst,
+  outbox: Outbox,
+  tables: Tables,
+  macTable: MacTable,
+): WalkKernel {
+  const module = new WebAssembly.Module(readFileSync(new URL('./walk.wasm', import.meta.url)));
+  const { memory } = arena;
+  const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
+  const { address, run } = bindAddresses(memory);
   exports.bindLanes(run(Object.values(burst)));
   exports.bindForward(address(tables.ageingSec), address(macTable.entries), macTable.entryMask);
   const { msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow, extAt, extLen } = outbox;

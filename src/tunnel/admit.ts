@@ -1,9 +1,10 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, FROM_PEER, PAYLOAD_ETHERNET, TO_PEER } from '../packet/burst.js';
+import { type Burst, FROM_PEER, PAYLOAD_ETHERNET, SUMMARY_BYTES, SUMMARY_PACKETS, TO_PEER } from '../packet/burst.js';
 import type { Clock } from '../packet/clock.js';
 import { LAST_HEARD, PEER_ROW, ROW_WIDTH, RX_BYTES, RX_PACKETS } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import * as Vxlan from '../wire/vxlan.js';
+import type { TunnelKernel } from './kernel.js';
 import { KIND } from './tunnel.js';
 import { ROW_ACCEPTS, ROW_NETWORK, type VtepTable, vtepKey } from './vtep.js';
 
@@ -20,6 +21,8 @@ export interface AdmitTables {
   readonly vteps: VtepTable;
   /** CARRIES_*. */
   readonly networkCarries: Int32Array;
+  /** Bits that admit hands on: forward steps of the networks. */
+  readonly networkMode: Int32Array;
   /** Own MAC inside of the tunnel, as two little-endian words. */
   readonly networkVtepLo: Int32Array;
   readonly networkVtepHi: Int32Array;
@@ -34,6 +37,8 @@ export const CARRIES_ROUTED_ETHERNET = 2;
 export const CARRIES_GPE = 4;
 /** What admit returns beside them: a network whose peers roam had packets of unknown senders. `network` says which one, although they are dropped. */
 export const HAS_STRANGERS = 8;
+/** What admit returns: CARRIES_* of all networks below, their modes above. */
+export const MODES_SHIFT = 8;
 
 const ETHERNET = 14;
 
@@ -42,13 +47,14 @@ export function bindAdmit(
   burst: Burst,
   sources: Int32Array,
   tables: AdmitTables,
+  kernel: Pick<TunnelKernel, 'admit'>,
   clock: Clock,
   counters: Float64Array,
   onUnknownPeer: UnknownPeer,
 ): (n: number, carrier: number) => number {
   const { view } = arena;
-  const { at, len, drop, flags, network, origin, from, tunnel, key, payload } = burst;
-  const { vteps, networkCarries, networkVtepLo, networkVtepHi, networkRoams } = tables;
+  const { at, len, drop, flags, network, origin, from, tunnel, key, payload, summary } = burst;
+  const { vteps, networkCarries, networkMode, networkVtepLo, networkVtepHi, networkRoams } = tables;
   const { networkRows } = vteps;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const fromPeer = FROM_PEER;
@@ -57,6 +63,9 @@ export function bindAdmit(
   const vxlan = KIND.vxlan;
   const unknownPeer = DROP['unknown-peer'];
   const hasStrangers = HAS_STRANGERS;
+  const modesShift = MODES_SHIFT;
+  const summaryPackets = SUMMARY_PACKETS;
+  const summaryBytes = SUMMARY_BYTES;
 
   // What the last lookup found: lanes in a row mostly have one sender and one id.
   let net = 0;
@@ -81,7 +90,7 @@ export function bindAdmit(
 
   /** Counters are touched once for a run of lanes: adding to a double in memory for each would wait for the last addition. */
   function countRun(packets: number, bytes: number): void {
-    if (packets === 0) return;
+    if (packets === 0 || peer === 0) return;
     const row = (PEER_ROW + peer) * ROW_WIDTH;
     counters[row + RX_PACKETS] += packets;
     counters[row + RX_BYTES] += bytes;
@@ -124,7 +133,7 @@ export function bindAdmit(
     return ((carries & CARRIES_IP) !== 0 ? isIp : payload[i] === ethernet) ? 0 : DROP['tunnel-protocol'];
   }
 
-  /** Returns what the networks of the lanes carry, CARRIES_* of all of them, and HAS_STRANGERS. */
+  /** Returns CARRIES_* of all networks of the lanes and HAS_STRANGERS, and their modes from MODES_SHIFT on. Plain frames are the kernel's, a run a call. */
   return function admit(n, carrier) {
     let seen = 0;
     let lastKind = -1;
@@ -154,20 +163,26 @@ export function bindAdmit(
         }
         continue;
       }
-      network[i] = net;
-      if (networkCarries[net] !== 0 || payload[i] !== ethernet) {
-        seen |= networkCarries[net];
-        const wrong = checkPayload(i);
-        if (wrong !== 0) {
-          drop[i] = wrong;
-          continue;
-        }
-        // What is counted is the packet, as on the way out.
-        if ((networkCarries[net] & CARRIES_ROUTED_ETHERNET) !== 0 && kind !== 0) bytes -= ETHERNET;
+      const carries = networkCarries[net];
+      const lanesOrigin = peer === 0 ? 0 : toPeer | peer;
+      if (carries === 0 && payload[i] === ethernet) {
+        i = kernel.admit(i, n, net, lanesOrigin) - 1;
+        seen |= networkMode[net] << modesShift;
+        packets += summary[summaryPackets];
+        bytes += summary[summaryBytes];
+        continue;
       }
+      network[i] = net;
+      const wrong = checkPayload(i);
+      if (wrong !== 0) {
+        drop[i] = wrong;
+        continue;
+      }
+      seen |= carries | (networkMode[net] << modesShift);
+      // What is counted is the packet, as on the way out.
+      if ((carries & CARRIES_ROUTED_ETHERNET) !== 0 && kind !== 0) bytes -= ETHERNET;
       flags[i] |= fromPeer;
-      origin[i] = peer === 0 ? 0 : toPeer | peer;
-      if (peer === 0) continue;
+      origin[i] = lanesOrigin;
       packets++;
       bytes += len[i];
     }

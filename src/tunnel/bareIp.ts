@@ -38,13 +38,14 @@ export function bareIpType(view: DataView, at: number, len: number): number {
 /**
  * Decap burst: lanes of both kinds stand at the inner packet and stay there; only what it is gets known.
  */
-export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
+export function bindDecap(arena: Arena, burst: Burst): (count: number) => void {
   const { view } = arena;
-  const { at, len, drop, tunnel, key, payload, metaLen } = burst;
+  const { at, len, drop, careful, tunnel, key, payload, metaLen } = burst;
   const { ipip, fou } = KIND;
 
-  return function decap(n) {
-    for (let i = 0; i < n; i++) {
+  return function decap(count) {
+    for (let k = 0; k < count; k++) {
+      const i = careful[k];
       if (drop[i] !== 0 || (tunnel[i] !== ipip && tunnel[i] !== fou)) continue;
       const type = bareIpType(view, at[i], len[i]);
       if (type < 0) {

@@ -33,9 +33,9 @@ export function writeHeader(bytes: Uint8Array, at: number, tunnel: TunnelPlan, i
  * Decap burst: lanes of this kind stand at the Geneve header; afterwards at what it carries, with `metaLen` bytes of options in front of it,
  * which fill their space exactly. Reserved bits are ignored on receipt (RFC 8926 section 3.4).
  */
-export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
+export function bindDecap(arena: Arena, burst: Burst): (count: number) => void {
   const { view } = arena;
-  const { at, len, drop, tunnel, key, payload, metaLen } = burst;
+  const { at, len, drop, careful, tunnel, key, payload, metaLen } = burst;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const headerBytes = Geneve.HEADER_BYTES;
   const kind = KIND.geneve;
@@ -65,8 +65,9 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
     return protocol === ethernet || protocol === 0x0800 || protocol === 0x86dd ? 0 : badProtocol;
   }
 
-  return function decap(n) {
-    for (let i = 0; i < n; i++) {
+  return function decap(count) {
+    for (let k = 0; k < count; k++) {
+      const i = careful[k];
       if (drop[i] !== 0 || tunnel[i] !== kind) continue;
       const o = at[i];
       const length = len[i];

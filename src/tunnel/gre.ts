@@ -43,10 +43,10 @@ export function sequenceOff(tunnel: TunnelPlan): number {
  * Decap burst: lanes of this kind stand at the GRE header; afterwards at what it carries. `key` is 0 for packets without, as for key 0;
  * `metaLen` is 4 with a sequence number, the header's last field. A lane ends where its outer packet does: the checksum covers all of it.
  */
-export function bindDecap(arena: Arena, burst: Burst, kernel: ChecksumKernel): (n: number) => void {
+export function bindDecap(arena: Arena, burst: Burst, kernel: ChecksumKernel): (count: number) => void {
   const { view } = arena;
   const { sum } = kernel;
-  const { at, len, drop, tunnel, key, payload, metaLen } = burst;
+  const { at, len, drop, careful, tunnel, key, payload, metaLen } = burst;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const headerBytes = Gre.HEADER_BYTES;
   const kind = KIND.gre;
@@ -57,8 +57,9 @@ export function bindDecap(arena: Arena, burst: Burst, kernel: ChecksumKernel): (
   const badChecksum = DROP['tunnel-checksum'];
   const badProtocol = DROP['tunnel-protocol'];
 
-  return function decap(n) {
-    for (let i = 0; i < n; i++) {
+  return function decap(count) {
+    for (let k = 0; k < count; k++) {
+      const i = careful[k];
       if (drop[i] !== 0 || tunnel[i] !== kind) continue;
       const o = at[i];
       const length = len[i];

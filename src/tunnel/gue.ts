@@ -24,9 +24,9 @@ export function writeHeader(bytes: Uint8Array, at: number, _tunnel: TunnelPlan, 
 }
 
 /** Decap burst: lanes of this kind stand at the GUE header; afterwards at the inner packet. */
-export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
+export function bindDecap(arena: Arena, burst: Burst): (count: number) => void {
   const { view } = arena;
-  const { at, len, drop, tunnel, key, payload, metaLen } = burst;
+  const { at, len, drop, careful, tunnel, key, payload, metaLen } = burst;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const headerBytes = Gue.HEADER_BYTES;
   const protocolIpv4 = Gue.PROTOCOL_IPV4;
@@ -50,8 +50,9 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
     return protocol === protocolIpv4 || protocol === protocolIpv6 ? 0 : badProtocol;
   }
 
-  return function decap(n) {
-    for (let i = 0; i < n; i++) {
+  return function decap(count) {
+    for (let k = 0; k < count; k++) {
+      const i = careful[k];
       if (drop[i] !== 0 || tunnel[i] !== kind) continue;
       const o = at[i];
       const length = len[i];

@@ -44,8 +44,8 @@ export function moduleOf(kind: TunnelKind): TunnelModule {
   return MODULES[kind];
 }
 
-/** The decap of every kind, by its number: each handles its own lanes of a burst. */
-export function bindDecaps(arena: Arena, burst: Burst, kernel: ChecksumKernel): ((n: number) => void)[] {
+/** The decap of every kind, by its number: each handles its own of the lanes that `careful` names. */
+export function bindDecaps(arena: Arena, burst: Burst, kernel: ChecksumKernel): ((count: number) => void)[] {
   // One function for both of its kinds: a second instance would be compiled for neither.
   const bareIp = BareIp.bindDecap(arena, burst);
   return [

@@ -42,9 +42,9 @@ export function writeHeader(bytes: Uint8Array, at: number, tunnel: TunnelPlan, i
  * Decap burst: lanes of this kind stand at the VXLAN header; afterwards at what it carries. Reserved bits are ignored on receipt, the I flag
  * must be set (RFC 7348 section 5). What flag P says is believed only in networks with GPE (tunnel/admit.ts).
  */
-export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
+export function bindDecap(arena: Arena, burst: Burst): (count: number) => void {
   const { view } = arena;
-  const { at, len, drop, tunnel, key, payload, metaLen } = burst;
+  const { at, len, drop, careful, tunnel, key, payload, metaLen } = burst;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const headerBytes = HEADER_LEN;
   const kind = KIND.vxlan;
@@ -58,8 +58,9 @@ export function bindDecap(arena: Arena, burst: Burst): (n: number) => void {
     return next === Vxlan.NEXT_IPV4 ? 0x0800 : next === Vxlan.NEXT_IPV6 ? 0x86dd : 0;
   }
 
-  return function decap(n) {
-    for (let i = 0; i < n; i++) {
+  return function decap(count) {
+    for (let k = 0; k < count; k++) {
+      const i = careful[k];
       if (drop[i] !== 0 || tunnel[i] !== kind) continue;
       const o = at[i];
       if (len[i] <= headerBytes) {

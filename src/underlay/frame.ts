@@ -1,6 +1,8 @@
 import type { Burst } from '../packet/burst.js';
+import { bswap16 } from '../packet/checksum.js';
 import type { Port } from '../port/port.js';
-import type { Outer, OuterRules } from './outer.js';
+import { type OuterKernel, RULE_PORTS_MAX } from './kernel.js';
+import { IPV4_MAPPED, type Outer, type OuterRules } from './outer.js';
 import type { FrameUnderlay } from './underlay.js';
 
 /**
@@ -19,13 +21,29 @@ export interface FrameUnderlayOptions {
   popDepth: number;
 }
 
-export function bindFrameUnderlays(burst: Burst, outer: Outer) {
-  const { drop, from } = burst;
+export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKernel) {
+  const { drop, careful } = burst;
+  /** Whose rules the kernel has. */
+  let standing: OuterRules | null = null;
+
+  function handOver({ address, ports, kinds }: OuterRules): void {
+    const isV4 = address !== null && address[2] === IPV4_MAPPED;
+    const count = isV4 && ports.length <= RULE_PORTS_MAX ? ports.length : 0;
+    kernel.rules[0] = isV4 ? address[3] : 0;
+    kernel.rules[1] = count;
+    for (let p = 0; p < count; p++) {
+      kernel.rules[2 + p * 2] = bswap16(ports[p]);
+      kernel.rules[3 + p * 2] = kinds[p];
+    }
+  }
 
   function checkBurst(n: number, rules: OuterRules): void {
-    for (let i = 0; i < n; i++) {
-      from[i] = i;
-      if (drop[i] === 0) drop[i] = outer.check(i, rules);
+    if (rules !== standing) handOver(rules);
+    standing = rules;
+    const left = kernel.outer(n);
+    for (let k = 0; k < left; k++) {
+      const i = careful[k];
+      drop[i] = outer.check(i, rules);
     }
   }
 

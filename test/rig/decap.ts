@@ -16,7 +16,7 @@ export interface Taken {
 export type Decap = (...datagrams: Uint8Array[]) => Taken[];
 
 /** A function that lays datagrams into lanes, decaps them and checks that only columns have changed, and only those of living lanes. */
-export function decapOf(lanes: Lanes, kind: TunnelKind, decap: (n: number) => void): Decap {
+export function decapOf(lanes: Lanes, kind: TunnelKind, decap: (count: number) => void): Decap {
   const { burst } = lanes;
   return (...datagrams) => {
     // Misaligned, as frames are behind an outer header.

@@ -4,6 +4,7 @@ import { type Arena, HEADROOM, slotStart } from '../../src/packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../../src/packet/burst.js';
 import { type ChecksumKernel, instantiateChecksum } from '../../src/packet/checksum.js';
 import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../../src/packet/outbox.js';
+import type { InboundKernel } from '../../src/pipeline/inboundKernel.js';
 import { bindParse } from '../../src/pipeline/parse.js';
 import { bindTransport, type Transport } from '../../src/pipeline/transport.js';
 import { decode } from './decode.js';
@@ -31,6 +32,7 @@ export interface Lanes {
   readonly burst: Burst;
   readonly outbox: Outbox;
   readonly kernel: ChecksumKernel;
+  readonly inbound: InboundKernel;
   readonly transport: Transport;
   parse(n: number): void;
   /** The same without the kernel: every lane by the form in TypeScript. */
@@ -47,7 +49,7 @@ export interface Lanes {
 }
 
 export function makeLanes(): Lanes {
-  const { arena, burst, outbox, kernel: walkKernel } = makeKernelRig();
+  const { arena, burst, outbox, kernel: walkKernel, inbound } = makeKernelRig();
   const kernel = instantiateChecksum(arena.memory);
   const { bytes } = arena;
   const guards = new Int32Array(LANES);
@@ -62,6 +64,7 @@ export function makeLanes(): Lanes {
     burst,
     outbox,
     kernel,
+    inbound,
     transport: bindTransport(arena, burst, kernel),
     parse: bindParse(arena, burst, walkKernel).frames,
     parseCarefully: bindParse(arena, burst, { parse: everyLane }).frames,
@@ -85,6 +88,8 @@ export function makeLanes(): Lanes {
         burst.network[i] = f.network ?? 1;
         burst.outerTos[i] = f.outerTos ?? -1;
         burst.drop[i] = f.drop ?? 0;
+        // As a kernel that takes none of them.
+        burst.careful[i] = i;
       });
     },
     frame: (i) => bytes.slice(burst.at[i], burst.at[i] + burst.len[i]),

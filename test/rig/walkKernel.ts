@@ -7,10 +7,13 @@ import {
   columnAllocator,
   createArenaMemory,
 } from '../../src/packet/arena.js';
-import { type Burst, createBurst, LANES } from '../../src/packet/burst.js';
+import { type Burst, createBurst, FROM_PEER, LANES, SUMMARY_BYTES, SUMMARY_PACKETS } from '../../src/packet/burst.js';
 import { bindOutbox, columnsBehindIo, ioBlock, type Outbox } from '../../src/packet/outbox.js';
+import { type InboundKernel, instantiateInbound } from '../../src/pipeline/inboundKernel.js';
 import { createTables, type Tables } from '../../src/pipeline/tables.js';
 import { instantiateWalk, type WalkKernel } from '../../src/pipeline/walkKernel.js';
+import { KINDS_SHIFT } from '../../src/tunnel/kernel.js';
+import { RULE_WORDS } from '../../src/underlay/kernel.js';
 
 export interface KernelRig {
   arena: Arena;
@@ -19,6 +22,7 @@ export interface KernelRig {
   tables: Tables;
   macTable: MacTable;
   kernel: WalkKernel;
+  inbound: InboundKernel;
 }
 
 export function makeKernelRig(macs = 100): KernelRig {
@@ -39,17 +43,24 @@ export function makeKernelRig(macs = 100): KernelRig {
   const outbox = bindOutbox(ioBlock(arena, 0), allocate, partition.headersAt + 64, partition.headersEnd);
   const tables = createTables(allocate);
   const macTable = attachMacTable(arena.memory.buffer as SharedArrayBuffer, 2, arena.macAt, shape.macBytes);
-  return { arena, burst, outbox, tables, macTable, kernel: instantiateWalk(arena, burst, outbox, tables, macTable) };
+  const inbound = instantiateInbound(arena, burst, outbox, allocate);
+  const kernel = instantiateWalk(arena, burst, outbox, tables, macTable);
+  return { arena, burst, outbox, tables, macTable, kernel, inbound };
 }
 
-/** Does nothing but what TypeScript needs from a kernel: every lane is left to it. */
-export function idleKernel(burst: Burst, macTable: MacTable) {
-  const { careful, drop, srcLo, srcHi, dstLo, dstHi, srcEntry, dstEntry, network } = burst;
-  const leaveAll = (n: number): number => {
+/** Names every lane that lives in `careful`. */
+const leaveAllOf =
+  ({ careful, drop }: Burst) =>
+  (n: number): number => {
     let left = 0;
     for (let i = 0; i < n; i++) if (drop[i] === 0) careful[left++] = i;
     return left;
   };
+
+/** Does nothing but what TypeScript needs from a kernel: every lane is left to it. */
+export function idleKernel(burst: Burst, macTable: MacTable) {
+  const { srcLo, srcHi, dstLo, dstHi, srcEntry, dstEntry, network } = burst;
+  const leaveAll = leaveAllOf(burst);
   return {
     prefetch(n: number) {
       for (let i = 0; i < n; i++) {
@@ -60,5 +71,33 @@ export function idleKernel(burst: Burst, macTable: MacTable) {
     parse: leaveAll,
     learn: leaveAll,
     lookup: leaveAll,
+  };
+}
+
+/** The same for the way in: admission takes one lane a call. */
+export function idleInbound(burst: Burst): InboundKernel {
+  const { from, drop, tunnel, network, origin, flags, len, summary } = burst;
+  const leaveAll = leaveAllOf(burst);
+  return {
+    rules: new Int32Array(RULE_WORDS),
+    outer(n) {
+      for (let i = 0; i < n; i++) from[i] = i;
+      return leaveAll(n);
+    },
+    decap(n) {
+      network.fill(0, 0, n);
+      origin.fill(0, 0, n);
+      let kinds = 0;
+      for (let i = 0; i < n; i++) if (drop[i] === 0) kinds |= 1 << tunnel[i];
+      return leaveAll(n) | (kinds << KINDS_SHIFT);
+    },
+    admit(i, _n, net, from) {
+      network[i] = net;
+      origin[i] = from;
+      flags[i] |= FROM_PEER;
+      summary[SUMMARY_PACKETS] = 1;
+      summary[SUMMARY_BYTES] = len[i];
+      return i + 1;
+    },
   };
 }

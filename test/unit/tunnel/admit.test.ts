@@ -22,11 +22,12 @@ const VNI = 0x123456;
 const GRE_KEY = 0xdeadbeef;
 const lanes = makeLanes();
 const { burst, arena } = lanes;
-const sources = new Int32Array(64 * 4);
+const sources = lanes.outbox.rxSrc;
 const vteps = createVtepTable(64, 16);
 const tables = {
   vteps,
   networkCarries: new Int32Array(NETWORKS_MAX),
+  networkMode: new Int32Array(NETWORKS_MAX),
   networkVtepLo: new Int32Array(NETWORKS_MAX),
   networkVtepHi: new Int32Array(NETWORKS_MAX),
   networkRoams: new Int32Array(NETWORKS_MAX),
@@ -34,7 +35,9 @@ const tables = {
 const clock = createClock(77);
 const counters = new Float64Array(makeCounterBlock());
 const strangers: number[][] = [];
-const admit = bindAdmit(arena, burst, sources, tables, clock, counters, (...args) => strangers.push(args));
+const admit = bindAdmit(arena, burst, sources, tables, lanes.inbound, clock, counters, (...args) =>
+  strangers.push(args),
+);
 
 /** Address words as they lie in memory, IPv4-mapped. */
 const words = (address: string) => new Int32Array(join('00000000000000000000ffff', v4(address)).buffer);

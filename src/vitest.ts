@@ -62,6 +62,7 @@ function outputOf(file: string): ReplayReport {
     version: 1,
     inputs: [],
     read: 0,
+    received: 0,
     forwarded: 0,
     written: 0,
     unwritten: 0,

@@ -71,12 +71,14 @@ export interface ReplayProgress {
   bytesTotal: number | null;
 }
 
-/** read + copied + made = forwarded + dropped + consumed, and forwarded = written + unwritten. */
+/** read + received + copied + made = forwarded + dropped + consumed, and forwarded = written + unwritten. */
 export interface ReplayReport {
   version: 1;
   inputs: InputReport[];
   /** Packets that came out of the inputs. */
   read: number;
+  /** Packets that came in at real devices, on the real clock. */
+  received: number;
   /** Packets that left at a port or underlay. */
   forwarded: number;
   /** Of these: in an output. */

@@ -12,7 +12,7 @@ import type { Verdict } from './verdict.js';
 export type Outcome = 'good' | 'incomplete' | 'failed';
 
 export interface Totals {
-  /** read + copied + made */
+  /** read + received + copied + made */
   came: number;
   /** forwarded + dropped + consumed + held */
   went: number;
@@ -22,7 +22,7 @@ export interface Totals {
 
 export function totals(report: ReplayReport): Totals {
   const dropped = Object.values(report.dropped).reduce((sum, packets) => sum + packets, 0);
-  const came = report.read + report.copied + report.made;
+  const came = report.read + report.received + report.copied + report.made;
   const went = report.forwarded + dropped + report.consumed + report.held;
   const read = report.inputs.reduce((sum, input) => sum + input.packets, 0);
   const written = report.outputs.reduce((sum, output) => sum + output.packets, 0);

@@ -155,6 +155,7 @@ function sums(a: ReplayReport, b: ReplayReport) {
     dropped: addDrops(a.dropped, b.dropped),
     copied: a.copied + b.copied,
     made: a.made + b.made,
+    received: a.received + b.received,
     consumed: a.consumed + b.consumed,
     held: a.held + b.held,
   };

@@ -58,17 +58,26 @@ function outputReports(devices: readonly CaptureDevice[]): OutputReport[] {
   );
 }
 
+/** What came in at captures, by the counters of their devices. */
+function readPackets({ counters, inputs }: SummaryParts): number {
+  const devices = [...new Set(inputs.map(({ device }) => device))];
+  const rows = devices.map(({ kind, id }) => (kind === 'port' ? PORT_ROW : UNDERLAY_ROW) + id);
+  return rows.reduce((sum, row) => sum + readRow([counters], row).rxPackets, 0);
+}
+
 export function summarize(parts: SummaryParts): ReplayReport {
   const { counters, devices, flows, captureSeconds, seconds } = parts;
   const total = account([counters]);
   const outputs = outputReports(devices);
   const written = outputs.reduce((sum, o) => sum + o.packets, 0);
+  const read = readPackets(parts);
   const rows = (all: readonly { id: number; name: string }[], base: number) =>
     all.map(({ id, name }) => deviceReport(name, readRow([counters], base + id)));
   return {
     version: 1,
     inputs: parts.inputs.map(inputReport),
-    read: total.received,
+    read,
+    received: total.received - read,
     forwarded: total.sent,
     written,
     unwritten: total.sent - written,
@@ -84,7 +93,7 @@ export function summarize(parts: SummaryParts): ReplayReport {
     flowsAreMore: flows.isFull,
     captureSeconds,
     seconds,
-    mpps: seconds > 0 ? total.received / seconds / 1e6 : 0,
+    mpps: seconds > 0 ? read / seconds / 1e6 : 0,
     stopped: parts.stopped,
   };
 }

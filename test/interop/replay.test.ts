@@ -4,6 +4,7 @@ import { once } from 'node:events';
 import { afterEach, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config.js';
 import type { replay as Replay } from '../../src/replay/replay.js';
+import { totals } from '../../src/replay/report.js';
 import { readRecords, writeTimed } from '../rig/captureRecords.js';
 import { arpRequest, outer, udp, vxlan } from '../rig/frames.js';
 import { makeNamespace, removeNamespaces, startIn } from '../rig/namespaces.js';
@@ -74,7 +75,10 @@ describeWith(['root', 'tun', 'addon', 'ip', 'tcpdump'], 'a replay on the real cl
       out,
       clock: 'real',
     });
-    expect(report).toMatchObject({ stopped: false, held: 0 });
+    expect(report).toMatchObject({ stopped: false, held: 0, read: 4 });
+    // The host's own packets, ARP replies at least, count apart from those of the capture.
+    expect(report.received).toBeGreaterThan(0);
+    expect(totals(report).addUp).toBe(true);
     expect(report.inputs[0].packets).toBe(4);
 
     const records = (await heard()).filter(({ data }) =>
@@ -82,10 +86,11 @@ describeWith(['root', 'tun', 'addon', 'ip', 'tcpdump'], 'a replay on the real cl
     );
     expect(records.map((r) => r.data)).toEqual(frames.map((f) => Buffer.from(f.data).toString('hex')));
     const gaps = records.map((r) => r.micros - records[0].micros);
-    for (const [i, gap] of gaps.entries()) {
-      const due = frames[i].micros - frames[0].micros;
-      expect(Math.abs(gap - due), `packet ${i}: after ${gap} µs, due after ${due}`).toBeLessThan(60_000);
-    }
+    const errors = gaps.map((gap, i) => Math.abs(gap - (frames[i].micros - frames[0].micros)));
+    const [, , second, worst] = errors.toSorted((x, y) => x - y);
+    // A busy machine wakes one up late; whoever was late catches up.
+    expect(second, `after ${gaps} µs`).toBeLessThan(30_000);
+    expect(worst, `after ${gaps} µs`).toBeLessThan(200_000);
     // The host's ARP reply to station 5 goes back to the peer: Ethernet, IPv4, UDP, VXLAN, and ARP behind an Ethernet header.
     const replies = readRecords(out).filter(({ data }) => data.slice(2 * (50 + 12), 2 * (50 + 14)) === '0806');
     expect(replies.some(({ data }) => data.slice(2 * (50 + 20), 2 * (50 + 22)) === '0002')).toBe(true);
@@ -103,6 +108,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'tcpdump'], 'a replay on the real cl
       ...{ clock: 'real', pace: { pps: 500 }, loop: 0, durationSec: 1 },
     });
     expect(report.stopped).toBe(true);
+    expect(totals(report).addUp).toBe(true);
     const { packets } = report.inputs[0];
     // Who wakes up late has no time left to catch up at the end.
     expect(packets).toBeGreaterThan(450);

@@ -46,12 +46,12 @@ function name(file: string, stream: string): string {
 
 /** `read 10 + copied 1 = forwarded 9 + dropped 2`: terms that are 0 stand there only where the sides need one. */
 function totalLines(report: ReplayReport): string {
-  const { read, copied, made, forwarded, consumed, held, written, unwritten } = report;
+  const { read, received, copied, made, forwarded, consumed, held, written, unwritten } = report;
   const { dropped, addUp } = totals(report);
   const side = (first: [string, number], ...rest: [string, number][]) =>
     [first, ...rest.filter(([, n]) => n !== 0)].map(([word, n]) => `${word} ${count(n)}`).join(' + ');
   const lines = [
-    `${side(['read', read], ['copied', copied], ['made', made])} = ${side(
+    `${side(['read', read], ['received', received], ['copied', copied], ['made', made])} = ${side(
       ['forwarded', forwarded],
       ['dropped', dropped],
       ['consumed', consumed],

@@ -8,6 +8,7 @@ export function someReport(changes: Partial<ReplayReport> = {}): ReplayReport {
       { file: 'a.pcap', device: 'p', format: 'pcap', packets: 10, bytes: 1000, cut: 0, truncated: false, error: null },
     ],
     read: 10,
+    received: 0,
     forwarded: 9,
     written: 9,
     unwritten: 0,

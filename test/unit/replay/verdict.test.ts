@@ -140,6 +140,12 @@ describe('outcome', () => {
     expect(outcome(someReport(), { ok: true, captures: [], counters: [], countersCompared: 0 })).toBe('good');
   });
 
+  it('adds what real devices brought to what was read', () => {
+    const heard = someReport({ received: 5, forwarded: 14, unwritten: 5 });
+    expect(totals(heard)).toEqual({ came: 16, went: 16, dropped: 2, addUp: true });
+    expect(outcome(someReport({ read: 15, forwarded: 14, unwritten: 5 }), null)).toBe('failed');
+  });
+
   it('is incomplete when an input is cut off', () => {
     expect(outcome(input({ truncated: true }), null)).toBe('incomplete');
     expect(outcome(input({ cut: 3 }), null)).toBe('incomplete');

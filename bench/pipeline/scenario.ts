@@ -82,6 +82,7 @@ function makePlan(variant: Variant): Plan {
         dscp: 0,
         ttl: 64,
         deliverOffloadLeak: false,
+        offloads: { segment: true, gro: true },
         frame: {
           kind: 'memory',
           name: WIRE,

@@ -83,6 +83,12 @@ function networkTable({ networks }: StatusDocument): string {
   return [table(header, rows), ...bridged].join('\n');
 }
 
+/** `superframes (TSO, USO)` */
+function portPath({ path, offloads }: StatusDocument['ports'][number]): string {
+  const sorts = offloads.filter((name) => name !== 'checksum').map((name) => name.toUpperCase());
+  return sorts.length > 0 ? `${path.receive} (${sorts.join(', ')})` : path.receive;
+}
+
 function portTable({ ports }: StatusDocument): string {
   if (ports.length === 0) return '';
   const rows = ports.map((port) => [
@@ -96,7 +102,7 @@ function portTable({ ports }: StatusDocument): string {
         : `${port.device} in ${port.netns.replace('/run/netns/', '')}`,
     port.mac,
     String(port.mtu),
-    port.path.receive,
+    portPath(port),
     port.rxPackets,
     port.txPackets,
     port.dropped,

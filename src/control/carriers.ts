@@ -90,6 +90,7 @@ export function carrierPlan({ name, underlay, tunnel, udpPort }: CarrierSource, 
     dscp: underlay.dscp === 'inherit' ? -1 : underlay.dscp,
     ttl: underlay.ttl === 'inherit' ? 0 : underlay.ttl,
     deliverOffloadLeak: underlay.offloadLeak === 'deliver',
+    offloads: underlay.offloads ?? { segment: true, gro: true },
     frame: frame
       ? {
           kind: frame.type,

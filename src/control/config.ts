@@ -48,6 +48,11 @@ const FrameSchema = z.strictObject({
   neighbours: z.record(z.string(), mac).default({}).describe('MAC of each next hop, by its IP address'),
 });
 
+const OffloadsSchema = z.strictObject({
+  segment: z.boolean().default(true).describe('The kernel cuts a message into datagrams (UDP_SEGMENT)'),
+  gro: z.boolean().default(true).describe('The kernel joins the datagrams of a flow (UDP_GRO)'),
+});
+
 const UnderlaySchema = z.strictObject({
   name: name.describe('Name that networks refer to'),
   kind: z.enum(['udp', 'frame']).default('udp').describe('udp: sockets of the kernel; frame: whole outer frames'),
@@ -85,6 +90,9 @@ const UnderlaySchema = z.strictObject({
     .describe(
       'Packets that arrive with unfinished inner checksums: deliver is right between namespaces of one machine only',
     ),
+  offloads: OffloadsSchema.optional().describe(
+    'What the kernel is asked for, all of it unless told otherwise: {segment: false} works around a device that does it wrong',
+  ),
   frame: FrameSchema.optional().describe('Device of a frame underlay'),
 });
 

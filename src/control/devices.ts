@@ -209,7 +209,14 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
 }
 
 function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
-  if (tap) return { path: tap.path, mac: tap.mac, queues: tap.fds.length, offloads: offloadNames(tap.offloads), state: tap.state };
+  if (tap)
+    return {
+      path: tap.path,
+      mac: tap.mac,
+      queues: tap.fds.length,
+      offloads: offloadNames(tap.offloads),
+      state: tap.state,
+    };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
   return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, offloads: [], state: () => null };
 }

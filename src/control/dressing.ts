@@ -95,7 +95,8 @@ export function createDressing(
     // A device that keeps its MTU, or is gone, is told of in the status and must not hold up the rest.
     if (after.mtu !== port.mtu) steps.push(quiet(set({ mtu: after.mtu }, { mtu: port.mtu })));
     const [size, sizeNow] = [sizeOf(after, tunnel), sizeOf(port, overhead)];
-    if (create && offloads.gsoMaxSize && size !== sizeNow) steps.push(quiet(set({ gsoMaxSize: size }, { gsoMaxSize: sizeNow })));
+    if (create && offloads.gsoMaxSize && size !== sizeNow)
+      steps.push(quiet(set({ gsoMaxSize: size }, { gsoMaxSize: sizeNow })));
     return steps;
   }
 

@@ -2,7 +2,15 @@
  * Configuration to plan: pure, so that it can be tested, compared and replayed. What the machine contributes (MTUs, users) comes in as
  * facts. Ids stay with their entity over every change: an entity is known by its name, a peer by its network and address.
  */
-import type { NetworkPlan, PeerPlan, Plan, PortPlan, RoutePlan, StaticMacPlan, UnderlayPlan } from '../pipeline/plan.js';
+import type {
+  NetworkPlan,
+  PeerPlan,
+  Plan,
+  PortPlan,
+  RoutePlan,
+  StaticMacPlan,
+  UnderlayPlan,
+} from '../pipeline/plan.js';
 import * as Address from '../wire/address.js';
 import { macToText } from '../wire/ethernet.js';
 import { type Domains, domainsOf } from './bridges.js';

@@ -44,6 +44,7 @@ function tapPlan(port: DevicePortConfig, { workers, hostRoutes }: PortSetting, a
     owner: accountId(port, port.owner, accounts.users, 'user'),
     group: accountId(port, port.group, accounts.groups, 'group'),
     hostRoutes,
+    offloads: port.offloads ?? { vnetHeader: true, tso: true, uso: true, gsoMaxSize: true },
   };
 }
 

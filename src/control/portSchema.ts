@@ -17,6 +17,15 @@ const prefixes = z
     'Networks of mode l3: prefixes behind the port, like 10.42.1.0/24; default where it is the only port: whatever no peer has',
   );
 
+const used = (what: string) => z.boolean().default(true).describe(what);
+
+const OffloadsSchema = z.strictObject({
+  vnetHeader: used('A virtio-net header in front of each frame; without it there is no other offload'),
+  tso: used('TCP superframes, to the device and from it'),
+  uso: used('The same of UDP datagrams (Linux 6.2); needs gsoMaxSize'),
+  gsoMaxSize: used('Superframes are limited to what leaves as one message'),
+});
+
 /** What TAP and TUN devices have in common. */
 const kernelDevice = {
   name: portName,
@@ -40,6 +49,9 @@ const kernelDevice = {
     .describe('Queues of the device, at most one for each worker; default: one for each worker'),
   owner: account.optional().describe('User (number or name) that may attach to the device'),
   group: account.optional().describe('Group (number or name) that may attach to the device'),
+  offloads: OffloadsSchema.optional().describe(
+    'What the device is asked for, all of it unless told otherwise: {tso: false} works around one that does it wrong',
+  ),
 };
 
 const TapPortSchema = z.strictObject({

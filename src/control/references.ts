@@ -40,7 +40,7 @@ export function crossFaults(root: unknown): Located[] {
 
 function underlayFaults({ path, value }: Item, root: unknown): Located[] {
   const faults: Located[] = [];
-  const { kind = 'udp', frame, device } = value;
+  const { kind = 'udp', frame, device, offloads } = value;
   if (kind === 'frame' && frame === undefined)
     faults.push({
       path,
@@ -60,6 +60,13 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
       atKey: true,
       message: '`frame` has no meaning for a udp underlay',
       remedy: 'write kind: frame, or remove it',
+    });
+  if (kind === 'frame' && offloads !== undefined)
+    faults.push({
+      path: [...path, 'offloads'],
+      atKey: true,
+      message: '`offloads` has no meaning for a frame underlay',
+      remedy: 'remove it; whole frames are cut and joined in weft',
     });
   if (kind === 'frame' && device !== undefined)
     faults.push({

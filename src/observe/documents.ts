@@ -127,6 +127,8 @@ export interface PortDocument {
   /** weft made the device and removes it. */
   created: boolean;
   queues: number;
+  /** Offloads in force on its device: `checksum`, `tso`, `uso` (superframes of TCP, of UDP). Empty without a device or a virtio-net header. */
+  offloads: string[];
   /** Networks of mode l3: what lies behind the port. */
   prefixes: string[];
   path: PathDocument;

@@ -21,6 +21,7 @@ export interface PortReport {
   path: PathDocument;
   mac: string | null;
   queues: number;
+  offloads: string[];
   state(): DeviceState | null;
 }
 
@@ -167,6 +168,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       mac: report?.mac ?? port.tap?.mac ?? null,
       created: port.tap?.create ?? false,
       queues: report?.queues ?? 1,
+      offloads: report?.offloads ?? [],
       prefixes: prefixes.get(port.id) ?? [],
       path: report?.path ?? NO_PATH,
       rxPackets: row.rxPackets,

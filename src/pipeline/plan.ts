@@ -51,6 +51,8 @@ export interface UnderlayPlan {
   ttl: number;
   /** Deliver packets with unfinished inner checksums (right between namespaces of one machine only). */
   deliverOffloadLeak: boolean;
+  /** What the kernel is asked for: UDP_SEGMENT, UDP_GRO. Of no meaning but for UDP. */
+  offloads: { segment: boolean; gro: boolean };
   /** Frame underlays: the device, own MAC, and link-layer addresses of next hops by IP address. */
   frame: FrameDevicePlan | null;
 }
@@ -127,6 +129,8 @@ export interface TapPlan {
   group: number | null;
   /** tun: prefixes that the host reaches through the device. */
   hostRoutes: string[];
+  /** What the device is asked for. */
+  offloads: { vnetHeader: boolean; tso: boolean; uso: boolean; gsoMaxSize: boolean };
 }
 
 export interface PeerPlan {

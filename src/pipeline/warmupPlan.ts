@@ -79,6 +79,7 @@ const frameUnderlay: UnderlayPlan = {
   dscp: 0,
   ttl: 64,
   deliverOffloadLeak: false,
+  offloads: { segment: true, gro: true },
   frame: {
     kind: 'memory',
     name: WIRE,

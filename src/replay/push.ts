@@ -154,6 +154,7 @@ function underlayPlan(name: string, frame: FrameDevicePlan): UnderlayPlan {
     dscp: -1,
     ttl: 64,
     deliverOffloadLeak: false,
+    offloads: { segment: true, gro: true },
     frame,
   };
 }

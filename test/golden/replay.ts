@@ -69,6 +69,7 @@ function planOf(options: ReplayOptions): Plan {
     dscp: 0,
     ttl: 64,
     deliverOffloadLeak: false,
+    offloads: { segment: true, gro: true },
     frame: frameDevice(options),
     ...options.settings,
   };

@@ -111,6 +111,7 @@ const socketsPlan = (rest: Partial<UnderlayPlan> | undefined): UnderlayPlan => (
   dscp: 0,
   ttl: 64,
   deliverOffloadLeak: false,
+  offloads: { segment: true, gro: true },
   frame: null,
   ...rest,
 });

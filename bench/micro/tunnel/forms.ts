@@ -69,6 +69,7 @@ const underlayOf = ({ outer }: Form, k: number): UnderlayPlan => ({
   dscp: 0,
   ttl: 64,
   deliverOffloadLeak: false,
+  offloads: { segment: true, gro: true },
   frame: {
     kind: 'memory',
     name: wireOf(k),

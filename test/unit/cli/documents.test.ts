@@ -71,6 +71,7 @@ const STATUS: StatusDocument = {
       mac: '02:00:00:00:00:0a',
       created: true,
       queues: 1,
+      offloads: ['checksum', 'tso', 'uso'],
       prefixes: [],
       path: { send: 'superframes', receive: 'superframes', reasons: [] },
       rxPackets: 1200,
@@ -118,8 +119,8 @@ underlay wan  192.0.2.1 udp/4789 on eth0 (MTU 1500), checksums off
 NETWORK  MODE  TUNNEL  ID  UNDERLAY   MTU  PORTS  PEERS  KNOWS
 blue     l2    vxlan   42  wan       1450      1      1  2 of 8,192 MACs
 
-PORT  NETWORK  TYPE  DEVICE       MAC                 MTU  PATH         RECEIVED  SENT  DROPPED
-web   blue     tap   web0 in web  02:00:00:00:00:0a  1450  superframes     1,200     3        4
+PORT  NETWORK  TYPE  DEVICE       MAC                 MTU  PATH                    RECEIVED  SENT  DROPPED
+web   blue     tap   web0 in web  02:00:00:00:00:0a  1450  superframes (TSO, USO)     1,200     3        4
 
 PEER            NETWORK  LAST HEARD  RECEIVED   SENT  FAILED  LAST ERROR
 192.0.2.2:8472  blue     2.1 s ago          3  1,200       5  EHOSTUNREACH

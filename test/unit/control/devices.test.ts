@@ -2,8 +2,8 @@ import { describe, expect, it } from 'vitest';
 import { checkValue, requireConfig } from '../../../src/control/check.js';
 import type { ConfigInput } from '../../../src/control/config.js';
 import { createDevices } from '../../../src/control/devices.js';
-import { makePlan } from '../../../src/control/plan.js';
 import { gsoMaxSize } from '../../../src/control/dressing.js';
+import { makePlan } from '../../../src/control/plan.js';
 import type { WeftError } from '../../../src/packet/error.js';
 import { fakeKernel, systemError } from './fakes.js';
 
@@ -15,6 +15,7 @@ const FACTS = {
   groups: new Map(),
 };
 
+type Offloads = Record<'vnetHeader' | 'tso' | 'uso' | 'gsoMaxSize', boolean>;
 type Port = NonNullable<ConfigInput['networks'][number]['ports']>[number];
 
 function planOf(ports: Port[], rest: { underlay?: object; node?: object } = {}) {
@@ -288,8 +289,51 @@ describe('the path in use is said, and why it is no faster', () => {
     });
     expect(reasons((k) => Object.assign(k.tapGives, { offloads: 1 }), [tap('p')]).port).toMatchObject({
       receive: 'frames',
-      reasons: [{ feature: 'tso' }],
+      reasons: [{ feature: 'tso' }, { feature: 'uso' }],
     });
+    // Linux before 6.2.
+    expect(reasons((k) => Object.assign(k.tapGives, { offloads: 7 }), [tap('p')]).port).toMatchObject({
+      receive: 'superframes',
+      reasons: [{ feature: 'uso', remedy: 'use Linux 6.2 or newer' }],
+    });
+  });
+
+  // TUN_F_CSUM 1, TSO4 2, TSO6 4, USO4 0x20, USO6 0x40.
+  it.each<[Partial<Offloads>, boolean, number, string[]]>([
+    [{}, true, 0x67, []],
+    [{ vnetHeader: false }, false, 0, ['vnet-header']],
+    [{ tso: false }, true, 0x61, ['tso']],
+    [{ uso: false }, true, 7, ['uso']],
+    [{ tso: false, uso: false }, true, 1, ['tso', 'uso']],
+    [{ gsoMaxSize: false }, true, 7, ['uso', 'gso-max-size']],
+  ])('a port that says %o', (offloads, vnetHdr, mask, features) => {
+    const kernel = fakeKernel();
+    const devices = createDevices(kernel);
+    const plan = planOf([tap('p', { offloads })]);
+    devices.open(plan);
+    const [queue] = devices.forWorkers(plan)[0].ports;
+    expect([queue.vnetHdrLen > 0, queue.offloads]).toEqual([vnetHdr, mask]);
+    const { path } = devices.reports(plan).ports.get(1)!;
+    expect(path.reasons.map(({ feature }) => feature)).toEqual(features);
+    for (const { reason, remedy } of path.reasons) {
+      expect(reason).toMatch(/^`offloads: \{\w+: false\}` of the port: /);
+      expect(remedy).toBe('take it out');
+    }
+    expect(kernel.calls.some((call) => call.includes('gsoMaxSize'))).toBe(offloads.gsoMaxSize !== false);
+  });
+
+  it('an underlay that asks for neither UDP_SEGMENT nor UDP_GRO', () => {
+    const kernel = fakeKernel();
+    const devices = createDevices(kernel);
+    const plan = planOf([], { underlay: { offloads: { segment: false, gro: false } } });
+    devices.open(plan);
+    expect(devices.forWorkers(plan)[0].underlays[0]).toMatchObject({ segment: false, gro: false });
+    const { path } = devices.reports(plan).underlays.get(1)!;
+    expect(path).toMatchObject({ send: 'frames', receive: 'frames' });
+    expect(path.reasons.map(({ feature, remedy }) => [feature, remedy])).toEqual([
+      ['udp-segment', 'take it out'],
+      ['udp-gro', 'take it out'],
+    ]);
   });
 
   it('no IFLA_GSO_MAX_SIZE', () => {

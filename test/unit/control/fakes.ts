@@ -81,7 +81,7 @@ export function fakeKernel(): FakeKernel {
     calls: [],
     busy: new Set(),
     failOn: new Map(),
-    tapGives: { vnetHdrLen: 12, offloads: 7 },
+    tapGives: { vnetHdrLen: 12, offloads: 0x67 },
     udpGives: { gro: true, segment: true, rcvbuf: 2 * 7 * 1024 * 1024 },
     own: ['192.0.2.1'],
     routes: new Map(),
@@ -97,7 +97,9 @@ export function fakeKernel(): FakeKernel {
       kernel.links.set(key(request), made);
       const fds = Array.from({ length: request.queues }, () => nextFd++);
       for (const fd of fds) kernel.open.set(fd, `${kind} ${key(request)}${request.create ? ' created' : ''}`);
-      const { vnetHdrLen, offloads } = kernel.tapGives;
+      const { tapGives } = kernel;
+      const vnetHdrLen = request.vnetHdr ? tapGives.vnetHdrLen : 0;
+      const offloads = request.vnetHdr ? tapGives.offloads & request.offloads : 0;
       return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
     },
     monitorOpen({ netns = '' } = {}) {
@@ -161,7 +163,8 @@ export function fakeKernel(): FakeKernel {
       const fd = nextFd++;
       const port = request.port === 0 ? 40000 + fd : request.port;
       kernel.open.set(fd, `udp ${port}`);
-      return { fd, port, sndbuf: 0, ...kernel.udpGives, segment: kernel.udpGives.segment && !request.noChecksum };
+      const gro = kernel.udpGives.gro && request.gro === true;
+      return { fd, port, sndbuf: 0, ...kernel.udpGives, gro, segment: kernel.udpGives.segment && !request.noChecksum };
     },
     close(fd) {
       const what = kernel.open.get(fd);

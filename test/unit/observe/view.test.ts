@@ -41,6 +41,7 @@ const PLAN: Plan = {
       dscp: 0,
       ttl: 64,
       deliverOffloadLeak: false,
+      offloads: { segment: true, gro: true },
       frame: null,
     },
   ],

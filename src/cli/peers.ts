@@ -1,14 +1,14 @@
 import type { Command } from 'commander';
 import type { PeerDocument } from '../observe/documents.js';
-import { age, endpointText, table } from './output.js';
+import { age, type Cell, endpointText, table } from './output.js';
 import { defineRead } from './readVerb.js';
 
 export function definePeers(program: Command): void {
   defineRead<PeerDocument[]>(program, {
     name: 'peers',
     path: '/v1/peers',
-    summary: 'show the peers of each network: last heard, packets, failed sends',
-    help: 'Examples:\n  weft peers\n  weft peers --json | jq ".[] | select(.lastHeardSec == null)"',
+    summary: 'show the peers of each network: up or down, round-trip time, last heard, packets, failed sends',
+    help: 'Examples:\n  weft peers\n  weft peers --json | jq ".[] | select(.lastHeardSec == null)"\n  weft peers --json | jq ".[] | select(.liveness.state == \\"down\\")"',
     text: peersText,
   });
 }
@@ -16,9 +16,11 @@ export function definePeers(program: Command): void {
 export function peersText(peers: PeerDocument[]): string {
   if (peers.length === 0) return 'no peers';
   const hasPrefixes = peers.some((peer) => peer.prefixes.length > 0);
+  const hasHeartbeats = peers.some((peer) => peer.liveness !== null);
   const rows = peers.map((peer) => [
     peer.network,
-    `${endpointText(peer)}${peer.dynamic ? ' (heard)' : peer.direct ? ' (direct)' : ''}`,
+    peerText(peer),
+    ...(hasHeartbeats ? livenessCells(peer) : []),
     peer.pathMtu ? `${peer.mtu} (${peer.pathMtu.why})` : String(peer.mtu),
     age(peer.lastHeardSec),
     peer.rxPackets,
@@ -32,6 +34,7 @@ export function peersText(peers: PeerDocument[]): string {
   const header = [
     'NETWORK',
     'PEER',
+    ...(hasHeartbeats ? LIVENESS_HEADER : []),
     'MTU',
     'LAST HEARD',
     'RECEIVED',
@@ -42,6 +45,22 @@ export function peersText(peers: PeerDocument[]): string {
     'DROPPED',
   ];
   return table(hasPrefixes ? [...header, 'PREFIXES'] : header, rows);
+}
+
+/** The address, and in brackets where it comes from or where the peer is now. */
+export function peerText(peer: PeerDocument): string {
+  const at = peer.liveness?.at;
+  const note = at ? `at ${endpointText(at)}` : peer.dynamic ? 'heard' : peer.direct ? 'direct' : '';
+  return `${endpointText(peer)}${note && ` (${note})`}`;
+}
+
+export const LIVENESS_HEADER = ['STATE', 'RTT', 'LOSS'];
+
+export function livenessCells({ liveness }: PeerDocument): Cell[] {
+  if (liveness === null) return [null, null, null];
+  const { state, rttUs, loss } = liveness;
+  const rtt = rttUs === null ? null : rttUs < 10_000 ? `${rttUs} us` : `${Math.round(rttUs / 1000)} ms`;
+  return [state, rtt, `${Math.round(loss * 100)} %`];
 }
 
 /** The first two; `weft route` shows them all. */

@@ -1,6 +1,7 @@
 import type { Command } from 'commander';
 import type { PathDocument, StatusDocument } from '../observe/documents.js';
-import { age, count, duration, endpointText, plural, table } from './output.js';
+import { age, count, duration, plural, table } from './output.js';
+import { LIVENESS_HEADER, livenessCells, peerText } from './peers.js';
 import { defineRead } from './readVerb.js';
 import { accountText } from './stats.js';
 
@@ -116,16 +117,19 @@ function portTable({ ports }: StatusDocument): string {
 
 function peerTable({ peers }: StatusDocument): string {
   if (peers.length === 0) return '';
+  const hasHeartbeats = peers.some((peer) => peer.liveness !== null);
   const rows = peers.map((peer) => [
-    endpointText(peer),
+    peerText(peer),
     peer.network,
+    ...(hasHeartbeats ? livenessCells(peer) : []),
     age(peer.lastHeardSec),
     peer.rxPackets,
     peer.txPackets,
     peer.failedSends,
     peer.lastError,
   ]);
-  return table(['PEER', 'NETWORK', 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'LAST ERROR'], rows);
+  const liveness = hasHeartbeats ? LIVENESS_HEADER : [];
+  return table(['PEER', 'NETWORK', ...liveness, 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'LAST ERROR'], rows);
 }
 
 function hintLines({ hints }: StatusDocument): string {

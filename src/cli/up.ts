@@ -2,7 +2,7 @@ import type { Command } from 'commander';
 import type { Node } from '../control/node.js';
 import { checkFile, problemsText } from './check.js';
 import { createLog, type Log, type LogFormat } from './log.js';
-import { EXIT_FAILED, errorText, fail, plural } from './output.js';
+import { EXIT_FAILED, endpointText, errorText, fail, plural } from './output.js';
 
 interface UpOptions {
   log: LogFormat;
@@ -79,6 +79,10 @@ function report(node: Node, log: Log): void {
   node.on('port-removed', (name) => log('info', `port ${name} removed`));
   node.on('peer-added', (peer) => log('info', `peer ${peer.address} added to network ${peer.network}`));
   node.on('peer-removed', (peer) => log('info', `peer ${peer.address} removed from network ${peer.network}`));
+  const named = ({ network, address }: { network: string; address: string }) => `peer ${address} of network ${network}`;
+  node.on('peer-up', (peer) => log('info', `${named(peer)} answers`));
+  node.on('peer-down', (peer) => log('warning', `${named(peer)} does not answer`));
+  node.on('peer-moved', ({ to, ...peer }) => log('info', `${named(peer)} is at ${endpointText(to)} now`));
   node.on('worker-lost', ({ index, message, packetsLost }) =>
     log('error', `worker ${index} died: ${message}`, { packetsLost }),
   );

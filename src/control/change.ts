@@ -11,6 +11,7 @@ import { requireRights } from './deviceKernel.js';
 import type { Devices } from './devices.js';
 import type { DynamicPeers } from './dynamicPeers.js';
 import type { MtuFollower } from './followMtus.js';
+import type { Heartbeats } from './heartbeats.js';
 import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
 import { portsInTheWay, withoutPorts } from './replacement.js';
@@ -25,6 +26,8 @@ export interface Run {
   dataplane: Dataplane;
   dynamicPeers: DynamicPeers;
   mtus: MtuFollower;
+  /** Null until the node is started. */
+  heartbeats: Heartbeats | null;
   startedAt: number;
   /** Figures of entities whose ids were given again. */
   retired: Float64Array;
@@ -36,7 +39,8 @@ export interface Run {
  */
 export async function changeRun(run: Run, config: Config, facts = run.facts): Promise<string[]> {
   const before = run.planned;
-  const after = makePlan(config, facts, before, run.dynamicPeers.list());
+  const moved = run.heartbeats?.moved();
+  const after = makePlan(config, { ...facts, moved }, before, run.dynamicPeers.list());
   if (usesTun(config)) requireRights(true);
   const inTheWay = portsInTheWay(before.plan, after.plan);
   const failures = inTheWay.size === 0 ? [] : await move(run, withoutPorts(before.plan, inTheWay), before.unused);
@@ -48,6 +52,7 @@ export async function changeRun(run: Run, config: Config, facts = run.facts): Pr
     throw error;
   }
   run.facts = facts;
+  run.heartbeats?.configure(config);
   return failures;
 }
 

@@ -5,6 +5,7 @@
 import { z } from 'zod';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
 import { DEFAULT_UDP_PORT, EncapsulationSchema, MODES } from './encapsulation.js';
+import { HeartbeatSchema, probeMtu, roams } from './heartbeatSchema.js';
 import { PortSchema } from './portSchema.js';
 import { parseSourcePorts, SOCKET_PATH_MAX } from './text.js';
 import { address, device, MTU_MAX, MTU_MIN, mac, mtu, name, prefix, text, udpPort, WORKERS_MAX } from './values.js';
@@ -100,6 +101,7 @@ export const PeerSchema = z.strictObject({
   address: address.describe('Address of the peer (IPv4 or IPv6)'),
   udpPort: udpPort.optional().describe("UDP port that the peer listens on; default: the network's own"),
   prefixes: z.array(prefix).optional().describe('Networks of mode l3: prefixes behind the peer, like 10.42.2.0/24'),
+  roams,
   mac: mac
     .optional()
     .describe(
@@ -164,10 +166,14 @@ const NetworkSchema = z.strictObject({
     .enum(['drop', 'accept'])
     .default('drop')
     .describe('Packets from tunnel endpoints that are not configured; accept also adds the sender as a peer'),
+  heartbeat: HeartbeatSchema.optional().describe(
+    'Heartbeats between weft nodes: whether each peer answers, and how fast; all nodes of the network must have them',
+  ),
+  probeMtu,
   peers: z
     .array(z.union([address, PeerSchema]))
     .default([])
-    .describe('Remote tunnel endpoints: an address, or {address, udpPort, prefixes, mac}'),
+    .describe('Remote tunnel endpoints: an address, or {address, udpPort, prefixes, mac, roams}'),
   staticMacs: z.array(StaticMacSchema).default([]).describe('MACs with a fixed place: {mac, port} or {mac, peer}'),
   ports: z.array(PortSchema).default([]).describe('Local ports'),
 });

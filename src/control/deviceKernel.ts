@@ -21,6 +21,7 @@ export type DeviceKernel = Pick<
   | 'monitorRead'
   | 'udpOpen'
   | 'rawOpen'
+  | 'bindUdpTx'
   | 'close'
 >;
 

@@ -27,6 +27,12 @@ export interface NodeEvents {
   'port-removed': [name: string];
   'peer-added': [peer: PeerDocument];
   'peer-removed': [peer: { network: string; address: string }];
+  /** A peer answers heartbeats, for the first time or again. */
+  'peer-up': [peer: { network: string; address: string }];
+  /** A peer has not answered heartbeats for the timeout of its network. Traffic to it goes on. */
+  'peer-down': [peer: { network: string; address: string }];
+  /** A peer that roams proved to be somewhere else, and is followed. */
+  'peer-moved': [peer: { network: string; address: string; to: { address: string; udpPort: number } }];
   /** A worker died; its slots went home, what it held is counted as worker-lost. */
   'worker-lost': [event: { index: number; message: string; packetsLost: number; slotsHeld: number }];
   'worker-replaced': [event: { index: number; afterMs: number }];

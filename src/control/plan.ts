@@ -32,6 +32,8 @@ export interface HostFacts extends Accounts {
   underlayPrefixes: ReadonlyMap<string, readonly string[]>;
   /** Largest outer packet that the path to a peer takes, where it is less than its device says; by pathKey. */
   pathMtu?: ReadonlyMap<string, number>;
+  /** Where peers that roam are, by pathKey, when they are not where they are configured. */
+  moved?: ReadonlyMap<string, { address: string; udpPort: number }>;
 }
 
 /** A peer by its network's name and its address. */
@@ -127,6 +129,8 @@ function networkPlan(
     macLimit: network.macLimit,
     broadcastPps: network.broadcastLimit,
     acceptUnknownPeers: network.unknownPeers === 'accept',
+    ...(network.heartbeat === undefined ? {} : { heartbeats: true }),
+    ...(network.peers.some((peer) => typeof peer === 'object' && peer.roams) ? { roams: true } : {}),
   };
 }
 
@@ -207,6 +211,7 @@ function peerPlan(peer: PlannedPeer, of: NetworkPlan, facts: HostFacts, ids: Ids
   const outer = direct ? undefined : facts.pathMtu?.get(pathKey(network, address));
   // A configured MTU that its device no longer takes: the node says so to senders, instead of the kernel to nobody.
   const most = direct ? of.mtu : Math.min(of.mtu, of.mtuMost ?? of.mtu);
+  const at = facts.moved?.get(pathKey(network, address));
   return {
     id: ids.peer(network, address),
     network: of.id,
@@ -217,6 +222,7 @@ function peerPlan(peer: PlannedPeer, of: NetworkPlan, facts: HostFacts, ids: Ids
     direct,
     dynamic,
     mtu: peerMtu(most, of.tunnel, address, outer),
+    ...(at === undefined ? {} : { at }),
   };
 }
 

@@ -5,6 +5,8 @@
 import { LIMITS } from './config.js';
 import { transportOf } from './encapsulation.js';
 import type { Located } from './faults.js';
+import { heartbeatFaults } from './heartbeatFaults.js';
+import { neighbourFaults } from './neighbourFaults.js';
 import { deviceClashes, portFaults } from './portFaults.js';
 import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
 import { canonicalAddress, parseSourcePorts, quote } from './text.js';
@@ -30,6 +32,8 @@ export function crossFaults(root: unknown): Located[] {
     ...prefixFaults(root, networks),
     ...networks.flatMap((network) => peerFaults(network, underlays)),
     ...networks.flatMap(staticFaults),
+    ...networks.flatMap((network) => heartbeatFaults(network, underlays)),
+    ...networks.flatMap(neighbourFaults),
     ...networks.flatMap((network) =>
       items(network.value, network.path, 'ports').flatMap((p) => portFaults(p, network, root)),
     ),
@@ -132,7 +136,7 @@ function underlayReference({ path, value }: Item, underlays: Item[]): Located[] 
   const { underlay } = value;
   const names = namesOf(underlays);
   if (underlay === undefined) {
-    const needs = ['encapsulation', 'preset', 'routing', 'vtepMac', 'peers', 'unknownPeers'].find(
+    const needs = ['encapsulation', 'preset', 'routing', 'vtepMac', 'peers', 'unknownPeers', 'heartbeat'].find(
       (key) => key in value && !isEmpty(value[key]) && value[key] !== 'drop' && value[key] !== 'tunnel',
     );
     if (!needs) return [];

@@ -32,7 +32,9 @@ import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
 import { withoutPeer, withoutPort, withPeer, withPort } from './edit.js';
 import { gatherFacts, nodeName } from './facts.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
+import type { Heartbeats } from './heartbeats.js';
 import type { Node, NodeEvents, NodeOptions, NodeParts } from './node.js';
+import { startHeartbeats } from './nodeHeartbeats.js';
 import { makePlan } from './plan.js';
 import { requireRouted } from './routedNetwork.js';
 import { canonicalAddress } from './text.js';
@@ -76,6 +78,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
         throw error;
       }
       this.#setState('running');
+      this.#run.heartbeats = this.#startHeartbeats(this.#run);
     });
   }
 
@@ -87,6 +90,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       for (const capture of this.#captures) capture.finish();
       run.dynamicPeers.stop();
       run.mtus.stop();
+      run.heartbeats?.stop();
       try {
         await run.dataplane.stop();
       } finally {
@@ -123,7 +127,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     const dynamicPeers = this.#watch(dataplane);
     const retired = new Float64Array(makeCounterBlock());
     const mtus = this.#followMtus(kernel, dataplane);
-    return { api, facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired };
+    return { api, facts, planned, devices, dataplane, dynamicPeers, mtus, heartbeats: null, startedAt, retired };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -154,6 +158,18 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       if (this.#state === 'running') mtus.heard(report);
     });
     return mtus;
+  }
+
+  #startHeartbeats(run: Run): Heartbeats {
+    return startHeartbeats(run, this.#config, {
+      kernel: this.#parts.kernel(),
+      relocate: () => this.#inTurn(() => this.#change(this.#config)),
+      up: (peer) => this.emit('peer-up', peer),
+      down: (peer) => this.emit('peer-down', peer),
+      movedTo: (peer, to) => this.emit('peer-moved', { ...peer, to }),
+      warn: (message) => this.emit('warning', message),
+      now: this.#parts.now,
+    });
   }
 
   addPort(network: string, port: PortInput): Promise<PortDocument> {
@@ -251,6 +267,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       plan: run.planned.plan,
       dataplane: run.dataplane,
       pathMtus: run.mtus.paths.list(),
+      liveness: run.heartbeats?.documents(),
       devices: run.devices.reports(run.planned.plan),
       retired: run.retired,
       node: { name: this.name, version: packageVersion(), pid: process.pid, state: this.#state, socket: this.socket },

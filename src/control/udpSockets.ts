@@ -114,6 +114,9 @@ function receiving(underlay: UnderlayPlan): UdpRequest {
     port: underlay.udpPort,
     reusePort: true,
     gro: underlay.offloads.gro,
+    // Heartbeats are sent from here: as a NAT sees them, from the port that it is to lead back to.
+    pmtudiscProbe: true,
+    ttl: underlay.ttl,
     // Tunnels may leave it out over IPv6 too (RFC 6935), and Linux does when told to.
     ...(common.family === 6 ? { acceptZeroChecksum: true } : {}),
   };

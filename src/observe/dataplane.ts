@@ -9,4 +9,4 @@ export type { MacRow, WorkerState } from '../worker/supervisor.js';
 export type DataplaneView = Pick<Supervisor, 'counters' | 'macs' | 'workers' | 'slots' | 'gsoFallbacks'>;
 
 export type Dataplane = DataplaneView &
-  Pick<Supervisor, 'prepare' | 'start' | 'apply' | 'stop' | 'flushMacs' | 'capture' | 'events'>;
+  Pick<Supervisor, 'prepare' | 'start' | 'apply' | 'stop' | 'flushMacs' | 'capture' | 'drainHeartbeats' | 'events'>;

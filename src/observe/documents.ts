@@ -147,6 +147,30 @@ export interface PathMtuDocument {
   expiresInSec: number;
 }
 
+/** What heartbeats say about a peer. */
+export interface LivenessDocument {
+  /** unknown: none was answered yet, and it is too early to say more. */
+  state: 'unknown' | 'up' | 'down';
+  /** Seconds since the state began. */
+  sinceSec: number;
+  /** Seconds since the last answer, null when none came yet. */
+  answeredSec: number | null;
+  /** Round-trip time in microseconds, smoothed; null without an answer. */
+  rttUs: number | null;
+  rttLeastUs: number | null;
+  sent: number;
+  /** Heartbeats that got no answer in time. */
+  lost: number;
+  /** Share of the last 64 that was lost, 0 to 1. */
+  loss: number;
+  /** Where a peer that roams is now; null while it is where it is configured. */
+  at: { address: string; udpPort: number } | null;
+  /** Heartbeats from its address that were written with another key. */
+  refused: number;
+  /** Largest outer packet that gets to it, where larger ones vanish in silence; null without such a hole. */
+  blackHole: number | null;
+}
+
 export interface PeerDocument {
   network: string;
   underlay: string;
@@ -167,6 +191,8 @@ export interface PeerDocument {
   pathMtu: PathMtuDocument | null;
   /** Seconds since its last packet, null when none came yet. */
   lastHeardSec: number | null;
+  /** Null in networks without `heartbeat`. */
+  liveness: LivenessDocument | null;
   rxPackets: number;
   txPackets: number;
   /** Packets to it that the kernel did not take. */

@@ -9,6 +9,7 @@ export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocum
     ...deviceHints(status),
     ...slotHints(status),
     ...mtuHints(status),
+    ...livenessHints(status),
     ...drops.reasons.flatMap(dropHint),
     ...missedHints(status),
   ];
@@ -55,7 +56,7 @@ function slotHints({ slots }: Pick<StatusDocument, 'slots'>): Hint[] {
 const WHYS = {
   icmp: 'a router on the way said so',
   emsgsize: "this machine's kernel said so",
-  probe: 'larger probes did not arrive',
+  probe: 'a black hole: larger packets vanish, and no router says so',
 } as const;
 
 /** What has a smaller MTU than it was given: senders are told, but every full packet costs them a detour. */
@@ -76,6 +77,22 @@ function mtuHints({ networks, peers }: Pick<StatusDocument, 'networks' | 'peers'
     };
   });
   return [...fixed, ...narrow];
+}
+
+function livenessHints({ peers }: Pick<StatusDocument, 'peers'>): Hint[] {
+  return peers.flatMap(({ address, network, liveness }): Hint[] => {
+    if (liveness === null) return [];
+    const object = `peer ${address}`;
+    const { state, answeredSec, refused } = liveness;
+    const remedy = `give network ${network} \`heartbeat\` at both nodes, with the same id and key`;
+    if (refused > 0)
+      return [{ object, message: `${refused} heartbeats from it were written with another key`, remedy }];
+    if (state !== 'down') return [];
+    if (answeredSec === null)
+      return [{ object, message: `has never answered a heartbeat of network ${network}`, remedy }];
+    const message = `has not answered heartbeats of network ${network} for ${Math.round(answeredSec)} s`;
+    return [{ object, message, remedy: 'look at its node and the path to it; traffic to it goes on being sent' }];
+  });
 }
 
 function missedHints({ underlays }: Pick<StatusDocument, 'underlays'>): Hint[] {

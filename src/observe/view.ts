@@ -7,6 +7,7 @@ import type { Plan, UnderlayPlan } from '../pipeline/plan.js';
 import type { DataplaneView, MacRow } from './dataplane.js';
 import type {
   DeviceState,
+  LivenessDocument,
   MacDocument,
   PathDocument,
   PathMtuDocument,
@@ -46,6 +47,8 @@ export interface NodeView {
   devices: DeviceReports;
   /** Paths that take less than their device; absent: none are known. */
   pathMtus?: readonly (PathMtuDocument & { network: string; address: string })[];
+  /** What heartbeats say, by id of the peer; absent: nothing. */
+  liveness?: ReadonlyMap<number, LivenessDocument>;
   /** Figures of removed entities whose ids were given again. */
   retired: Float64Array;
   node: Omit<StatusDocument['node'], 'generation' | 'uptimeSec'>;
@@ -196,6 +199,7 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       mtu: peer.mtu ?? plan.networks.find((n) => n.id === peer.network)?.mtu ?? 0,
       pathMtu: pathMtuOf(view, networkName(plan, peer.network), peer.address),
       lastHeardSec: row.lastHeard === 0 ? null : inMs(view.now - row.lastHeard),
+      liveness: view.liveness?.get(peer.id) ?? null,
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
       failedSends,

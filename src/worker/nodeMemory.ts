@@ -3,6 +3,7 @@ import { tun } from '../native/tun.js';
 import { type Arena, type ArenaShape, attachArena, createArenaMemory, DEFAULT_SHAPE } from '../packet/arena.js';
 import { PEERS_MAX } from '../packet/counters.js';
 import { createSlotState, type SlotState } from '../packet/slots.js';
+import { makeHeartbeatRing } from '../pipeline/heartbeats.js';
 
 /** All shared memory of a node. The control thread owns it, so whatever a dead worker held is still here. */
 export interface NodeMemory {
@@ -14,6 +15,8 @@ export interface NodeMemory {
   readonly macTable: MacTable;
   /** Sequence numbers of the packets to each peer, which all workers count in (GRE). */
   readonly sequences: SharedArrayBuffer;
+  /** A ring of heartbeats for each worker. */
+  readonly heartbeats: readonly SharedArrayBuffer[];
 }
 
 /** Room for MACs when the node does not say otherwise. */
@@ -31,6 +34,7 @@ export function createNodeMemory(workers: number, macs?: number, shape?: Partial
     arena,
     slots: createSlotState(whole),
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
+    heartbeats: Array.from({ length: whole.workers }, makeHeartbeatRing),
     macTable: attachMacTable(memory.buffer as SharedArrayBuffer, CONTROL_HOLDER, arena.macAt, macBytes),
   };
 }

@@ -6,6 +6,7 @@ import { WeftError } from '../packet/error.js';
 import { COUNTER_GSO_FALLBACKS, IO_LAYOUT, ioBlock } from '../packet/outbox.js';
 import { countHeld } from '../packet/slots.js';
 import { type CaptureRecord, drainCapture, missedRecords } from '../pipeline/capture.js';
+import { drainHeartbeats, type HeardHeartbeat } from '../pipeline/heartbeats.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import { placeRoutes } from '../pipeline/routes.js';
 import type { Steps } from '../pipeline/walk.js';
@@ -220,6 +221,10 @@ export function createSupervisor(options: SupervisorOptions) {
     apply,
     stop,
     capture: startCapture,
+    /** Heartbeats that came in since the last call. */
+    drainHeartbeats(onHeartbeat: (heard: HeardHeartbeat) => void): void {
+      for (const ring of node.heartbeats) drainHeartbeats(ring, onHeartbeat);
+    },
     events,
     nowSec,
     macs: (): MacRow[] => readMacs(macTable),

@@ -132,7 +132,7 @@ export function createWorkerThread(index: number, node: NodeMemory, onStranger: 
       const task: WorkerTask = {
         index,
         workers: shape.workers,
-        memory: { arena: memory, shape, slots, sequences, counters: counterBlock },
+        memory: { arena: memory, shape, slots, sequences, counters: counterBlock, heartbeats: node.heartbeats[index] },
         control: control.buffer as SharedArrayBuffer,
         doorbell,
         port: channel.port2,

@@ -91,6 +91,7 @@ const STATUS: StatusDocument = {
       dynamic: false,
       mtu: 1450,
       pathMtu: null,
+      liveness: null,
       lastHeardSec: 2.14,
       rxPackets: 3,
       txPackets: 1200,

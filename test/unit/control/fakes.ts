@@ -102,6 +102,7 @@ export function fakeKernel(): FakeKernel {
       const offloads = request.vnetHdr ? tapGives.offloads & request.offloads : 0;
       return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
     },
+    bindUdpTx: () => () => 0,
     monitorOpen({ netns = '' } = {}) {
       call(`monitorOpen ${netns}`);
       const fd = nextFd++;
@@ -226,6 +227,7 @@ export function fakeDataplane(): FakeDataplane {
       plane.flushed.push(filter);
       return 0;
     },
+    drainHeartbeats() {},
     capture(_port, _snap, onRecord) {
       plane.record = onRecord;
       return {

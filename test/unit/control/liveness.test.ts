@@ -4,7 +4,10 @@ import { createLiveness } from '../../../src/control/liveness.js';
 const TIMING = { intervalMs: 1000, timeoutMs: 5000 };
 
 /** A peer whose heartbeats are answered after `rtt` milliseconds until `deaf`, looked at every 50 ms. */
-function watch(until: number, { rtt = 2, deafFrom = Number.POSITIVE_INFINITY, deafTo = deafFrom } = {}) {
+function watch(
+  until: number,
+  { rtt = 2, deafFrom = Number.POSITIVE_INFINITY, deafTo = Number.POSITIVE_INFINITY } = {},
+) {
   const liveness = createLiveness(TIMING, 0);
   const changes: [number, string][] = [];
   let sequence = 0;

@@ -30,6 +30,7 @@ export class PacketSource {
   readonly #ahead: CapturedPacket[] = [];
   #read = 0;
   #isAtEnd = false;
+  #isEmpty = true;
 
   private constructor(file: string, handle: FileHandle) {
     this.file = file;
@@ -89,8 +90,13 @@ export class PacketSource {
     const { bytesRead } = await this.#handle.read(this.#chunk, 0, CHUNK_BYTES).catch((cause) => {
       throw failed(this.file, cause);
     });
-    if (bytesRead === 0) this.#isAtEnd = true;
-    else this.#reader.feed(this.#chunk.subarray(0, bytesRead));
+    if (bytesRead > 0) {
+      this.#isEmpty = false;
+      this.#reader.feed(this.#chunk.subarray(0, bytesRead));
+      return;
+    }
+    if (this.#isEmpty) throw failed(this.file, new Error('it is empty, and so no pcap or pcapng file'));
+    this.#isAtEnd = true;
   }
 
   #packet(): CapturedPacket {

@@ -165,6 +165,7 @@ describe('inputs that are not whole', () => {
     [['/nonexistent.pcap', '--pop', 'auto'], 2, 'ENOENT'],
     [[INPUT, '--pop', 'auto', '--out', '/nonexistent/x.pcapng'], 2, 'ENOENT'],
     [[INPUT, '--pop', 'auto', '--expect', '/nonexistent.pcap'], 2, 'ENOENT'],
+    [[INPUT, '--pop', 'auto', '--expect', '/dev/null'], 2, '/dev/null cannot be read: it is empty'],
     [[INPUT, '--config', '/nonexistent.yaml'], 2, 'ENOENT'],
     [[WEFT, '--pop', 'auto'], 2, 'not a pcap or pcapng file'],
     [['/dev/null', '--pop', 'auto'], 2, '/dev/null: not a pcap or pcapng file: it is empty'],

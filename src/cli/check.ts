@@ -1,4 +1,3 @@
-import { readFileSync, statSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { CheckResult, Problem } from '../control/check.js';
 import { EXIT_FAILED, fail, plural, print, printJson } from './output.js';
@@ -34,16 +33,8 @@ export function defineCheck(program: Command): void {
 
 /** Reads and judges a file. Throws a WeftError when it can't be read. */
 export async function checkFile(file: string): Promise<CheckResult> {
-  const { CONFIG_BYTES_MAX, checkText } = await import('../control/check.js');
-  const { WeftError } = await import('../packet/error.js');
-  try {
-    const path = file === '-' ? 0 : file;
-    if (path !== 0 && statSync(path).size > CONFIG_BYTES_MAX) throw new Error(`larger than ${CONFIG_BYTES_MAX} bytes`);
-    return checkText(readFileSync(path, 'utf8'));
-  } catch (error) {
-    const message = (error as Error).message.replace(/, (open|stat|read).*$/, '');
-    throw new WeftError('CONFIG', `${file} cannot be read: ${message}`, { object: file, cause: error });
-  }
+  const { readConfigFile } = await import('../control/configFile.js');
+  return readConfigFile(file);
 }
 
 /** `file:line:column: path: message`, as compilers write it, with the remedy below. */

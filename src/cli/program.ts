@@ -9,10 +9,12 @@ import { defineCheck } from './check.js';
 import { defineDrops } from './drops.js';
 import { defineLab } from './lab.js';
 import { defineMac } from './mac.js';
+import { defineNetwork } from './network.js';
 import { EXIT_OK, EXIT_USAGE, fail } from './output.js';
 import { definePeer } from './peer.js';
 import { definePeers } from './peers.js';
 import { definePort } from './port.js';
+import { defineReload } from './reload.js';
 import { defineReplay } from './replay.js';
 import { defineRoute } from './route.js';
 import { defineStats } from './stats.js';
@@ -53,6 +55,8 @@ export function createProgram(): Command {
     defineStats,
     defineCapture,
     defineReplay,
+    defineReload,
+    defineNetwork,
     definePort,
     definePeer,
   ])

@@ -42,8 +42,8 @@ export async function atNode(options: NodeOptions, step: (client: NodeClient) =>
 export function defineRead<T>(
   program: Command,
   verb: { name: string; path: string; summary: string; help: string; text: (document: T) => string },
-): void {
-  withNode(program.command(verb.name).summary(verb.summary).description(verb.summary))
+): Command {
+  return withNode(program.command(verb.name).summary(verb.summary).description(verb.summary))
     .option('--json', 'print the document as JSON')
     .addHelpText('after', `\n${verb.help}`)
     .action((options: ReadOptions) =>

@@ -1,5 +1,9 @@
+import { closeSync, openSync } from 'node:fs';
 import type { Command } from 'commander';
 import type { Node } from '../control/node.js';
+import type { ServiceManager } from '../control/serviceManager.js';
+import { valueText } from '../control/text.js';
+import type { ChangeDocument } from '../observe/documents.js';
 import { checkFile, problemsText } from './check.js';
 import { createLog, type Log, type LogFormat } from './log.js';
 import { EXIT_FAILED, endpointText, errorText, fail, plural } from './output.js';
@@ -17,7 +21,7 @@ export function defineUp(program: Command): void {
     .option('--log <format>', 'text or json', 'text')
     .addHelpText(
       'after',
-      '\nSIGTERM, SIGINT and SIGHUP drain the workers and remove what the node created; a second signal ends it at once.\n\nExamples:\n  weft up node.yaml\n  weft up --log json node.yaml',
+      '\nSIGTERM and SIGINT drain the workers and remove what the node created; a second one ends it at once. SIGHUP reads the file again and\napplies what has changed, like `weft reload`; when the terminal is gone it stops the node.\n\nUnder systemd (Type=notify) the node says when it is ready, reloads and stops, and feeds the watchdog while every worker turns.\n\nExamples:\n  weft up node.yaml\n  weft up --log json node.yaml',
     )
     .action(async (file: string, options: UpOptions, command: Command) => {
       if (options.log !== 'text' && options.log !== 'json')
@@ -42,8 +46,9 @@ async function up(file: string, format: LogFormat): Promise<void> {
     return;
   }
   const { createNode } = await import('../control/node.js');
-  const node = createNode(config);
+  const node = createNode(config, file === '-' ? {} : { file });
   report(node, log);
+  const manager = await notifyManager(node, log);
   const ended = stopOnSignal(node, log);
   try {
     await node.start();
@@ -57,8 +62,38 @@ async function up(file: string, format: LogFormat): Promise<void> {
     socket: socket ?? undefined,
     afterMs: Math.round(performance.now() - startedAt),
   });
+  manager.ready(statusLine(node));
   sayPaths(node, log);
   await ended;
+}
+
+/** Tells a service manager, where there is one, what the node does. */
+async function notifyManager(node: Node, log: Log): Promise<ServiceManager> {
+  const { createServiceManager } = await import('../control/serviceManager.js');
+  const { tun } = await import('../native/tun.js');
+  const manager = createServiceManager({
+    env: process.env,
+    pid: process.pid,
+    send: (notice) => tun().sdNotify(notice),
+    now: () => Number(process.hrtime.bigint()) / 1e6,
+    workers: () => node.workers(),
+    warn: (message) => log('warning', message),
+  });
+  const tell = () => manager.status(statusLine(node));
+  for (const event of ['port-added', 'port-removed', 'peer-added', 'peer-removed'] as const) node.on(event, tell);
+  for (const event of ['network-added', 'network-removed'] as const) node.on(event, tell);
+  node.on('reloading', () => manager.reloading());
+  for (const event of ['reloaded', 'reload-failed'] as const) node.on(event, () => manager.ready(statusLine(node)));
+  node.on('state', (state) => state === 'stopping' && manager.stopping());
+  return manager;
+}
+
+/** `2 networks, 3 ports, 1 peer` */
+function statusLine(node: Node): string {
+  const { networks } = node.config;
+  const ports = networks.flatMap((network) => network.ports).length;
+  const peers = networks.flatMap((network) => network.peers).length;
+  return `${plural(networks.length, 'network')}, ${plural(ports, 'port')}, ${plural(peers, 'peer')}`;
 }
 
 /** Every way that is not the fast one, with its reason. After the ready line: a whole status takes a while. */
@@ -83,6 +118,13 @@ function report(node: Node, log: Log): void {
   node.on('peer-up', (peer) => log('info', `${named(peer)} answers`));
   node.on('peer-down', (peer) => log('warning', `${named(peer)} does not answer`));
   node.on('peer-moved', ({ to, ...peer }) => log('info', `${named(peer)} is at ${endpointText(to)} now`));
+  node.on('network-added', ({ name }) => log('info', `network ${name} added`));
+  node.on('network-removed', (name) => log('info', `network ${name} removed`));
+  node.on('reloaded', ({ changes, generation }) => {
+    for (const change of changes) log('info', changeText(change));
+    log('info', `reloaded: ${plural(changes.length, 'change')}`, { generation });
+  });
+  node.on('reload-failed', (error) => log('error', `not reloaded, the node goes on as it was: ${errorText(error)}`));
   node.on('worker-lost', ({ index, message, packetsLost }) =>
     log('error', `worker ${index} died: ${message}`, { packetsLost }),
   );
@@ -90,6 +132,22 @@ function report(node: Node, log: Log): void {
     log('info', `worker ${index} replaced`, { afterMs: Math.round(afterMs) }),
   );
   node.on('warning', (message) => log('warning', message));
+}
+
+function changeText({ action, kind, name, network, settings }: ChangeDocument): string {
+  const where = network === null ? '' : ` of network ${network}`;
+  const what = settings.map((setting) => `${setting.name} ${valueText(setting.from)} -> ${valueText(setting.to)}`);
+  return `${kind} ${name}${where} ${action}${what.length > 0 ? `: ${what.join(', ')}` : ''}`;
+}
+
+/** A process that was started in a terminal gets SIGHUP when that is closed, too. */
+function hasTerminal(): boolean {
+  try {
+    closeSync(openSync('/dev/tty', 'r'));
+    return true;
+  } catch {
+    return false;
+  }
 }
 
 /** Resolves when the node was stopped by a signal. The second signal ends the process where it stands; its devices go with it. */
@@ -114,6 +172,12 @@ function stopOnSignal(node: Node, log: Log): Promise<void> {
         },
       );
     };
-    for (const signal of ['SIGTERM', 'SIGINT', 'SIGHUP'] as const) process.on(signal, onSignal);
+    for (const signal of ['SIGTERM', 'SIGINT'] as const) process.on(signal, onSignal);
+    const hadTerminal = hasTerminal();
+    process.on('SIGHUP', () => {
+      if (hadTerminal && !hasTerminal()) onSignal('SIGHUP');
+      // What came of it is an event.
+      else if (!isStopping) node.reload().catch(() => {});
+    });
   });
 }

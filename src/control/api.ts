@@ -7,7 +7,8 @@ import { WeftError } from '../packet/error.js';
 import { ConfigError } from './check.js';
 import { claimSocket } from './controlSocket.js';
 import type { Node } from './node.js';
-import { matchRoute, type Reply } from './routes.js';
+import { RestartError } from './reload.js';
+import { bodyBytesMax, matchRoute, type Reply } from './routes.js';
 
 export const BODY_BYTES_MAX = 64 * 1024;
 
@@ -26,6 +27,8 @@ export interface ApiError {
   errno?: number;
   /** Faults of a configuration, when it is one that was refused. */
   problems?: unknown;
+  /** Settings that only a start can change, when that is why a reload was refused. */
+  restart?: unknown;
 }
 
 /** Serves a node on a Unix socket. */
@@ -61,7 +64,7 @@ async function serve(node: Node, request: IncomingMessage, response: ServerRespo
     response.setHeader('allow', route.allowed.join(', '));
     throw refusal(405, `${request.method} is not possible on ${url.pathname}`, `use ${route.allowed.join(' or ')}`);
   }
-  const body = request.method === 'POST' ? await readJson(request) : undefined;
+  const body = request.method === 'POST' ? await readJson(request, bodyBytesMax(url.pathname)) : undefined;
   answer(response, await route.handle({ node, params: route.params, query: url.searchParams, body }));
 }
 
@@ -124,6 +127,7 @@ function fail(response: ServerResponse, error: unknown): void {
 
 const STATUS: Partial<Record<WeftError['code'], number>> = {
   CONFIG: 422,
+  RESTART: 409,
   USAGE: 404,
   DEVICE: 409,
   UNDERLAY: 409,
@@ -139,21 +143,22 @@ function describe(error: unknown): { status: number; body: ApiError } {
     return { status: 500, body: { code: 'INTERNAL', message: error instanceof Error ? error.message : String(error) } };
   const { code, message, object, remedy, syscall, errno } = error;
   const problems = error instanceof ConfigError ? error.problems : undefined;
-  return { status: STATUS[code] ?? 500, body: { code, message, object, remedy, syscall, errno, problems } };
+  const restart = error instanceof RestartError ? error.restart : undefined;
+  return { status: STATUS[code] ?? 500, body: { code, message, object, remedy, syscall, errno, problems, restart } };
 }
 
-async function readJson(request: IncomingMessage): Promise<unknown> {
+async function readJson(request: IncomingMessage, bytesMax: number): Promise<unknown> {
   const declared = Number(request.headers['content-length'] ?? 0);
   const chunks: Buffer[] = [];
   let length = 0;
-  if (declared <= BODY_BYTES_MAX)
+  if (declared <= bytesMax)
     for await (const chunk of request) {
       chunks.push(chunk as Buffer);
       length += (chunk as Buffer).length;
-      if (length > BODY_BYTES_MAX) break;
+      if (length > bytesMax) break;
     }
-  if (declared > BODY_BYTES_MAX || length > BODY_BYTES_MAX)
-    throw refusal(413, `the body is longer than ${BODY_BYTES_MAX} bytes`, 'send one port or one peer at a time');
+  if (declared > bytesMax || length > bytesMax)
+    throw refusal(413, `the body is longer than ${bytesMax} bytes`, 'send one port or one peer at a time');
   try {
     return JSON.parse(Buffer.concat(chunks).toString('utf8'));
   } catch (error) {

@@ -3,19 +3,23 @@
  * nobody uses any more. A step that fails leaves what was there before.
  */
 import type { Dataplane } from '../observe/dataplane.js';
+import type { ChangeDocument, ReloadDocument, RestartDocument } from '../observe/documents.js';
 import type { Plan } from '../pipeline/plan.js';
 import type { MacFilter } from '../worker/macRows.js';
 import type { ApiServer } from './api.js';
 import type { Config } from './config.js';
-import { requireRights } from './deviceKernel.js';
+import { type DeviceKernel, requireRights } from './deviceKernel.js';
 import type { Devices } from './devices.js';
 import type { DynamicPeers } from './dynamicPeers.js';
+import { gatherFacts } from './facts.js';
 import type { MtuFollower } from './followMtus.js';
 import type { Heartbeats } from './heartbeats.js';
 import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
-import { portsInTheWay, withoutPorts } from './replacement.js';
+import { changesOf, RestartError, restartsOf } from './reload.js';
+import { madeAnew, portsInTheWay, withoutPorts } from './replacement.js';
 import { retireRows } from './retire.js';
+import { routesFit } from './routeRoom.js';
 
 /** What a started node holds. */
 export interface Run {
@@ -29,6 +33,8 @@ export interface Run {
   /** Null until the node is started. */
   heartbeats: Heartbeats | null;
   startedAt: number;
+  /** Bytes that the memory of the node has for route tables. */
+  routeBytes: number;
   /** Figures of entities whose ids were given again. */
   retired: Float64Array;
 }
@@ -53,6 +59,7 @@ export async function changeRun(run: Run, config: Config, facts = run.facts): Pr
   }
   run.facts = facts;
   run.heartbeats?.configure(config);
+  run.mtus.configure(config);
   return failures;
 }
 
@@ -90,6 +97,38 @@ function staleMacs(before: Plan, after: Plan): MacFilter[] {
     ...before.peers.filter((peer) => isStale(peer, after.peers)).map(({ id }) => ({ peer: id })),
   ];
 }
+
+/** What a reload finds, and whether it is only to look. */
+export interface Reload {
+  before: Config;
+  after: Config;
+  kernel: DeviceKernel;
+  dryRun: boolean;
+}
+
+/** Puts a whole configuration into effect; the machine is looked at anew. Throws a RestartError when a running node cannot take it. */
+export async function reloadRun(run: Run, { before, after, kernel, dryRun }: Reload) {
+  const restart = restartsOf(before, after, run.facts.hostname);
+  if (!routesFit(after, run.routeBytes)) restart.push(ROUTES_RESTART);
+  if (restart.length > 0 && !dryRun) throw new RestartError(restart);
+  const facts = { ...run.facts, ...gatherFacts(after, kernel) };
+  const { plan } = run.planned;
+  const anew = madeAnew(plan, makePlan(after, facts, run.planned, run.dynamicPeers.list()).plan);
+  const changes = changesOf(before, after).map((change): ChangeDocument => {
+    const isAnew = change.action === 'changed' && anew.has(`${change.kind} ${change.name}`);
+    return isAnew ? { ...change, effect: change.kind === 'port' ? 'recreated' : 'reopened' } : change;
+  });
+  const failures = dryRun ? [] : await changeRun(run, after, facts);
+  const document: ReloadDocument = { applied: !dryRun, generation: run.planned.plan.generation, changes, restart };
+  return { document, failures };
+}
+
+const ROUTES_RESTART: RestartDocument = {
+  setting: 'routes',
+  from: null,
+  to: null,
+  why: 'there are more of them than the memory that was made at the start has room for',
+};
 
 /** Whether a configuration has ports that are devices of /dev/net/tun. */
 export function usesTun({ networks }: Config): boolean {

@@ -206,6 +206,8 @@ export type Config = z.output<typeof ConfigSchema>;
 export type NetworkConfig = Config['networks'][number];
 export type UnderlayConfig = Config['underlays'][number];
 export type { DevicePortConfig, PortConfig, PortInput } from './portSchema.js';
+export type NetworkInput = z.input<typeof NetworkSchema>;
+export type StaticMacInput = z.input<typeof StaticMacSchema>;
 export type PeerInput = string | z.input<typeof PeerSchema>;
 
 /** JSON Schema (draft 2020-12) of the configuration file, for editors. */

@@ -19,6 +19,8 @@ const GATHER_MS = 50;
 
 export interface MtuFollower {
   readonly paths: PathMtus;
+  /** Devices are followed as long as a configuration has underlays with sockets. */
+  configure(config: Config): void;
   /** What a worker heard about a path. */
   heard(report: PathMtuReport): void;
   stop(): void;
@@ -85,16 +87,22 @@ export function followMtus({ kernel, config, plan, facts, changed, warn, now }: 
     for (const line of [...networkLines(old.plan, plan()), ...peerLines(old.plan, plan())]) warn(line);
   }
 
-  if (config().underlays.some((underlay) => underlay.kind === 'udp')) {
+  function configure({ underlays }: Config): void {
+    const hasSockets = underlays.some((underlay) => underlay.kind === 'udp');
+    if (hasSockets === (links !== null)) return;
+    links?.stop();
+    links = null;
     try {
-      links = watchLinks(kernel, lookAtDevices);
+      if (hasSockets) links = watchLinks(kernel, lookAtDevices);
     } catch (error) {
       warn(`changes of devices are not followed: ${(error as Error).message}`);
     }
   }
 
+  configure(config());
   return {
     paths,
+    configure,
     heard({ underlay, address, bytes, isLocal }) {
       const text = canonicalAddress(Address.toText(new Uint8Array(address.buffer, address.byteOffset, 16)));
       const { peers, networks } = plan();

@@ -3,12 +3,14 @@
  */
 import type { EventEmitter } from 'node:events';
 import type { CaptureOptions, CaptureStream } from '../observe/capture.js';
-import type { Dataplane } from '../observe/dataplane.js';
+import type { Dataplane, WorkerState } from '../observe/dataplane.js';
 import type {
   DropsDocument,
   MacDocument,
+  NetworkDocument,
   PeerDocument,
   PortDocument,
+  ReloadDocument,
   RouteAnswer,
   RouteDocument,
   StatsDocument,
@@ -16,13 +18,15 @@ import type {
 } from '../observe/documents.js';
 import { createSupervisor } from '../worker/supervisor.js';
 import { checkValue, requireConfig } from './check.js';
-import type { Config, ConfigInput, PeerInput, PortInput } from './config.js';
+import type { Config, ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
 import { type DeviceKernel, loadKernel } from './deviceKernel.js';
 import { routeBytesOf } from './routeRoom.js';
 import { RunningNode } from './runningNode.js';
 
 export interface NodeEvents {
   state: [state: StatusDocument['node']['state']];
+  'network-added': [network: NetworkDocument];
+  'network-removed': [name: string];
   'port-added': [port: PortDocument];
   'port-removed': [name: string];
   'peer-added': [peer: PeerDocument];
@@ -36,6 +40,11 @@ export interface NodeEvents {
   /** A worker died; its slots went home, what it held is counted as worker-lost. */
   'worker-lost': [event: { index: number; message: string; packetsLost: number; slotsHeld: number }];
   'worker-replaced': [event: { index: number; afterMs: number }];
+  /** A reload has begun; one of the next two follows. */
+  reloading: [];
+  reloaded: [document: ReloadDocument];
+  /** The node is as it was. */
+  'reload-failed': [error: Error];
   /** Something that did not stop the node, as a sentence. */
   warning: [message: string];
 }
@@ -46,17 +55,29 @@ export interface Node extends EventEmitter<NodeEvents> {
   readonly state: StatusDocument['node']['state'];
   /** Path of the control socket, null without one. */
   readonly socket: string | null;
-  /** Configuration as it is now, with ports and peers that were added. */
+  /** Configuration as it is now, with all that was changed since the start. */
   readonly config: Config;
   /** Opens devices and sockets, starts the workers; resolves when frames move. */
   start(): Promise<void>;
   /** Ends captures, drains the workers, removes what was created. */
   stop(): Promise<void>;
+  /**
+   * Moves the node to another configuration, all or nothing; only what differs is touched. Without one, the file that the node was made
+   * of is read again. Throws a RestartError when there are settings that only a start can change.
+   */
+  reload(config?: ConfigInput, options?: ReloadOptions): Promise<ReloadDocument>;
+  addNetwork(network: NetworkInput): Promise<NetworkDocument>;
+  /** Removes a network with its ports and peers, and the bridges that it is part of. */
+  removeNetwork(name: string): Promise<void>;
+  addStaticMac(network: string, entry: StaticMacInput): Promise<MacDocument>;
+  removeStaticMac(network: string, mac: string): Promise<void>;
   addPort(network: string, port: PortInput): Promise<PortDocument>;
   removePort(name: string): Promise<void>;
   addPeer(network: string, peer: PeerInput): Promise<PeerDocument>;
   removePeer(network: string, address: string): Promise<void>;
   status(): StatusDocument;
+  /** The workers as they are now: what `status` says of them, without a question to the kernel. */
+  workers(): WorkerState[];
   stats(): StatsDocument;
   macs(): MacDocument[];
   peers(): PeerDocument[];
@@ -72,6 +93,13 @@ export interface Node extends EventEmitter<NodeEvents> {
 export interface NodeOptions {
   /** Serve the control socket, which `weft status` and the other verbs use. Default true. */
   control?: boolean;
+  /** Configuration file that a reload without a configuration reads again. */
+  file?: string;
+}
+
+export interface ReloadOptions {
+  /** Only says what would change. */
+  dryRun?: boolean;
 }
 
 /** What a node is made of; tests put fakes here. */

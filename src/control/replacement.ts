@@ -1,11 +1,12 @@
 /**
  * What a change of plan means for what is open: what can stay, what is changed where it stands, what a new one takes the place of.
  */
-import type { Plan, PortPlan, UnderlayPlan } from '../pipeline/plan.js';
+import type { Plan, PortPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js';
 
-/** What a device of /dev/net/tun is made with; the rest can be set while it stands. */
+/** A TAP as it is made: without what can be set while it stands. */
 function makingOf({ kind, tap }: PortPlan): string {
-  return JSON.stringify([kind, tap && [tap.device, tap.netns, tap.create, tap.queues, tap.owner, tap.group]]);
+  const { addresses: _addresses, mac: _mac, hostRoutes: _hostRoutes, ...making } = tap ?? ({} as TapPlan);
+  return JSON.stringify([kind, making]);
 }
 
 /** Whether the device of a port can go on as that of another plan of it. */
@@ -13,21 +14,32 @@ export function isSameDevice(before: PortPlan, after: PortPlan): boolean {
   return makingOf(before) === makingOf(after);
 }
 
-/** What the receiving sockets of a carrier are opened with. */
-function receivingOf({ kind, tunnel, address, device, udpPort }: UnderlayPlan): string {
-  return JSON.stringify([kind, kind === 'raw' ? tunnel : '', address, device, udpPort]);
-}
-
-/** Whether packets come in over the same sockets. */
-export function isSameReceiver(before: UnderlayPlan, after: UnderlayPlan): boolean {
-  return receivingOf(before) === receivingOf(after);
+/** A carrier as its sockets see it: without names, and what workers alone look at. */
+function socketsOf(carrier: UnderlayPlan) {
+  const { id: _id, name: _name, underlay: _underlay, deliverOffloadLeak: _leak, frame: _frame, ...sockets } = carrier;
+  // A UDP socket does not know what it carries.
+  return { ...sockets, tunnel: sockets.kind === 'raw' ? sockets.tunnel : null };
 }
 
 /** Whether all sockets of a carrier can stay. */
 export function isSameCarrier(before: UnderlayPlan, after: UnderlayPlan): boolean {
-  const sendingOf = (u: UnderlayPlan) =>
-    JSON.stringify([u.checksum, u.sourcePortFirst, u.sourcePortCount, u.dscp, u.ttl]);
-  return isSameReceiver(before, after) && sendingOf(before) === sendingOf(after);
+  return JSON.stringify(socketsOf(before)) === JSON.stringify(socketsOf(after));
+}
+
+/** Whether packets come in over the same sockets. */
+export function isSameReceiver(before: UnderlayPlan, after: UnderlayPlan): boolean {
+  const receivingOf = (carrier: UnderlayPlan) => {
+    const {
+      checksum: _sum,
+      sourcePortFirst: _first,
+      sourcePortCount: _count,
+      dscp: _dscp,
+      ttl: _ttl,
+      ...rest
+    } = socketsOf(carrier);
+    return JSON.stringify(rest);
+  };
+  return receivingOf(before) === receivingOf(after);
 }
 
 const placeOf = ({ tap }: PortPlan) => tap && `${tap.netns ?? ''} ${tap.device}`;
@@ -42,6 +54,19 @@ export function portsInTheWay(before: Plan, after: Plan): Set<number> {
   const wanted = new Set(after.ports.filter((port) => port.tap !== null && isNew(port)).map(placeOf));
   const inTheWay = before.ports.filter((port) => port.tap !== null && !stays(port) && wanted.has(placeOf(port)));
   return new Set(inTheWay.map(({ id }) => id));
+}
+
+/** What a change makes anew: `port web` or `underlay lan`, by name. */
+export function madeAnew(before: Plan, after: Plan): Set<string> {
+  const ports = after.ports.filter((port) => {
+    const was = before.ports.find(({ id }) => id === port.id);
+    return was !== undefined && port.tap !== null && !isSameDevice(was, port);
+  });
+  const carriers = after.underlays.filter((carrier) => {
+    const was = before.underlays.find(({ id }) => id === carrier.id);
+    return was !== undefined && carrier.kind !== 'frame' && !isSameCarrier(was, carrier);
+  });
+  return new Set([...ports.map(({ name }) => `port ${name}`), ...carriers.map((c) => `underlay ${c.underlay}`)]);
 }
 
 /** A plan without some of its ports and whatever leads to them. */

@@ -14,8 +14,20 @@ const VALUES = 1000;
 /** Room that every table has for routes that come later. */
 const SPARE_BYTES = 64 * 1024;
 
-/** Bytes for two tables, the one in use and the next, each twice as large as the routes at the start need; 0 without networks of mode l3. */
+/**
+ * Bytes for two tables, the one in use and the next, each twice as large as the routes at the start need, and with room for networks of
+ * mode l3 that come later.
+ */
 export function routeBytesOf(config: Config): number {
+  return 2 * (2 * tableBytesOf(config) + SPARE_BYTES);
+}
+
+/** Whether the routes of a configuration fit the room that a node was started with. */
+export function routesFit(config: Config, routeBytes: number): boolean {
+  return 2 * tableBytesOf(config) <= routeBytes;
+}
+
+function tableBytesOf(config: Config): number {
   if (config.networks.every((network) => modeOf(network) !== 'l3')) return 0;
   const ids = new Map(config.networks.map(({ name }, i) => [name, i + 1]));
   const sources = prefixSources(config, domainsOf(config.bridge));
@@ -27,5 +39,5 @@ export function routeBytesOf(config: Config): number {
       value: TO_PEER | (1 + (i % VALUES)),
     })),
   );
-  return 2 * (2 * table.byteLength + SPARE_BYTES);
+  return table.byteLength;
 }

@@ -2,8 +2,9 @@
  * What the control API answers to, by method and path.
  */
 import type { CaptureStream } from '../observe/capture.js';
-import { refusal } from './api.js';
-import type { PeerInput, PortInput } from './config.js';
+import { BODY_BYTES_MAX, refusal } from './api.js';
+import { CONFIG_BYTES_MAX } from './check.js';
+import type { ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
 import type { Node } from './node.js';
 
 interface Request {
@@ -31,9 +32,13 @@ type Handler = (request: Request) => Reply | Promise<Reply>;
 
 const ROUTES: [pattern: string, handlers: Partial<Record<string, Handler>>][] = [
   ['/v1/status', { GET: ({ node }) => ({ body: node.status() }) }],
-  ['/v1/mac', { GET: ({ node }) => ({ body: node.macs() }) }],
+  ['/v1/mac', { GET: ({ node }) => ({ body: node.macs() }), POST: addStaticMac }],
+  ['/v1/mac/:/:', { DELETE: async ({ node, params }) => ({ body: await node.removeStaticMac(params[0], params[1]) }) }],
   ['/v1/drops', { GET: ({ node }) => ({ body: node.drops() }) }],
   ['/v1/stats', { GET: ({ node }) => ({ body: node.stats() }) }],
+  ['/v1/reload', { POST: reload }],
+  ['/v1/networks', { GET: ({ node }) => ({ body: node.status().networks }), POST: addNetwork }],
+  ['/v1/networks/:', { DELETE: async ({ node, params }) => ({ body: await node.removeNetwork(params[0]) }) }],
   ['/v1/config', { GET: ({ node }) => ({ body: node.config }) }],
   ['/v1/peers', { GET: ({ node }) => ({ body: node.peers() }), POST: addPeer }],
   ['/v1/peers/:/:', { DELETE: async ({ node, params }) => ({ body: await node.removePeer(params[0], params[1]) }) }],
@@ -82,6 +87,37 @@ function decode(part: string): string {
   }
 }
 
+/** A configuration may be as long as a file, everything else is short. */
+export function bodyBytesMax(path: string): number {
+  return path === '/v1/reload' ? CONFIG_BYTES_MAX : BODY_BYTES_MAX;
+}
+
+async function reload({ node, body }: Request): Promise<Reply> {
+  const remedy = 'send {"config": CONFIGURATION, "dryRun": true}; both may be left out';
+  const { config, dryRun = false } = only(body, ['config', 'dryRun'], remedy);
+  if (typeof dryRun !== 'boolean') throw refusal(400, '`dryRun` must be true or false', remedy);
+  return { body: await node.reload(config as ConfigInput | undefined, { dryRun }) };
+}
+
+async function addNetwork({ node, body }: Request): Promise<Reply> {
+  const remedy = 'send {"network": {"name": NAME, ...}} as in the configuration file';
+  const { network } = only(body, ['network'], remedy);
+  if (typeof network !== 'object' || network === null || typeof (network as NetworkInput).name !== 'string')
+    throw refusal(400, '`network` must be an object with a `name`', remedy);
+  return { status: 201, body: await node.addNetwork(network as NetworkInput) };
+}
+
+async function addStaticMac({ node, body }: Request): Promise<Reply> {
+  const { network, rest: entry } = split(body, 'staticMac');
+  if (typeof entry !== 'object' || entry === null || typeof (entry as StaticMacInput).mac !== 'string')
+    throw refusal(
+      400,
+      '`staticMac` must be an object with a `mac`',
+      'send {"network": NAME, "staticMac": {"mac": MAC, "port": NAME}}, or "peer" in place of "port"',
+    );
+  return { status: 201, body: await node.addStaticMac(network, entry as StaticMacInput) };
+}
+
 async function addPort({ node, body }: Request): Promise<Reply> {
   const { network, rest: port } = split(body, 'port');
   if (typeof port !== 'object' || port === null || typeof (port as PortInput).name !== 'string')
@@ -106,15 +142,20 @@ async function addPeer({ node, body }: Request): Promise<Reply> {
   return { status: 201, body: await node.addPeer(network, peer as PeerInput) };
 }
 
-function split(body: unknown, key: 'port' | 'peer'): { network: string; rest: unknown } {
+function split(body: unknown, key: 'port' | 'peer' | 'staticMac'): { network: string; rest: unknown } {
   const remedy = `send {"network": NAME, "${key}": ...}`;
+  const { network, [key]: rest } = only(body, ['network', key], remedy);
+  if (typeof network !== 'string') throw refusal(400, '`network` must be the name of a network', remedy);
+  return { network, rest };
+}
+
+/** The body as an object that has no other keys. */
+function only(body: unknown, keys: string[], remedy: string): Record<string, unknown> {
   if (typeof body !== 'object' || body === null || Array.isArray(body))
     throw refusal(400, 'the body must be an object', remedy);
-  const { network, [key]: rest, ...others } = body as Record<string, unknown>;
-  if (typeof network !== 'string') throw refusal(400, '`network` must be the name of a network', remedy);
-  const unknown = Object.keys(others);
-  if (unknown.length > 0) throw refusal(400, `unknown key \`${unknown[0].slice(0, 60)}\``, remedy);
-  return { network, rest };
+  const unknown = Object.keys(body).find((key) => !keys.includes(key));
+  if (unknown !== undefined) throw refusal(400, `unknown key \`${unknown.slice(0, 60)}\``, remedy);
+  return body as Record<string, unknown>;
 }
 
 /** All routes, or with `network` and `address` the one of an address. */

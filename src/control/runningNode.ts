@@ -2,14 +2,13 @@
  * A node that can run. It owns the devices, the control socket and the plan. Everything that changes them waits in one queue, and a step
  * that fails leaves what was there before.
  */
-import { EventEmitter } from 'node:events';
 import { type CaptureOptions, type CaptureStream, captureStream } from '../observe/capture.js';
-import type { Dataplane } from '../observe/dataplane.js';
+import type { Dataplane, WorkerState } from '../observe/dataplane.js';
 import type {
   DropsDocument,
   MacDocument,
   PeerDocument,
-  PortDocument,
+  ReloadDocument,
   RouteAnswer,
   RouteDocument,
   StatsDocument,
@@ -23,28 +22,32 @@ import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { isPacketPort } from '../pipeline/tables.js';
 import { type ApiServer, createApi } from './api.js';
-import { changeRun, type Run, usesTun } from './change.js';
-import type { Config, PeerInput, PortInput } from './config.js';
+import { changeRun, type Run, reloadRun, usesTun } from './change.js';
+import { ChangingNode } from './changingNode.js';
+import { checkValue, requireConfig } from './check.js';
+import type { Config, ConfigInput } from './config.js';
+import { readConfigFile } from './configFile.js';
 import { defaultSocketPath } from './controlSocket.js';
 import { type DeviceKernel, requireRights } from './deviceKernel.js';
 import { createDevices } from './devices.js';
 import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
-import { withoutPeer, withoutPort, withPeer, withPort } from './edit.js';
 import { gatherFacts, nodeName } from './facts.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
 import type { Heartbeats } from './heartbeats.js';
-import type { Node, NodeEvents, NodeOptions, NodeParts } from './node.js';
+import type { Node, NodeOptions, NodeParts, ReloadOptions } from './node.js';
 import { startHeartbeats } from './nodeHeartbeats.js';
 import { makePlan } from './plan.js';
 import { requireRouted } from './routedNetwork.js';
+import { routeBytesOf } from './routeRoom.js';
 import { canonicalAddress } from './text.js';
 
-export class RunningNode extends EventEmitter<NodeEvents> implements Node {
+export class RunningNode extends ChangingNode implements Node {
   readonly name: string;
   readonly socket: string | null;
   #config: Config;
   #state: StatusDocument['node']['state'] = 'stopped';
   readonly #parts: NodeParts;
+  readonly #file: string | undefined;
   readonly #captures = new Set<CaptureStream>();
   #queue: Promise<unknown> = Promise.resolve();
   #run: Run | null = null;
@@ -53,6 +56,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     super();
     this.#config = config;
     this.#parts = parts;
+    this.#file = options.file;
     this.name = nodeName(config);
     this.socket = options.control === false ? null : (config.node.socket ?? defaultSocketPath(this.name));
   }
@@ -66,7 +70,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   }
 
   start(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       if (this.#state !== 'stopped') throw usage(`node ${this.name} is ${this.#state} already`, this.name);
       this.#setState('starting');
       const undo: (() => unknown)[] = [];
@@ -83,7 +87,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   }
 
   stop(): Promise<void> {
-    return this.#inTurn(async () => {
+    return this.inTurn(async () => {
       const run = this.#run;
       if (run === null || this.#state !== 'running') return;
       this.#setState('stopping');
@@ -127,7 +131,9 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     const dynamicPeers = this.#watch(dataplane);
     const retired = new Float64Array(makeCounterBlock());
     const mtus = this.#followMtus(kernel, dataplane);
-    return { api, facts, planned, devices, dataplane, dynamicPeers, mtus, heartbeats: null, startedAt, retired };
+    const routeBytes = routeBytesOf(config);
+    const opened = { facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired, routeBytes };
+    return { api, heartbeats: null, ...opened };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -136,7 +142,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     events.on('worker-replaced', (event) => this.emit('worker-replaced', event));
     const dynamicPeers = createDynamicPeers({
       view: () => (this.#state === 'running' ? this.#view() : null),
-      changed: () => this.#inTurn(() => this.#change(this.#config)),
+      changed: () => this.inTurn(() => this.change(this.#config)),
       warn: (message) => this.emit('warning', message),
     });
     events.on('unknown-peer', ({ network, address }) => dynamicPeers.heard(network, address));
@@ -150,7 +156,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
       config: () => this.#config,
       plan: () => run().planned.plan,
       facts: { get: () => run().facts, set: (facts) => Object.assign(run(), { facts }) },
-      changed: () => this.#inTurn(() => this.#change(this.#config)),
+      changed: () => this.inTurn(() => this.change(this.#config)),
       warn: (message) => this.emit('warning', message),
       now: this.#parts.now,
     });
@@ -163,7 +169,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   #startHeartbeats(run: Run): Heartbeats {
     return startHeartbeats(run, this.#config, {
       kernel: this.#parts.kernel(),
-      relocate: () => this.#inTurn(() => this.#change(this.#config)),
+      relocate: () => this.inTurn(() => this.change(this.#config)),
       up: (peer) => this.emit('peer-up', peer),
       down: (peer) => this.emit('peer-down', peer),
       movedTo: (peer, to) => this.emit('peer-moved', { ...peer, to }),
@@ -172,51 +178,56 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
     });
   }
 
-  addPort(network: string, port: PortInput): Promise<PortDocument> {
-    return this.#inTurn(async () => {
-      await this.#change(withPort(this.#config, network, port));
-      const added = this.status().ports.find((p) => p.name === port.name)!;
-      this.emit('port-added', added);
-      return added;
-    });
-  }
-
-  removePort(name: string): Promise<void> {
-    return this.#inTurn(async () => {
-      await this.#change(withoutPort(this.#config, name));
-      this.emit('port-removed', name);
-    });
-  }
-
-  addPeer(network: string, peer: PeerInput): Promise<PeerDocument> {
-    return this.#inTurn(async () => {
-      await this.#change(withPeer(this.#config, network, peer));
-      const address = canonicalAddress(typeof peer === 'string' ? peer : peer.address);
-      const added = this.peers().find((p) => p.network === network && p.address === address)!;
-      this.emit('peer-added', added);
-      return added;
-    });
-  }
-
-  removePeer(network: string, given: string): Promise<void> {
-    return this.#inTurn(async () => {
-      const address = canonicalAddress(given);
+  /** Without a configuration, the file that the node was made of is read again. */
+  reload(config?: ConfigInput, { dryRun = false }: ReloadOptions = {}): Promise<ReloadDocument> {
+    return this.inTurn(async () => {
       const run = this.#running();
-      const wasDynamic = run.dynamicPeers.forget(network, address);
-      await this.#change(wasDynamic ? this.#config : withoutPeer(this.#config, network, address));
-      this.emit('peer-removed', { network, address });
+      if (!dryRun) this.emit('reloading');
+      try {
+        const after = config === undefined ? this.#readFile() : requireConfig(checkValue(config));
+        const kernel = this.#parts.kernel();
+        const { document, failures } = await reloadRun(run, { before: this.#config, after, kernel, dryRun });
+        if (dryRun) return document;
+        this.#changed(after, failures);
+        this.emit('reloaded', document);
+        return document;
+      } catch (error) {
+        if (!dryRun) this.emit('reload-failed', error as Error);
+        throw error;
+      }
     });
+  }
+
+  #readFile(): Config {
+    const file = this.#file;
+    if (file === undefined)
+      throw new WeftError('USAGE', `node ${this.name} was not made of a file that can be read again`, {
+        object: `node ${this.name}`,
+        remedy: 'name the file: `weft reload --config FILE`',
+      });
+    return requireConfig(readConfigFile(file), file);
   }
 
   /** Moves the node to another configuration. On failure it stays on the one that it has. */
-  async #change(config: Config): Promise<void> {
-    const failures = await changeRun(this.#running(), config);
+  protected async change(config: Config): Promise<void> {
+    this.#changed(config, await changeRun(this.#running(), config));
+  }
+
+  #changed(config: Config, failures: string[]): void {
     this.#config = config;
     for (const failure of failures) this.emit('warning', `not closed cleanly: ${failure}`);
   }
 
+  protected forgetDynamicPeer(network: string, address: string): boolean {
+    return this.#running().dynamicPeers.forget(network, address);
+  }
+
   status(): StatusDocument {
     return buildStatus(this.#view());
+  }
+
+  workers(): WorkerState[] {
+    return this.#running().dataplane.workers();
   }
 
   stats(): StatsDocument {
@@ -287,7 +298,7 @@ export class RunningNode extends EventEmitter<NodeEvents> implements Node {
   }
 
   /** Runs a step after all that were asked for before. */
-  #inTurn<T>(step: () => Promise<T>): Promise<T> {
+  protected inTurn<T>(step: () => Promise<T>): Promise<T> {
     const result = this.#queue.then(step);
     this.#queue = result.catch(() => {});
     return result;

@@ -199,3 +199,9 @@ function editDistance(a: string, b: string): number {
   }
   return row[b.length];
 }
+
+/** A value of the configuration in a sentence; `none` where there is none. */
+export function valueText(value: unknown): string {
+  if (value === null) return 'none';
+  return typeof value === 'string' ? value : JSON.stringify(value);
+}

@@ -239,6 +239,51 @@ export interface RouteAnswer {
   route: RouteDocument | null;
 }
 
+/** What `weft reload` changed, or would change. */
+export interface ReloadDocument {
+  /** False for a dry run. */
+  applied: boolean;
+  /** Generation of the node's plan now. */
+  generation: number;
+  /** Empty when the node does already what the configuration says. */
+  changes: ChangeDocument[];
+  /** Settings that a running node cannot take. A reload with any of them is refused as a whole; a dry run lists them. */
+  restart: RestartDocument[];
+}
+
+/** One part of the configuration that a reload adds, removes or changes. Everything else goes on untouched. */
+export interface ChangeDocument {
+  action: 'added' | 'removed' | 'changed';
+  kind: 'node' | 'underlay' | 'network' | 'port' | 'peer' | 'static MAC' | 'bridge';
+  name: string;
+  /** Of ports, peers and static MACs. */
+  network: string | null;
+  /** Empty unless it was changed. */
+  settings: SettingChange[];
+  /**
+   * `reopened`: sockets of the underlay were opened anew, those that receive only when address, device or port differ.
+   * `recreated`: the device of the port was made anew. Null: neither, what changed was set in place.
+   */
+  effect: 'reopened' | 'recreated' | null;
+}
+
+export interface SettingChange {
+  /** Key in the configuration: `mtu`, `peers`. */
+  name: string;
+  /** Values before and after; null where there was or is none. */
+  from: unknown;
+  to: unknown;
+}
+
+/** A setting that only a node which is started with it has. */
+export interface RestartDocument {
+  /** Path in the configuration: `node.workers`. */
+  setting: string;
+  from: unknown;
+  to: unknown;
+  why: string;
+}
+
 export interface DropsDocument {
   /** Dropped packets of the node. */
   total: number;

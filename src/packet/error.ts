@@ -1,6 +1,7 @@
 /** Stable codes of the errors that weft throws at its boundaries. */
 export type WeftErrorCode =
   | 'CONFIG' // the configuration is wrong; `problems` lists every fault
+  | 'RESTART' // a running node cannot take it; `restart` lists what
   | 'USAGE' // the caller asked for something that does not exist or does not fit
   | 'DEVICE' // a device could not be opened, changed or removed
   | 'UNDERLAY' // an underlay socket or its address could not be used

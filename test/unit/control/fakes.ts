@@ -30,6 +30,10 @@ export interface FakeKernel extends DeviceKernel {
   busy: Set<number>;
   /** Throws instead of the call that starts with this text. */
   failOn: Map<string, Error>;
+  /** So many calls go well, the next one fails; then all go well again. */
+  failAfter: number;
+  /** Addresses of devices. */
+  addresses: Map<string, Set<string>>;
   /** What openTap gives. */
   tapGives: { vnetHdrLen: number; offloads: number };
   udpGives: { gro: boolean; segment: boolean; rcvbuf: number };
@@ -70,10 +74,13 @@ export const route = (rest: Partial<Route>): Route => ({
 export function fakeKernel(): FakeKernel {
   let nextFd = 100;
   let nextIndex = 10;
+  /** Addresses and ports of UDP sockets. */
+  const bound = new Map<number, string>();
   const key = (of: { netns?: string; name: string }) => `${of.netns ?? ''}/${of.name}`;
   const call = (text: string) => {
     kernel.calls.push(text);
     for (const [start, error] of kernel.failOn) if (text.startsWith(start)) throw error;
+    if (kernel.failAfter-- === 0) throw systemError('EIO', 5, text);
   };
   const kernel: FakeKernel = {
     open: new Map(),
@@ -81,6 +88,8 @@ export function fakeKernel(): FakeKernel {
     calls: [],
     busy: new Set(),
     failOn: new Map(),
+    failAfter: Number.POSITIVE_INFINITY,
+    addresses: new Map(),
     tapGives: { vnetHdrLen: 12, offloads: 0x67 },
     udpGives: { gro: true, segment: true, rcvbuf: 2 * 7 * 1024 * 1024 },
     own: ['192.0.2.1'],
@@ -124,8 +133,16 @@ export function fakeKernel(): FakeKernel {
       if (!known) throw systemError('ENODEV', 19, 'netlink RTM_NEWLINK');
       kernel.links.set(key(change), { ...known, ...rest });
     },
-    addressAdd: (change) => call(`addressAdd ${key(change)} ${change.address}`),
-    addressDelete: (change) => call(`addressDelete ${key(change)} ${change.address}`),
+    addressAdd(change) {
+      call(`addressAdd ${key(change)} ${change.address}`);
+      const known = kernel.addresses.get(key(change)) ?? new Set();
+      kernel.addresses.set(key(change), known.add(change.address));
+    },
+    addressDelete(change) {
+      call(`addressDelete ${key(change)} ${change.address}`);
+      if (!kernel.addresses.get(key(change))?.delete(change.address) && !kernel.own.includes(change.address))
+        throw systemError('EADDRNOTAVAIL', 99, 'netlink RTM_DELADDR');
+    },
     addressList: () =>
       kernel.own.map((address) => {
         const family = address.includes(':') ? 6 : 4;
@@ -158,12 +175,12 @@ export function fakeKernel(): FakeKernel {
         `udpOpen ${request.address}:${request.port}${request.sink ? ' sink' : ''}${request.reusePort ? ' reuse' : ''}`,
       );
       if (!kernel.own.includes(request.address)) throw systemError('EADDRNOTAVAIL', 99, 'bind');
-      const isTaken = (port: number) => [...kernel.open.values()].includes(`udp ${port}`);
-      if (kernel.busy.has(request.port) || (!request.reusePort && isTaken(request.port)))
-        throw systemError('EADDRINUSE', 98, 'bind');
+      const isTaken = [...bound.values()].includes(`${request.address} ${request.port}`);
+      if (kernel.busy.has(request.port) || (!request.reusePort && isTaken)) throw systemError('EADDRINUSE', 98, 'bind');
       const fd = nextFd++;
       const port = request.port === 0 ? 40000 + fd : request.port;
       kernel.open.set(fd, `udp ${port}`);
+      bound.set(fd, `${request.address} ${port}`);
       const gro = kernel.udpGives.gro && request.gro === true;
       return { fd, port, sndbuf: 0, ...kernel.udpGives, gro, segment: kernel.udpGives.segment && !request.noChecksum };
     },
@@ -171,8 +188,11 @@ export function fakeKernel(): FakeKernel {
       const what = kernel.open.get(fd);
       if (what === undefined) throw systemError('EBADF', 9, 'close');
       kernel.open.delete(fd);
+      bound.delete(fd);
       const made = /^t[au][pn] (.*) created$/.exec(what)?.[1];
-      if (made && ![...kernel.open.values()].includes(what)) kernel.links.delete(made);
+      if (!made || [...kernel.open.values()].includes(what)) return;
+      kernel.links.delete(made);
+      kernel.addresses.delete(made);
     },
   };
   return kernel;

@@ -259,7 +259,8 @@ function clashesOn(
 ): Located[] {
   const faults: Located[] = [];
   const { value, path } = network;
-  const { kind, udpPort, id } = transportOf(value, underlays.find((u) => u.value.name === underlay)?.value.udpPort);
+  const carrier = underlays.find((u) => u.value.name === underlay)?.value;
+  const { kind, udpPort, id } = transportOf(value, carrier?.udpPort);
   const port = `${underlay}/${udpPort}`;
   const owner = udpPort === 0 ? undefined : ports.get(port);
   if (owner && owner.kind !== kind)
@@ -270,7 +271,8 @@ function clashesOn(
     });
   else ports.set(port, owner ?? { kind, item: network });
   if (hasVni(kind) && typeof value.vni !== 'number' && value.preset !== 'flannel') return faults;
-  const key = `${underlay}/${kind}/${udpPort}/${id}`;
+  // One device brings the packets of all ports, and they are told apart by kind and id.
+  const key = `${underlay}/${kind}/${carrier?.kind === 'frame' ? '' : udpPort}/${id}`;
   const first = ids.get(key);
   if (first === undefined) ids.set(key, network);
   else if (first !== network) faults.push(idClash(network, first, kind, id, underlay));

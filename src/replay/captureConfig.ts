@@ -4,6 +4,7 @@
 import type { Config, NetworkConfig, PortConfig, UnderlayConfig } from '../control/config.js';
 import { defaultVtepMac, type HostFacts, makePlan } from '../control/plan.js';
 import { wordsOf } from '../control/written.js';
+import { WeftError } from '../packet/error.js';
 import type { Plan } from '../pipeline/plan.js';
 
 /** Nothing of this machine has a say in a replay: MTUs are those of Ethernet, and only frame underlays know what is on their link. */
@@ -17,7 +18,30 @@ const NO_FACTS: HostFacts = {
 
 /** The plan of a node whose ports and underlays are all capture files. Files are not named: a replay knows them by device. */
 export function capturePlan(config: Config): Plan {
-  return makePlan(captureConfig(config), NO_FACTS).plan;
+  const { plan } = makePlan(captureConfig(config), NO_FACTS);
+  refuseTwins(plan);
+  return plan;
+}
+
+/** Sockets tell networks apart by their UDP ports, too; one capture brings the packets of all ports. */
+export function refuseTwins({ networks, underlays }: Plan): void {
+  const seen = new Map<string, string>();
+  const captures = new Set(underlays.filter(({ kind }) => kind === 'frame').map(({ id }) => id));
+  for (const { name, tunnel, underlays: carriers } of networks)
+    for (const carrier of carriers.filter((id) => captures.has(id))) {
+      const key = `${carrier} ${tunnel.kind} ${tunnel.id}`;
+      const other = seen.get(key);
+      if (other !== undefined)
+        throw new WeftError(
+          'CONFIG',
+          `networks ${other} and ${name} differ by their UDP port alone, which no replay tells`,
+          {
+            object: `network ${name}`,
+            remedy: 'Give each its own VNI, or replay with a configuration that has one of them.',
+          },
+        );
+      seen.set(key, name);
+    }
 }
 
 /** The same for the ports and underlays that are to be captures; others stay what they are. */

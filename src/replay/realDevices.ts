@@ -5,7 +5,7 @@ import { gatherFacts } from '../control/facts.js';
 import { makePlan } from '../control/plan.js';
 import { tun } from '../native/tun.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
-import { captureConfig } from './captureConfig.js';
+import { captureConfig, refuseTwins } from './captureConfig.js';
 
 /** Real devices of a replay on the real clock. Descriptors belong to the process: this thread opens and closes them. */
 export interface RealDevices {
@@ -20,6 +20,7 @@ export function openRealDevices(config: Config, isCapture: (name: string) => boo
   const kernel = loadKernel();
   const partly = captureConfig(config, isCapture);
   const { plan } = makePlan(partly, gatherFacts(partly, kernel));
+  refuseTwins(plan);
   return openPlan(plan, kernel);
 }
 

@@ -164,6 +164,15 @@ describe('faults of an encapsulation', () => {
     expect(faultsOf({ underlay: undefined, vni: 7 })).toEqual([]);
   });
 
+  it.each<[string, object, object]>([
+    ['VXLAN', { vni: 7 }, { vni: 7, encapsulation: { type: 'vxlan', udpPort: 8472 } }],
+    ['FOU', { encapsulation: 'fou' }, { encapsulation: { type: 'fou', udpPort: 5555 } }],
+  ])('%s networks of a frame underlay that differ by their UDP port alone', (_name, first, second) => {
+    const frame = { type: 'memory', mac: '02:00:00:00:00:01' };
+    const networks = [{ name: 'm', underlay: 'lan', ...second }];
+    expect(faultsOf(first, { underlay: { kind: 'frame', frame }, networks })[0]).toMatch(/already used by/);
+  });
+
   it('crossSubnet over a frame underlay that does not say what is on its link', () => {
     const frame = { type: 'memory', mac: '02:00:00:00:00:01' };
     const network = { encapsulation: 'ipip', routing: 'crossSubnet', ports: [{ name: 'p', type: 'memory' }] };

@@ -89,3 +89,16 @@ describe('a configuration turned over', () => {
     expect(partly.networks.flatMap((n) => n.ports.map((p) => p.type))).toEqual(['pcap', 'tap', 'tun']);
   });
 });
+
+it('networks that differ by their UDP port alone cannot be replayed', () => {
+  const fou = (name: string, udpPort: number, net: number) => ({
+    name,
+    underlay: 'lan',
+    encapsulation: { type: 'fou', udpPort },
+    ports: [{ type: 'tun', name: `${name}0`, prefixes: [`10.${net}.1.0/24`] }],
+    peers: [{ address: '198.18.0.2', prefixes: [`10.${net}.2.0/24`] }],
+  });
+  const underlays = [{ name: 'lan', address: '198.18.0.1' }];
+  const twins = requireConfig(checkValue({ underlays, networks: [fou('a', 8285, 42), fou('b', 8286, 43)] }));
+  expect(() => capturePlan(twins)).toThrow(/networks a and b differ by their UDP port alone/);
+});

@@ -195,7 +195,7 @@ export function createScenario(variant: Variant, wrapSteps?: (steps: Steps) => S
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
   };
   const clock = createClock();
-  const options = { worker: 0, workers: 1, memory, clock, tun: null, preciseSeconds: () => 0, wrapSteps };
+  const options = { worker: 0, memory, clock, tun: null, preciseSeconds: () => 0, wrapSteps };
   const pipeline = createPipeline(options);
   warmUp(pipeline, clock);
 

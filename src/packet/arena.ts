@@ -37,6 +37,7 @@ const VNET_BYTES = 64 * VNET_STRIDE;
 const COLUMNS_BYTES = 1664 * 1024;
 
 const PAGE = 65536;
+const PAGES_MAX = 32767;
 const LINE = 64;
 
 /** Sizes of the arena, the same for every worker. */
@@ -128,10 +129,13 @@ function layOut(shape: ArenaShape) {
   return { partitions, macAt: at, neighbourAt, routeAt, end: align(routeAt + shape.routeBytes, PAGE) };
 }
 
+/** Positions in an arena of this shape stay below 2^31. */
+export const isWithinReach = (shape: ArenaShape) => layOut(shape).end / PAGE <= PAGES_MAX;
+
 /** Makes the memory of a node. It never grows: views and native pointers stay valid for its whole life. */
 export function createArenaMemory(shape: ArenaShape): WebAssembly.Memory {
   const pages = layOut(shape).end / PAGE;
-  if (pages > 32767) throw new RangeError(`arena of ${pages} pages: positions must stay below 2^31`);
+  if (pages > PAGES_MAX) throw new RangeError(`arena of ${pages} pages: positions must stay below 2^31`);
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 

@@ -1,5 +1,6 @@
 import type { Allocate, Arena } from './arena.js';
 import { LANES } from './burst.js';
+import { UNDERLAYS_MAX } from './counters.js';
 
 /**
  * The io block: the columns through which TypeScript and native code talk, one Int32Array in the arena per worker.
@@ -78,7 +79,32 @@ export interface IoLayout extends NativeColumns {
   msgPeerRow: number;
   /** [READY_MAX] ids that the poll found ready. */
   ready: number;
+  /** [16] What the worker has in its hands: see IN_HAND_*. */
+  inHand: number;
+  /** [OVERFLOW_WORDS] By carrier and socket: its descriptor, and its last count of COUNTER_RXQ_OVFL (underlay/overflow.ts). */
+  overflow: number;
 }
+
+/**
+ * Words of `inHand`. A worker can end at any call and any round of a loop; what native code had received or sent by then, and counters do not
+ * know yet, stands here for whoever comes after it (worker/estate.ts). Each word changes in one breath with the counters that it is about.
+ */
+/** Counter row of the device of the last receive. */
+export const IN_HAND_RX_ROW = 0;
+/** Frames or datagrams that it brought. */
+export const IN_HAND_RX = 1;
+/** Packets of them that are counted. */
+export const IN_HAND_COUNTED = 2;
+/** Counter row of the egress of the last send. */
+export const IN_HAND_TX_ROW = 3;
+/** Messages whose result is known and not counted: 0..n. */
+export const IN_HAND_TX = 4;
+/** Messages of them that are counted at their peers. */
+export const IN_HAND_SETTLED = 5;
+
+/** Receiving sockets of a carrier: raw carriers have up to two. */
+export const OVERFLOW_SOCKETS = 2;
+export const OVERFLOW_WORDS = UNDERLAYS_MAX * OVERFLOW_SOCKETS * 2;
 
 /**
  * Words of `counters`: datagrams that the socket's full receive buffer has lost (its own count, wrapping at 32 bits),
@@ -129,6 +155,8 @@ function layOut(): { layout: IoLayout; words: number } {
     counters: column(16),
     ready: column(READY_MAX),
     rxOff: column(LANES),
+    inHand: column(16),
+    overflow: column(OVERFLOW_WORDS),
   };
   return { layout, words: next };
 }
@@ -168,6 +196,8 @@ export interface Outbox {
   readonly msgPackets: Int32Array;
   readonly msgBytes: Int32Array;
   readonly msgPeerRow: Int32Array;
+  readonly inHand: Int32Array;
+  readonly overflow: Int32Array;
   /** NEXT_MESSAGE, NEXT_EXTENT, NEXT_HEADER: an outbox holds the messages of one egress at a time. */
   readonly cursor: Int32Array;
   readonly headersAt: number;
@@ -217,6 +247,8 @@ export function bindOutbox(io: Int32Array, allocate: Allocate, headersAt: number
     msgPackets: column(l.msgPackets, MESSAGES),
     msgBytes: column(l.msgBytes, MESSAGES),
     msgPeerRow: column(l.msgPeerRow, MESSAGES),
+    inHand: column(l.inHand, 16),
+    overflow: column(l.overflow, OVERFLOW_WORDS),
     cursor,
     headersAt,
     headersEnd,

@@ -173,8 +173,8 @@ export function bindAnswers(
     messages.extent(head, end - head);
     messages.extent(l3[i], quote);
     messages.close(first, 1, end - head + quote, 0);
-    messages.flush();
     counters[(PORT_ROW + port.id) * ROW_WIDTH + MADE]++;
+    messages.flush();
     left--;
   }
 

@@ -53,8 +53,8 @@ export interface PipelineMemory {
 }
 
 export interface PipelineOptions {
+  /** Partition of the arena. */
   worker: number;
-  workers: number;
   memory: PipelineMemory;
   clock: Clock;
   /** Absent in tests and replay: no kernel devices. */
@@ -188,6 +188,7 @@ export function createPipeline(options: PipelineOptions) {
   const walk: Walk = bindWalk(
     allocate,
     burst,
+    outbox,
     tables,
     counters,
     storm,
@@ -225,6 +226,7 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   let sweepFrom = 0;
+  let isSweeper = false;
   return {
     arena,
     burst,
@@ -237,25 +239,29 @@ export function createPipeline(options: PipelineOptions) {
     walk,
     devices,
     kernel,
-    /** Takes a plan over, between two turns. `routesAt`: where its route table lies in the arena (placeRoutes), 0 for none. */
-    apply(plan: Plan, opened: WorkerDevices, routesAt = 0): void {
+    /**
+     * Takes a plan over, between two turns. `routesAt`: where its route table lies in the arena (placeRoutes), 0 for none. `role`: which of the
+     * plan's workers this is.
+     */
+    apply(plan: Plan, opened: WorkerDevices, routesAt = 0, role = worker): void {
+      isSweeper = role === 0;
       compilePlan(tables, plan);
       tables.whole.routesAt = routesAt;
       tunnels.configure(plan.networks);
       for (const n of plan.networks) {
-        storm.configure(n.id, n.broadcastPps / options.workers);
+        storm.configure(n.id, n.broadcastPps / plan.workers);
         macTable.limits[n.id] = n.macLimit;
       }
       devices.apply(plan, opened);
     },
-    /** Housekeeping, once a second or so. Worker 0 sweeps for all. */
+    /** Housekeeping, once a second or so. The first of the plan's workers sweeps for all. */
     tick(): void {
       for (const underlay of walk.underlays) {
         if (underlay === undefined || underlay.kind === 'frame') continue;
         errorUnderlay = underlay.id;
         underlay.readErrors(onSendError);
       }
-      if (worker === 0) sweepFrom = sweep(macTable, sweepFrom, SWEEP_SLICE, clock.seconds);
+      if (isSweeper) sweepFrom = sweep(macTable, sweepFrom, SWEEP_SLICE, clock.seconds);
     },
   };
 }

@@ -1,9 +1,9 @@
 import { DROP_BASE, LAST_ERRNO, ROW_WIDTH, TX_BYTES, TX_PACKETS, TX_SUPERFRAMES } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import { IN_HAND_SETTLED, IN_HAND_TX, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
 
 /** Drop reason of a failed send, from the negative errno (asm-generic/errno.h). */
-function reasonOf(result: number): number {
+export function reasonOf(result: number): number {
   switch (-result) {
     case 11: // EAGAIN
     case 105: // ENOBUFS
@@ -30,7 +30,7 @@ export interface Settlement {
 
 /** After tx: every message went and is counted as sent, or did not and is counted under a reason. */
 export function bindSettlement(outbox: Outbox, counters: Float64Array): Settlement {
-  const { msgResult, msgPackets, msgBytes, msgPeerRow, cursor, headersAt } = outbox;
+  const { msgResult, msgPackets, msgBytes, msgPeerRow, cursor, inHand, headersAt } = outbox;
 
   function refuse(row: number, reason: number, packets: number): void {
     counters[row * ROW_WIDTH + DROP_BASE + reason] += packets;
@@ -40,16 +40,33 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
   const rowWidth = ROW_WIDTH;
   const txPackets = TX_PACKETS;
   const txBytes = TX_BYTES;
+  const txSuperframes = TX_SUPERFRAMES;
+  const inHandTx = IN_HAND_TX;
+  const inHandSettled = IN_HAND_SETTLED;
 
   function countFailure(m: number, row: number): void {
     const failed = msgPeerRow[m] === 0 ? row : msgPeerRow[m];
     refuse(failed, reasonOf(msgResult[m]), msgPackets[m]);
     counters[failed * ROW_WIDTH + LAST_ERRNO] = -msgResult[m];
+    // Counted: a worker that ends here has it in its hands no more.
+    msgPackets[m] = 0;
   }
 
   function addSent(row: number, packets: number, bytes: number): void {
     counters[row * rowWidth + txPackets] += packets;
     counters[row * rowWidth + txBytes] += bytes;
+  }
+
+  /** The last of a settlement, without a call in it: all of it happens or nothing, wherever the worker ends. */
+  function finish(row: number, packets: number, bytes: number, supers: number): void {
+    counters[row * rowWidth + txPackets] += packets;
+    counters[row * rowWidth + txBytes] += bytes;
+    counters[row * rowWidth + txSuperframes] += supers;
+    inHand[inHandTx] = 0;
+    inHand[inHandSettled] = 0;
+    cursor[NEXT_MESSAGE] = 0;
+    cursor[NEXT_EXTENT] = 0;
+    cursor[NEXT_HEADER] = headersAt;
   }
 
   /** Sums runs of messages to the same peer before it touches counters: a row is 512 bytes, and doubles are read, added, written. */
@@ -67,6 +84,7 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
       }
       if (msgPeerRow[m] !== peerRow) {
         if (peerRow !== 0) addSent(peerRow, peerPackets, peerBytes);
+        inHand[inHandSettled] = m;
         packets += peerPackets;
         bytes += peerBytes;
         peerPackets = 0;
@@ -78,11 +96,8 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
       if (msgPackets[m] > 1) supers++;
     }
     if (peerRow !== 0) addSent(peerRow, peerPackets, peerBytes);
-    addSent(row, packets + peerPackets, bytes + peerBytes);
-    counters[row * ROW_WIDTH + TX_SUPERFRAMES] += supers;
-    cursor[NEXT_MESSAGE] = 0;
-    cursor[NEXT_EXTENT] = 0;
-    cursor[NEXT_HEADER] = headersAt;
+    inHand[inHandSettled] = n;
+    finish(row, packets + peerPackets, bytes + peerBytes, supers);
   }
 
   return { settle, refuse };

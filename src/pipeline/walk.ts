@@ -30,6 +30,7 @@ import {
   UNDERLAYS_MAX,
 } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
+import { IN_HAND_COUNTED, type Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
 import type { Underlay } from '../underlay/underlay.js';
 import type { CaptureTap } from './capture.js';
@@ -88,6 +89,7 @@ const LISTS = PORTS_MAX + UNDERLAYS_MAX;
 export function bindWalk(
   allocate: Allocate,
   burst: Burst,
+  outbox: Pick<Outbox, 'inHand'>,
   tables: Tables,
   counters: Float64Array,
   storm: StormLimit,
@@ -95,6 +97,7 @@ export function bindWalk(
   heartbeats: HeartbeatStep,
   steps: Steps,
 ): Walk {
+  const { inHand } = outbox;
   const { len, packets, drop, network, origin, dst, flags, summary } = burst;
   const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
   const { portNetwork, peerNetwork, peerUnderlay, networkMode, networkDomain, isBridged } = tables;
@@ -127,6 +130,7 @@ export function bindWalk(
   function addReceived(row: number, total: number, bytes: number): void {
     counters[row * ROW_WIDTH + RX_PACKETS] += total;
     counters[row * ROW_WIDTH + RX_BYTES] += bytes;
+    inHand[IN_HAND_COUNTED] += total;
   }
 
   /** The lane's own network; `network` is its domain. */
@@ -229,6 +233,11 @@ export function bindWalk(
     else sendToPeers(underlay, count, 0);
   }
 
+  /** Before a copy is sent: a worker that ends in between has lost it. */
+  function addCopies(row: number, weight: number): void {
+    counters[row * ROW_WIDTH + COPIED] += weight;
+  }
+
   /**
    * Head-end replication of the flood lanes of one network: every local port but the ingress, and, for local frames, every peer (split horizon:
    * what came from a peer goes to ports only). One payload, several headers. Frames for several receivers are finished first: no
@@ -247,7 +256,7 @@ export function bindWalk(
     for (let p = floodPortFirst[net], end = p + floodPortCount[net]; p < end; p++) {
       const port = ports[floodPorts[p]];
       if (port === undefined || port.id === fromPort) continue;
-      outputs++;
+      if (outputs++ > 0) addCopies(row, weight);
       steps.sendToPort(port, list, count, false);
     }
     const fromPeer = (from & TO_PEER) !== 0 ? from & ID_MASK : 0;
@@ -257,12 +266,11 @@ export function bindWalk(
         if (fromPeer !== 0 && peerNetwork[floodPeers[p]] === peerNetwork[fromPeer]) continue;
         const underlay = underlays[peerUnderlay[floodPeers[p]]];
         if (underlay === undefined) continue;
-        outputs++;
+        if (outputs++ > 0) addCopies(row, weight);
         sendToPeers(underlay, count, floodPeers[p]);
       }
     }
     if (outputs === 0) for (let k = 0; k < count; k++) drop[list[k]] = DROP['no-destination'];
-    else counters[row * ROW_WIDTH + COPIED] += (outputs - 1) * weight;
   }
 
   /** Flood lanes of a burst may belong to several networks: one after the other, each in the burst's order. */

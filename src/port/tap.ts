@@ -1,9 +1,19 @@
 import type { Tun } from '../native/tun.js';
 import { type Arena, VNET_STRIDE } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../packet/burst.js';
+import { PORT_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
-import { IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import {
+  IN_HAND_COUNTED,
+  IN_HAND_RX,
+  IN_HAND_RX_ROW,
+  IN_HAND_TX,
+  IN_HAND_TX_ROW,
+  IO_LAYOUT,
+  type Outbox,
+  RX_TRUNCATED,
+} from '../packet/outbox.js';
 import { definePort, type Port } from './port.js';
 
 /** Bytes that one rx call may bring: bounds the turn when every frame is a superframe. */
@@ -29,7 +39,7 @@ export interface TapOptions {
 export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window: RxWindow, vnetAt: number, tun: Tun) {
   const { view: v } = arena;
   const { slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop } = burst;
-  const { rxLen, rxFlags, io } = outbox;
+  const { rxLen, rxFlags, inHand, io } = outbox;
 
   function fillLanes(n: number, vnetHdrLen: number): void {
     for (let i = 0; i < n; i++) {
@@ -56,6 +66,7 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
     const nativeRx = rxFd < 0 ? null : tun.bindTapRx(arena.bytes, io, IO_LAYOUT, rxFd, vnetAt, vnetHdrLen);
     const nativeTx = tun.bindTapTx(arena.bytes, io, IO_LAYOUT, txFd);
     let last = 0;
+    const row = PORT_ROW + options.id;
     const takesPartialChecksum = vnetHdrLen > 0;
     return definePort({
       id: options.id,
@@ -63,11 +74,19 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       rx() {
         if (nativeRx === null) return 0;
         last = nativeRx(LANES, RX_BYTES_MAX);
+        inHand[IN_HAND_RX_ROW] = row;
+        inHand[IN_HAND_RX] = last;
+        inHand[IN_HAND_COUNTED] = 0;
         if (last > 0) fillLanes(last, vnetHdrLen);
         return last;
       },
       hasMore: () => last === LANES,
-      tx: (n) => nativeTx(0, n),
+      tx(n) {
+        const went = nativeTx(0, n);
+        inHand[IN_HAND_TX_ROW] = row;
+        inHand[IN_HAND_TX] = n;
+        return went;
+      },
       // Kernel egress is synchronous: the slots stay in the window, ready for the next call.
       release() {},
       vnetHdrLen,

@@ -84,7 +84,6 @@ export function openSession(task: ReplayTask): Session {
   let captures: OpenedCaptures | undefined;
   const pipeline = createPipeline({
     worker: 0,
-    workers: 1,
     memory: {
       arena: createArenaMemory(shape),
       shape,

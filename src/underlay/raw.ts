@@ -1,9 +1,21 @@
 import type { Tun } from '../native/tun.js';
 import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
+import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { COUNTER_RXQ_OVFL, IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import {
+  COUNTER_RXQ_OVFL,
+  IN_HAND_COUNTED,
+  IN_HAND_RX,
+  IN_HAND_RX_ROW,
+  IN_HAND_TX,
+  IN_HAND_TX_ROW,
+  IO_LAYOUT,
+  type Outbox,
+  RX_TRUNCATED,
+} from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
+import { overflowAt } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
@@ -38,7 +50,7 @@ export function bindRawUnderlays(
   tun: Tun,
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
-  const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, io, counters } = outbox;
+  const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, inHand, overflow, io, counters } = outbox;
   const { slots } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   let received = 0;
@@ -67,17 +79,20 @@ export function bindRawUnderlays(
     const receivers = options.rxFds.map((fd) => tun.bindRawRx(arena.bytes, io, layout, fd));
     const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
     const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
-    /** The kernel's own count of each socket. */
-    const overflowed = receivers.map(() => 0);
+    const row = UNDERLAY_ROW + options.id;
+    const lostAt = options.rxFds.map((fd, r) => overflowAt(overflow, options.id, r, fd));
     let lost = 0;
     let next = 0;
     let last = 0;
 
     function receive(r: number): number {
-      counters[COUNTER_RXQ_OVFL] = overflowed[r];
+      counters[COUNTER_RXQ_OVFL] = overflow[lostAt[r]];
       const n = receivers[r](LANES);
-      lost += (counters[COUNTER_RXQ_OVFL] - overflowed[r]) >>> 0;
-      overflowed[r] = counters[COUNTER_RXQ_OVFL];
+      inHand[IN_HAND_RX_ROW] = row;
+      inHand[IN_HAND_RX] = n;
+      inHand[IN_HAND_COUNTED] = 0;
+      lost += (counters[COUNTER_RXQ_OVFL] - overflow[lostAt[r]]) >>> 0;
+      overflow[lostAt[r]] = counters[COUNTER_RXQ_OVFL];
       return n;
     }
 
@@ -103,7 +118,12 @@ export function bindRawUnderlays(
       },
       hasMore: () => last === LANES || (last > 0 && receivers.length > 1),
       nextLanes,
-      tx: (n) => nativeTx(0, n),
+      tx(n) {
+        const went = nativeTx(0, n);
+        inHand[IN_HAND_TX_ROW] = row;
+        inHand[IN_HAND_TX] = n;
+        return went;
+      },
       release() {},
       close() {},
       missed() {

@@ -1,9 +1,21 @@
 import type { Tun } from '../native/tun.js';
 import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
+import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { COUNTER_RXQ_OVFL, IO_LAYOUT, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import {
+  COUNTER_RXQ_OVFL,
+  IN_HAND_COUNTED,
+  IN_HAND_RX,
+  IN_HAND_RX_ROW,
+  IN_HAND_TX,
+  IN_HAND_TX_ROW,
+  IO_LAYOUT,
+  type Outbox,
+  RX_TRUNCATED,
+} from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
+import { overflowAt } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
@@ -40,7 +52,7 @@ export function bindUdpUnderlays(
   tun: Tun,
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
-  const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, io, counters } = outbox;
+  const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, inHand, overflow, io, counters } = outbox;
   const { slots } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   // Progress through the datagrams of the last rx. One set for all underlays of the worker: a receive is always handed out whole.
@@ -86,7 +98,8 @@ export function bindUdpUnderlays(
     const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
     let max = 0;
     let last = 0;
-    let overflowed = 0;
+    const row = UNDERLAY_ROW + options.id;
+    const lostAt = overflowAt(overflow, options.id, 0, options.rxFd);
     return defineSocketUnderlay({
       kind: 'udp',
       id: options.id,
@@ -99,8 +112,11 @@ export function bindUdpUnderlays(
       rx() {
         max = sawSuper ? RX_SUPER : LANES;
         // All sockets of a worker share the word, and the kernel tells its count only once something was lost.
-        counters[COUNTER_RXQ_OVFL] = overflowed;
+        counters[COUNTER_RXQ_OVFL] = overflow[lostAt];
         last = nativeRx(max);
+        inHand[IN_HAND_RX_ROW] = row;
+        inHand[IN_HAND_RX] = last;
+        inHand[IN_HAND_COUNTED] = 0;
         received = last > 0 ? last : 0;
         kind = options.tunnel;
         datagram = 0;
@@ -111,13 +127,17 @@ export function bindUdpUnderlays(
       },
       hasMore: () => last === max,
       nextLanes,
-      tx: (n) => nativeTx(0, n),
+      tx(n) {
+        const went = nativeTx(0, n);
+        inHand[IN_HAND_TX_ROW] = row;
+        inHand[IN_HAND_TX] = n;
+        return went;
+      },
       release() {},
       close() {},
       missed() {
-        // The kernel counts from the opening of the socket, in 32 bits.
-        const lost = (counters[COUNTER_RXQ_OVFL] - overflowed) >>> 0;
-        overflowed = counters[COUNTER_RXQ_OVFL];
+        const lost = (counters[COUNTER_RXQ_OVFL] - overflow[lostAt]) >>> 0;
+        overflow[lostAt] = counters[COUNTER_RXQ_OVFL];
         return lost;
       },
       readErrors: (onError) => readSendErrors(nativeErrors, outbox, onError),

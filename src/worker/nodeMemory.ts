@@ -1,6 +1,13 @@
 import { attachMacTable, type MacTable, macTableBytes } from '../forward/macTable.js';
 import { tun } from '../native/tun.js';
-import { type Arena, type ArenaShape, attachArena, createArenaMemory, DEFAULT_SHAPE } from '../packet/arena.js';
+import {
+  type Arena,
+  type ArenaShape,
+  attachArena,
+  createArenaMemory,
+  DEFAULT_SHAPE,
+  isWithinReach,
+} from '../packet/arena.js';
 import { PEERS_MAX } from '../packet/counters.js';
 import { createSlotState, type SlotState } from '../packet/slots.js';
 import { makeHeartbeatRing } from '../pipeline/heartbeats.js';
@@ -23,9 +30,11 @@ export interface NodeMemory {
 const MACS_DEFAULT = 16384;
 const CONTROL_HOLDER = 1;
 
+/** With a place for each worker and one for the thread that stands by, as long as so many slots are within reach. */
 export function createNodeMemory(workers: number, macs?: number, shape?: Partial<ArenaShape>): NodeMemory {
   const macBytes = macTableBytes(macs ?? MACS_DEFAULT);
-  const whole: ArenaShape = { ...DEFAULT_SHAPE, ...shape, workers, macBytes };
+  const shapeOf = (places: number): ArenaShape => ({ ...DEFAULT_SHAPE, ...shape, workers: places, macBytes });
+  const whole = isWithinReach(shapeOf(workers + 1)) ? shapeOf(workers + 1) : shapeOf(workers);
   const memory = createArenaMemory(whole);
   const arena = attachArena(memory, whole);
   return {

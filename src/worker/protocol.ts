@@ -15,24 +15,21 @@ export const SLEEPING = 2;
 export const TURNS = 3;
 export const CONTROL_WORDS = 16;
 
-/** The argument of a worker's one long task. */
+/** The argument of a worker's one long task: what its place is made of. Its first plan comes by message. */
 export interface WorkerTask {
-  index: number;
-  workers: number;
+  /** Partition of the arena. */
+  place: number;
   memory: PipelineMemory;
   control: SharedArrayBuffer;
   doorbell: number;
   port: MessagePort;
-  plan: Plan;
-  devices: WorkerDevices;
-  /** Where the plan's route table lies in the arena, 0 for none. */
-  routesAt: number;
   /** Tests: the step that throws at its first burst of real frames. */
   faultyStep: keyof Steps | null;
 }
 
 export type ToWorker =
-  | { type: 'plan'; plan: Plan; devices: WorkerDevices; routesAt: number }
+  /** `role`: which of the plan's workers it is; `routesAt`: where the plan's route table lies in the arena, 0 for none. */
+  | { type: 'plan'; plan: Plan; role: number; devices: WorkerDevices; routesAt: number }
   | { type: 'capture'; key: number; snapLen: number };
 
 export type FromWorker =

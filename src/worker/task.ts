@@ -19,7 +19,7 @@ import {
 } from './protocol.js';
 
 /**
- * The one long task of a worker thread: warm up, open for traffic, turn until told to stop. It ends its own thread when it throws: another
+ * The one long task of a worker thread: warm up, wait for a plan, turn until told to stop. It ends its own thread when it throws: another
  * task in the same isolate would make second instances of every hot closure.
  */
 
@@ -39,6 +39,9 @@ function withFault(steps: Steps, faultyStep: keyof Steps, isArmed: () => boolean
   return { ...steps, [faultyStep]: faulty };
 }
 
+/** A plan was taken over: the thread serves. */
+let hasPlan = false;
+
 function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
   const post = (message: FromWorker) => task.port.postMessage(message);
   for (;;) {
@@ -52,12 +55,15 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
     }
     const { generation } = mail.plan;
     try {
-      pipeline.apply(mail.plan, mail.devices, mail.routesAt);
+      pipeline.apply(mail.plan, mail.devices, mail.routesAt, mail.role);
       loop.watch(mail.devices);
       loop.busyPollUs = mail.plan.busyPollUs;
+      hasPlan = true;
       post({ type: 'applied', generation });
     } catch (error) {
       post({ type: 'applied', generation, error: (error as Error).message });
+      // One that has a plan stays on it; one that has none is of no use.
+      if (!hasPlan) throw error;
     }
   }
 }
@@ -66,7 +72,7 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   const addon = tun();
   const clock = createClock();
   const { arena, shape } = task.memory;
-  const io = ioBlock(attachArena(arena, shape), task.index);
+  const io = ioBlock(attachArena(arena, shape), task.place);
   const precise = new Float64Array(arena.buffer, io.byteOffset + (IO_LAYOUT.clock + 2) * 4, 1);
   let isArmed = false;
   let toldAtMs = 0;
@@ -74,8 +80,7 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   let toldPathAt = 0;
   const { faultyStep } = task;
   const pipeline = createPipeline({
-    worker: task.index,
-    workers: task.workers,
+    worker: task.place,
     memory: task.memory,
     clock,
     tun: addon,
@@ -103,9 +108,6 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   warmUp(pipeline, clock, loop, addon);
   isArmed = true;
   loop.readClock();
-  pipeline.apply(task.plan, task.devices, task.routesAt);
-  loop.watch(task.devices);
-  loop.busyPollUs = task.plan.busyPollUs;
   return { pipeline, loop };
 }
 

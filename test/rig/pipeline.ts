@@ -102,7 +102,6 @@ export function makeRig(options: RigOptions): Rig {
   let routesHalf = 0;
   const pipeline = createPipeline({
     worker: 0,
-    workers: 1,
     memory,
     clock,
     tun: kernel.tun,

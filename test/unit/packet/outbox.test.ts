@@ -57,6 +57,9 @@ const lengths: Record<string, number> = {
   counters: 16,
   ready: READY_MAX,
   rxOff: burst,
+  inHand: 16,
+  // 64 carriers, two sockets, descriptor and count.
+  overflow: 256,
 };
 
 describe('the io block', () => {

@@ -40,7 +40,6 @@ function twoWorkers() {
   const workers = counters.map((block, worker) => {
     const pipeline = createPipeline({
       worker,
-      workers: 2,
       memory: { ...shared, counters: block, sequences: new SharedArrayBuffer(PEERS_MAX * 4) },
       clock,
       tun: null,
@@ -115,7 +114,6 @@ it('an arena too small for one burst is refused', () => {
   expect(() =>
     createPipeline({
       worker: 0,
-      workers: 1,
       memory: {
         arena: createArenaMemory(shape),
         shape,

@@ -1,0 +1,129 @@
+/**
+ * What a dead worker leaves: messages that had gone and were not counted, packets that it had received and nobody will send, slots, locks.
+ * Afterwards its account balances: received is sent, or dropped under a reason, or `worker-lost`.
+ */
+import { breakLock } from '../forward/macTable.js';
+import { type Arena, VNET_STRIDE } from '../packet/arena.js';
+import { LANES } from '../packet/burst.js';
+import {
+  account,
+  COPIED,
+  DROP_BASE,
+  ROW_WIDTH,
+  RX_PACKETS,
+  TX_BYTES,
+  TX_PACKETS,
+  UNDERLAY_ROW,
+} from '../packet/counters.js';
+import { DROP } from '../packet/drop.js';
+import {
+  IN_HAND_COUNTED,
+  IN_HAND_RX,
+  IN_HAND_RX_ROW,
+  IN_HAND_SETTLED,
+  IN_HAND_TX,
+  IN_HAND_TX_ROW,
+  IO_LAYOUT,
+  ioBlock,
+  OVERFLOW_WORDS,
+} from '../packet/outbox.js';
+import { bringHome, countHeld } from '../packet/slots.js';
+import { MAC_HOLDER } from '../pipeline/pipeline.js';
+import { reasonOf } from '../pipeline/settle.js';
+import type { NodeMemory } from './nodeMemory.js';
+
+/** `gso_type` of UDP superframes (virtio_net.h). */
+const VNET_GSO_UDP_L4 = 5;
+
+/** Packets that were received and not sent, and slots that were not on the worker's stacks. */
+export interface Estate {
+  packetsLost: number;
+  slotsHeld: number;
+}
+
+/** Only after the thread of place `place` has ended. */
+export function settleEstate(node: NodeMemory, place: number, counters: Float64Array): Estate {
+  const { shape, slots, arena, macTable } = node;
+  const io = ioBlock(arena, place);
+  countSent(io, counters);
+  countReceived(arena, place, io, counters);
+  io.fill(0, IO_LAYOUT.inHand, IO_LAYOUT.inHand + 16);
+  const slotsHeld = Math.max(0, countHeld(shape, slots, place) - LANES);
+  bringHome(shape, slots, place);
+  breakLock(macTable, MAC_HOLDER + place);
+  const { held } = account([counters]);
+  // The row of no port takes it. Less than nothing would be held if copies of a flood had gone out uncounted.
+  if (held > 0) counters[DROP_BASE + DROP['worker-lost']] += held;
+  else counters[COPIED] -= held;
+  return { packetsLost: Math.max(0, held), slotsHeld };
+}
+
+/** Messages whose result stands in the io block: gone, or refused under a reason. */
+function countSent(io: Int32Array, counters: Float64Array): void {
+  const l = IO_LAYOUT;
+  const row = io[l.inHand + IN_HAND_TX_ROW];
+  const add = (to: number, counter: number, n: number) => {
+    counters[to * ROW_WIDTH + counter] += n;
+  };
+  for (let m = 0; m < io[l.inHand + IN_HAND_TX]; m++) {
+    const packets = io[l.msgPackets + m];
+    const peerRow = io[l.msgPeerRow + m];
+    const result = io[l.msgResult + m];
+    if (result < 0) {
+      add(peerRow === 0 ? row : peerRow, DROP_BASE + reasonOf(result), packets);
+      continue;
+    }
+    const rows = peerRow !== 0 && m >= io[l.inHand + IN_HAND_SETTLED] ? [row, peerRow] : [row];
+    for (const r of rows) {
+      add(r, TX_PACKETS, packets);
+      add(r, TX_BYTES, io[l.msgBytes + m]);
+    }
+  }
+}
+
+/** Packets of the last receive that did not come to be counted. */
+function countReceived(arena: Arena, place: number, io: Int32Array, counters: Float64Array): void {
+  const l = IO_LAYOUT;
+  const row = io[l.inHand + IN_HAND_RX_ROW];
+  const counted = io[l.inHand + IN_HAND_COUNTED];
+  const isSocket = row >= UNDERLAY_ROW;
+  // A burst of a port is counted at once.
+  if (!isSocket && counted > 0) return;
+  let came = 0;
+  for (let i = 0; i < io[l.inHand + IN_HAND_RX]; i++)
+    came += isSocket ? datagramsOf(io, i) : segmentsOf(arena, arena.partitions[place].vnetAt + i * VNET_STRIDE, io, i);
+  counters[row * ROW_WIDTH + RX_PACKETS] += Math.max(0, came - counted);
+}
+
+/** Datagrams in what came as one: UDP_GRO joins them. */
+function datagramsOf(io: Int32Array, i: number): number {
+  const size = io[IO_LAYOUT.rxGso + i];
+  return size > 0 ? Math.max(1, Math.ceil(io[IO_LAYOUT.rxLen + i] / size)) : 1;
+}
+
+/** Packets in a frame of a TAP, by its virtio-net header (`gso_type` at 1, `gso_size` at 4, `csum_start` at 6) and its transport header. */
+function segmentsOf(arena: Arena, vnetAt: number, io: Int32Array, i: number): number {
+  const { view } = arena;
+  const size = view.getUint16(vnetAt + 4, true);
+  const type = view.getUint8(vnetAt + 1);
+  if (type === 0 || size === 0) return 1;
+  const l4 = view.getUint16(vnetAt + 6, true);
+  const frame = io[IO_LAYOUT.rxAt + i];
+  const headers = l4 + (type === VNET_GSO_UDP_L4 ? 8 : (view.getUint8(frame + l4 + 12) >>> 4) << 2);
+  return Math.max(1, Math.ceil((io[IO_LAYOUT.rxLen + i] - headers) / size));
+}
+
+/** The next thread with the devices of a dead one goes on with what the kernel has counted on them so far. */
+export function handOn(arena: Arena, from: number, to: number): void {
+  if (from === to) return;
+  const { overflow } = IO_LAYOUT;
+  const left = ioBlock(arena, from);
+  ioBlock(arena, to).set(left.subarray(overflow, overflow + OVERFLOW_WORDS), overflow);
+  disown(arena, from);
+}
+
+/** The devices of this place are another's, or nobody's. */
+export function disown(arena: Arena, place: number): void {
+  const { overflow } = IO_LAYOUT;
+  ioBlock(arena, place).fill(0, overflow, overflow + OVERFLOW_WORDS);
+}

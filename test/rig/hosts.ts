@@ -59,6 +59,13 @@ export function macOf(namespace: string, device: string): string {
   return runIn(namespace, 'cat', `/sys/class/net/${device}/address`).trim();
 }
 
+/** Gives a device of a quiet namespace IPv6, with an address that is good at once. */
+export function addIpv6(namespace: string, device: string, address: string): void {
+  const conf = `/proc/sys/net/ipv6/conf/${device}`;
+  runIn(namespace, 'sh', '-c', `echo 0 >${conf}/disable_ipv6; echo 0 >${conf}/accept_dad`);
+  runIn(namespace, 'ip', 'address', 'add', `${address}/64`, 'dev', device, 'nodad');
+}
+
 /** Joins `count` namespaces by a bridge in one of its own: host n has 198.18.0.n on `underlay`. */
 export function makeMesh(count: number): VethEnd[] {
   const hub = makeQuietNamespace('hub');

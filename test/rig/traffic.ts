@@ -8,6 +8,7 @@ import { until } from './waiting.js';
 
 const STATION = fileURLToPath(new URL('station.mjs', import.meta.url));
 const RAW_FRAMES = fileURLToPath(new URL('rawFrames.py', import.meta.url));
+const EXCHANGE = fileURLToPath(new URL('exchange.py', import.meta.url));
 const PORT = 5001;
 
 export interface PingOptions {
@@ -99,6 +100,50 @@ export async function sendUdp(from: string, to: string, address: string, count: 
   } finally {
     server.kill();
   }
+}
+
+/** Datagrams of one direction: those that came behind a later one, and those that were not what was sent, or came twice. */
+export interface Arrived {
+  arrived: number;
+  late: number;
+  damaged: number;
+}
+
+export interface Exchanged {
+  tcpUp: boolean;
+  tcpDown: boolean;
+  udpUp?: Arrived;
+  udpDown?: Arrived;
+}
+
+export interface ExchangeOptions {
+  /** Bytes of the stream each way. */
+  bytes: number;
+  /** Datagrams each way; 0 for none. */
+  datagrams?: number;
+  size?: number;
+  /** Datagrams that the sender hands over with one call (UDP_SEGMENT); 1 is plain. */
+  segments?: number;
+}
+
+/** Answers `exchange` in a namespace, on all its addresses, until the namespaces are removed. */
+export async function serveExchanges(namespace: string): Promise<void> {
+  const child = startIn(namespace, 'python3', EXCHANGE, 'serve', `${PORT}`);
+  let said = '';
+  child.stdout?.on('data', (text) => (said += text));
+  await until('the other station is ready', () => /ready/.test(said));
+}
+
+/** A TCP stream and numbered UDP datagrams to each address and back, one after the other; what became of them. */
+export async function exchange(namespace: string, to: string[], options: ExchangeOptions): Promise<Exchanged[]> {
+  const { bytes, datagrams = 0, size = 1200, segments = 1 } = options;
+  const args = [EXCHANGE, 'ask', to.join(','), PORT, bytes, datagrams, size, segments].map(String);
+  const { status, stdout, stderr } = await runToEnd('ip', ['netns', 'exec', namespace, 'python3', ...args]);
+  if (status !== 0) throw new Error(`exchange with ${to} ended with ${status}: ${stderr}`);
+  return stdout
+    .trim()
+    .split('\n')
+    .map((line) => JSON.parse(line));
 }
 
 /** One raw frame; `vnet` is the virtio-net header that says how the device is to finish it. */

@@ -408,13 +408,32 @@ def pop_nested():
     return {'in': spaced(frames)}
 
 
+def nesting_bombs():
+    deep = bare('10.0.0.2', '10.0.0.1')
+    for _ in range(60):
+        deep = outer(A, deep, proto=4)[14:]
+    frames = [deepened(n) for n in (4, 5, 16, 24)] + [bytes(Ether(src=p.mac_of(A), dst=p.mac_of(p.SELF), type=0x0800)) + deep]
+    # A tunnel that ends where the next one would begin; lengths that claim more than is there, at the third layer.
+    frames += [vxlan(A, 1, vxlan(A, 2, vxlan(A, 3, b''))), vxlan(A, 1, vxlan(A, 2, vxlan(A, 3, udp(2, 1))[:70]))]
+    frames += [vxlan(A, 1, geneve(A, 2, udp(2, 1), first=0x3f)), vxlan(A, 1, gre(A, udp(2, 1), csum=True, spoil=True))]
+    frames += [vxlan(A, 1, in_udp(A, 4789, vxlan_header(2) + udp(2, 1), flags='MF'))]
+    return {'in': spaced(frames)}
+
+
+def deepened(tunnels):
+    frame = udp(2, 1)
+    for n in range(tunnels):
+        frame = [vxlan, geneve][n % 2](A, n, frame)
+    return frame
+
+
 def push_stack():
     return {'in': spaced([udp(1, 2), udp6(1, 2), arp(1, 2)])}
 
 
 CASES = [vxlan_learning, geneve_options, gre_key_csum_seq, ipip_routes, l3_vxlan_flannel, fou, vxlan6, bridge_options]
 CASES += [bridge_vxlan_geneve, bridge_l3, xconnect, mtu_answers, broadcast_limit, hostile_outer, vlan_inside, mixed]
-CASES += [cross_subnet, pop_nested, push_stack]
+CASES += [cross_subnet, pop_nested, nesting_bombs, push_stack]
 
 for case in CASES:
     name = case.__name__.replace('_', '-')

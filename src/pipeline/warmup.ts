@@ -2,7 +2,7 @@ import { flushMacs, setStatic } from '../forward/macTable.js';
 import type { Tun } from '../native/tun.js';
 import { TO_PORT } from '../packet/burst.js';
 import { advance, type Clock } from '../packet/clock.js';
-import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
+import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4 } from '../packet/offload.js';
 import { gatherMessage, type InjectedOffload, type MemoryPort } from '../port/memory.js';
 import { definePort, type Port } from '../port/port.js';
 import { defineSocketUnderlay, type SocketUnderlay, type Underlay } from '../underlay/underlay.js';
@@ -115,6 +115,7 @@ function datagramsFromPeer(): Datagram[] {
   return [
     joined(segments),
     joined(segments6),
+    joined([1000, 1000, 1000, 300].map((payload) => ipv4Udp({ src: 9, dst: 1, payload }))),
     joined([segments[0], segments[1], ipv4Tcp({ src: 9, dst: 1, payload: 300, seq: 2000 })]),
     joined(
       [0, 1, 2, 3].map((k) =>
@@ -151,6 +152,7 @@ function damaged(frame: Uint8Array, at: number, value: number): Uint8Array {
 function framesOfStation(src: number): Inject[] {
   const tcp4 = { csumStart: 34, csumOffset: 16 };
   const gso4 = { gsoType: GSO_TCPV4, gsoSize: 500, ...tcp4 };
+  const gsoUdp = { gsoType: GSO_UDP_L4, gsoSize: 500, csumStart: 34, csumOffset: 6 };
   const gso6 = { gsoType: GSO_TCPV6, gsoSize: 500, csumStart: 54, csumOffset: 16 };
   const plain = (frame: Uint8Array, offset = 0): Inject => {
     return (port) => port.inject(frame, undefined, offset);
@@ -167,6 +169,7 @@ function framesOfStation(src: number): Inject[] {
     offloaded(ipv4Tcp({ src, dst, payload: 200, unfinished: true }), tcp4),
     offloaded(ipv4Tcp({ src, dst, payload: 1200, unfinished: true }), gso4),
     offloaded(ipv6Tcp({ src, dst, payload: 1200, unfinished: true }), gso6),
+    offloaded(ipv4Udp({ src, dst, payload: 1200, unfinished: true }), gsoUdp),
   ]);
   return [
     ...toStations,

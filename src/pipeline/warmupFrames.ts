@@ -57,7 +57,7 @@ export function ipv4Udp(f: FrameFields): Uint8Array {
   const bytes = frame.length - at;
   Udp.write(frame, at, 1000 + f.src, 2000, bytes, 0);
   const pseudo = Checksum.pseudoIpv4(frame, IP, Ipv4.PROTOCOL_UDP, bytes);
-  Udp.setChecksum(frame, at, Checksum.finishUdp(Checksum.sum(frame, at, bytes, pseudo)));
+  Udp.setChecksum(frame, at, f.unfinished ? pseudo : Checksum.finishUdp(Checksum.sum(frame, at, bytes, pseudo)));
   return frame;
 }
 

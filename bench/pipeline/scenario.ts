@@ -106,6 +106,7 @@ function makePlan(variant: Variant): Plan {
         mtu: 1450,
         ageingSec: 300,
         macLimit: 16384,
+        neighbourLimit: 0,
         broadcastPps: 1000,
         acceptUnknownPeers: false,
       },
@@ -124,6 +125,7 @@ function makePlan(variant: Variant): Plan {
       },
     ],
     statics: [],
+    staticNeighbours: [],
     routes: [],
   };
 }

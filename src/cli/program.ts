@@ -9,6 +9,7 @@ import { defineCheck } from './check.js';
 import { defineDrops } from './drops.js';
 import { defineLab } from './lab.js';
 import { defineMac } from './mac.js';
+import { defineNeighbours } from './neighbours.js';
 import { defineNetwork } from './network.js';
 import { EXIT_OK, EXIT_USAGE, fail } from './output.js';
 import { definePeer } from './peer.js';
@@ -50,6 +51,7 @@ export function createProgram(): Command {
     defineStatus,
     definePeers,
     defineMac,
+    defineNeighbours,
     defineRoute,
     defineDrops,
     defineStats,

@@ -8,7 +8,20 @@ import { DEFAULT_UDP_PORT, EncapsulationSchema, MODES } from './encapsulation.js
 import { HeartbeatSchema, probeMtu, roams } from './heartbeatSchema.js';
 import { PortSchema } from './portSchema.js';
 import { parseSourcePorts, SOCKET_PATH_MAX } from './text.js';
-import { address, device, MTU_MAX, MTU_MIN, mac, mtu, name, prefix, text, udpPort, WORKERS_MAX } from './values.js';
+import {
+  address,
+  device,
+  MTU_MAX,
+  MTU_MIN,
+  mac,
+  mtu,
+  name,
+  prefix,
+  stationAddress,
+  text,
+  udpPort,
+  WORKERS_MAX,
+} from './values.js';
 
 const ArenaSchema = z.strictObject({
   smallSlots: z.int().min(64).max(65536).default(256).describe('Slots of 2 KiB for each worker'),
@@ -115,6 +128,12 @@ const StaticMacSchema = z.strictObject({
   peer: z.string().optional().describe('Address of the peer of this network that the MAC is behind'),
 });
 
+const StaticNeighbourSchema = z.strictObject({
+  address: stationAddress.describe('IPv4 or IPv6 address of a station of the network'),
+  mac: mac.describe('Its MAC; frames that claim another one for the address are dropped'),
+  router: z.boolean().default(false).describe('IPv6: whether the node advertises it as a router'),
+});
+
 const NetworkSchema = z.strictObject({
   name: name.describe('Name of the network'),
   vni: z.int().min(1).max(16777215).optional().describe('Network identifier of VXLAN and Geneve, 1 to 16777215'),
@@ -162,6 +181,17 @@ const NetworkSchema = z.strictObject({
     .max(100_000_000)
     .default(10000)
     .describe('Broadcast, multicast and unknown unicast packets a second at most; 0: no limit'),
+  suppressNeighbours: z
+    .boolean()
+    .optional()
+    .describe(
+      'Mode l2: ARP and neighbour discovery are learned from, and answered by the node for addresses that it knows; default: true with an underlay',
+    ),
+  neighbourLimit: z.int().min(1).max(65536).default(8192).describe('Learned IP neighbours at most'),
+  staticNeighbours: z
+    .array(StaticNeighbourSchema)
+    .default([])
+    .describe('IP addresses whose MAC is fixed, whatever ARP and neighbour discovery say: {address, mac, router}'),
   unknownPeers: z
     .enum(['drop', 'accept'])
     .default('drop')

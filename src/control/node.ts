@@ -7,6 +7,7 @@ import type { Dataplane, WorkerState } from '../observe/dataplane.js';
 import type {
   DropsDocument,
   MacDocument,
+  NeighbourDocument,
   NetworkDocument,
   PeerDocument,
   PortDocument,
@@ -20,6 +21,7 @@ import { createSupervisor } from '../worker/supervisor.js';
 import { checkValue, requireConfig } from './check.js';
 import type { Config, ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
 import { type DeviceKernel, loadKernel } from './deviceKernel.js';
+import { neighbourBytesOf } from './neighbours.js';
 import { routeBytesOf } from './routeRoom.js';
 import { RunningNode } from './runningNode.js';
 
@@ -80,6 +82,8 @@ export interface Node extends EventEmitter<NodeEvents> {
   workers(): WorkerState[];
   stats(): StatsDocument;
   macs(): MacDocument[];
+  /** IP neighbours that the node knows, of networks for which it answers ARP and neighbour discovery. */
+  neighbours(): NeighbourDocument[];
   peers(): PeerDocument[];
   drops(): DropsDocument;
   /** Routes of the networks of mode l3. */
@@ -110,11 +114,11 @@ export interface NodeParts {
   now(): number;
 }
 
-/** Workers with an arena, a MAC table and route tables of the configured size. */
+/** Workers with an arena, and tables of MACs, neighbours and routes of the configured size. */
 function supervisorOf(config: Config): Dataplane {
   const { node, networks } = config;
   const macs = networks.reduce((sum, network) => sum + network.macLimit, 0);
-  const shape = { ...node.arena, routeBytes: routeBytesOf(config) };
+  const shape = { ...node.arena, neighbourBytes: neighbourBytesOf(config), routeBytes: routeBytesOf(config) };
   return createSupervisor({ workers: node.workers, shape, macs: Math.max(16384, macs) });
 }
 

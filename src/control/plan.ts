@@ -19,6 +19,7 @@ import type { Config, NetworkConfig, UnderlayConfig } from './config.js';
 import { modeOf, tunnelOf } from './encapsulation.js';
 import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
 import { type NetworkMtu, networkMtus, peerMtu } from './mtu.js';
+import { neighbourLimitOf, staticNeighbourPlans } from './neighbours.js';
 import { type Accounts, portPlan } from './portPlan.js';
 import { hostPrefixesOf, isWithin, type PrefixSource, prefixSources } from './prefixes.js';
 import { canonicalAddress } from './text.js';
@@ -84,13 +85,14 @@ export function makePlan(
     ports: [],
     peers: [],
     statics: [],
+    staticNeighbours: [],
     routes: sources.map((source) => routePlan(source, ids, domains)),
   };
   for (const network of networks) {
     const id = ids.network(network.name);
     const room = mtus.get(network.name)!;
     const { mtu } = room;
-    plan.networks.push(networkPlan(network, underlaysOf(network, underlays), room, ids, domains));
+    plan.networks.push(networkPlan(network, underlaysOf(network, underlays), room, ids, domains, networks));
     for (const port of network.ports) {
       const hostRoutes = hostPrefixesOf(port, network.name, config, domains, sources, isByKernel);
       const setting = { id: ids.port(port.name), network: id, mtu, workers: config.node.workers, hostRoutes };
@@ -98,6 +100,7 @@ export function makePlan(
     }
     const domain = domainId(network.name, ids, domains);
     plan.statics.push(...network.staticMacs.map((entry) => staticPlan(entry, domain, network.name, ids)));
+    plan.staticNeighbours.push(...staticNeighbourPlans(network, domain));
   }
   const networkOf = new Map(plan.networks.map((network) => [network.name, network]));
   plan.peers = peers.map((peer) => peerPlan(peer, networkOf.get(peer.network)!, facts, ids));
@@ -110,6 +113,7 @@ function networkPlan(
   room: NetworkMtu,
   ids: Ids,
   domains: Domains,
+  networks: NetworkConfig[],
 ): NetworkPlan {
   const mode = modeOf(network);
   const tunnel = tunnelOf(network, underlays[0]?.udpPort ?? 0);
@@ -127,6 +131,7 @@ function networkPlan(
     mtuMost: underlays.some(({ kind }) => kind === 'udp') ? room.most : null,
     ageingSec: network.ageing,
     macLimit: network.macLimit,
+    neighbourLimit: neighbourLimitOf(network, domains.of(network.name), networks),
     broadcastPps: network.broadcastLimit,
     acceptUnknownPeers: network.unknownPeers === 'accept',
     ...(network.heartbeat === undefined ? {} : { heartbeats: true }),

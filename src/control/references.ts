@@ -6,6 +6,7 @@ import { LIMITS } from './config.js';
 import { transportOf } from './encapsulation.js';
 import type { Located } from './faults.js';
 import { heartbeatFaults } from './heartbeatFaults.js';
+import { neighbourFaults } from './neighbourFaults.js';
 import { deviceClashes, portFaults } from './portFaults.js';
 import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
 import { canonicalAddress, parseSourcePorts, quote } from './text.js';
@@ -32,6 +33,7 @@ export function crossFaults(root: unknown): Located[] {
     ...networks.flatMap((network) => peerFaults(network, underlays)),
     ...networks.flatMap(staticFaults),
     ...networks.flatMap((network) => heartbeatFaults(network, underlays)),
+    ...networks.flatMap(neighbourFaults),
     ...networks.flatMap((network) =>
       items(network.value, network.path, 'ports').flatMap((p) => portFaults(p, network, root)),
     ),

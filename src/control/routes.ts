@@ -32,6 +32,7 @@ type Handler = (request: Request) => Reply | Promise<Reply>;
 
 const ROUTES: [pattern: string, handlers: Partial<Record<string, Handler>>][] = [
   ['/v1/status', { GET: ({ node }) => ({ body: node.status() }) }],
+  ['/v1/neighbours', { GET: ({ node }) => ({ body: node.neighbours() }) }],
   ['/v1/mac', { GET: ({ node }) => ({ body: node.macs() }), POST: addStaticMac }],
   ['/v1/mac/:/:', { DELETE: async ({ node, params }) => ({ body: await node.removeStaticMac(params[0], params[1]) }) }],
   ['/v1/drops', { GET: ({ node }) => ({ body: node.drops() }) }],

@@ -7,6 +7,7 @@ import type { Dataplane, WorkerState } from '../observe/dataplane.js';
 import type {
   DropsDocument,
   MacDocument,
+  NeighbourDocument,
   PeerDocument,
   ReloadDocument,
   RouteAnswer,
@@ -17,7 +18,7 @@ import type {
 import { buildDrops, buildStats } from '../observe/figures.js';
 import { buildRoutes, findRoute } from '../observe/routes.js';
 import { packageVersion } from '../observe/version.js';
-import { buildMacs, buildPeers, buildStatus, type NodeView } from '../observe/view.js';
+import { buildMacs, buildNeighbours, buildPeers, buildStatus, type NodeView } from '../observe/view.js';
 import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { isPacketPort } from '../pipeline/tables.js';
@@ -232,6 +233,10 @@ export class RunningNode extends ChangingNode implements Node {
 
   stats(): StatsDocument {
     return buildStats(this.#view());
+  }
+
+  neighbours(): NeighbourDocument[] {
+    return buildNeighbours(this.#view());
   }
 
   macs(): MacDocument[] {

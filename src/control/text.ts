@@ -75,6 +75,14 @@ function ipv6EndpointFault(text: string, address: Uint8Array): Fault | null {
   return null;
 }
 
+/** A unicast address of a station, IPv4 or IPv6; link-local ones, too. */
+export function stationAddressFault(text: string): Fault | null {
+  const address = Address.fromText(text);
+  const isLinkLocal = address?.length === Address.IPV6_BYTES && address[0] === 0xfe && (address[1] & 0xc0) === 0x80;
+  const fault = isLinkLocal ? null : underlayAddressFault(text);
+  return fault && { ...fault, remedy: 'give the address of one station, like 10.0.0.5 or fd00::5' };
+}
+
 /** The one way to write an address (RFC 5952); what is no address stays as it is. */
 export function canonicalAddress(text: string): string {
   const address = Address.fromText(text);

@@ -11,6 +11,7 @@ import {
   nameFault,
   prefixFault,
   routePrefixFault,
+  stationAddressFault,
   underlayAddressFault,
 } from './text.js';
 
@@ -30,6 +31,8 @@ export function text(fault: (value: string) => Fault | null) {
 export const name = text(nameFault);
 export const mac = text(macFault);
 export const address = text(underlayAddressFault).overwrite(canonicalAddress);
+/** An address of a station of a network. */
+export const stationAddress = text(stationAddressFault).overwrite(canonicalAddress);
 export const device = text(interfaceNameFault);
 /** An address of an interface, with the length of its prefix. */
 export const interfaceAddress = text(prefixFault);

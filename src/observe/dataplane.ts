@@ -3,10 +3,10 @@
  */
 import type { Supervisor } from '../worker/supervisor.js';
 
-export type { MacRow, WorkerState } from '../worker/supervisor.js';
+export type { MacRow, NeighbourRow, WorkerState } from '../worker/supervisor.js';
 
 /** The part that only looks. */
-export type DataplaneView = Pick<Supervisor, 'counters' | 'macs' | 'workers' | 'slots' | 'gsoFallbacks'>;
+export type DataplaneView = Pick<Supervisor, 'counters' | 'macs' | 'neighbours' | 'workers' | 'slots' | 'gsoFallbacks'>;
 
 export type Dataplane = DataplaneView &
   Pick<Supervisor, 'prepare' | 'start' | 'apply' | 'stop' | 'flushMacs' | 'capture' | 'drainHeartbeats' | 'events'>;

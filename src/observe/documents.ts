@@ -204,6 +204,21 @@ export interface PeerDocument {
   dropped: number;
 }
 
+/** An IP address of a network, and who has it. */
+export interface NeighbourDocument {
+  network: string;
+  address: string;
+  mac: string;
+  /** Name of the port, or address of the peer, that it was heard behind; both null for a static one that was not heard yet. */
+  port: string | null;
+  peer: string | null;
+  static: boolean;
+  /** IPv6: whether it advertised itself as a router; null where it has not advertised itself, and for IPv4. */
+  router: boolean | null;
+  /** Null for a static neighbour. */
+  expiresInSec: number | null;
+}
+
 export interface MacDocument {
   network: string;
   mac: string;

@@ -9,6 +9,7 @@ import type {
   DeviceState,
   LivenessDocument,
   MacDocument,
+  NeighbourDocument,
   PathDocument,
   PathMtuDocument,
   PeerDocument,
@@ -236,6 +237,34 @@ export function buildMacs(view: NodeView): MacDocument[] {
       };
     })
     .sort((a, b) => a.network.localeCompare(b.network) || a.mac.localeCompare(b.mac));
+}
+
+export function buildNeighbours(view: NodeView): NeighbourDocument[] {
+  const { plan } = view;
+  const ports = new Map(plan.ports.map((port) => [port.id, port]));
+  const peers = new Map(plan.peers.map((peer) => [peer.id, peer]));
+  return view.dataplane
+    .neighbours()
+    .map((entry) => {
+      const port = ports.get(entry.port);
+      const peer = peers.get(entry.peer);
+      return {
+        network: networkName(plan, port?.network ?? peer?.network ?? entry.network),
+        address: entry.address,
+        mac: entry.mac,
+        port: port?.name ?? null,
+        peer: peer?.address ?? null,
+        static: entry.isStatic,
+        router: entry.isRouter,
+        expiresInSec: entry.isStatic ? null : Math.max(0, entry.expiresInSec),
+      };
+    })
+    .sort((a, b) => a.network.localeCompare(b.network) || byAddress(a.address, b.address));
+}
+
+/** IPv4 before IPv6, numbers by their value. */
+function byAddress(a: string, b: string): number {
+  return Number(a.includes(':')) - Number(b.includes(':')) || a.localeCompare(b, 'en', { numeric: true });
 }
 
 /** Prefixes of the routes to each port or peer, by its id. */

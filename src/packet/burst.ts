@@ -27,6 +27,8 @@ export const CSUM_VALID = 256;
 export const HAS_OPTIONS = 512;
 /** A heartbeat of another weft node (wire/heartbeat.ts), by the places in its headers. */
 export const IS_HEARTBEAT = 2048;
+/** ARP, or an ICMPv6 message of neighbour discovery. The summary has it, too. */
+export const IS_DISCOVERY = 4096;
 
 /** Value of `origin` and `dst`: where a MAC lives. 0 is nowhere. */
 export const TO_PORT = 1 << 20;
@@ -87,7 +89,7 @@ export interface Burst {
   readonly summary: Int32Array;
 }
 
-/** Values of `drop` that are no reason: lanes that wait for another pass over the burst, and lanes that had theirs. */
+/** Values of `drop` that are no reason: lanes that wait for another pass over the burst, and lanes that had theirs or were answered. */
 export const PARKED = 62;
 export const DONE = 63;
 

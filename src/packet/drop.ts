@@ -47,6 +47,7 @@ export const DROP_REASONS = [
   { name: 'wrong-mac', text: 'inner frame for the MAC of another tunnel endpoint' },
   { name: 'not-routed', text: 'multicast or link-local destination in an L3 network: never routed' },
   { name: 'stray-heartbeat', text: 'heartbeat between weft nodes, for a network without heartbeats or from a station' },
+  { name: 'static-neighbour', text: 'claims an IP address that is configured with another MAC (static neighbour)' },
 ] as const;
 
 export type DropName = (typeof DROP_REASONS)[number]['name'];

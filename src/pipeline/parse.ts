@@ -3,6 +3,7 @@ import {
   type Burst,
   HAS_OPTIONS,
   HAS_VLAN,
+  IS_DISCOVERY,
   IS_FRAGMENT,
   IS_HEARTBEAT,
   IS_TCP,
@@ -30,6 +31,10 @@ const EXTENSIONS_MAX = 8;
 
 export const PROTO_TCP = 6;
 export const PROTO_UDP = 17;
+const PROTO_ICMPV6 = 58;
+/** Router solicitation to redirect (RFC 4861 section 4). */
+const ND_FIRST = 133;
+const ND_LAST = 137;
 
 /** Hash of a flow; both directions of a flow hash differently. Ports are 0 for fragments, so that all of a datagram stay together. */
 export function flowHash(src: number, dst: number, ports: number, proto: number): number {
@@ -87,6 +92,11 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
     flags[i] |= kind;
   }
 
+  function discoveryOf(l4At: number, end: number): number {
+    const type = end - l4At < 8 ? 0 : v.getUint8(l4At);
+    return type >= ND_FIRST && type <= ND_LAST ? IS_DISCOVERY : 0;
+  }
+
   function parseIpv6(i: number, l3At: number, frameEnd: number): void {
     if (frameEnd - l3At < 40) return;
     const end = l3At + 40 + v.getUint16(l3At + 4);
@@ -104,7 +114,10 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
       proto = v.getUint8(next);
       next += bytes;
     }
-    if ((kind & IS_FRAGMENT) === 0 && next <= end) kind |= parseTransport(i, proto, next, end);
+    if ((kind & IS_FRAGMENT) === 0 && next <= end) {
+      if (proto === PROTO_ICMPV6) kind |= discoveryOf(next, end);
+      else kind |= parseTransport(i, proto, next, end);
+    }
     let src = 0;
     let dst = 0;
     for (let w = 0; w < 16; w += 4) {
@@ -144,6 +157,7 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
     flow[i] = flowHash(srcLo[i] ^ (srcHi[i] << 16), dstLo[i] ^ (dstHi[i] << 16), 0, type);
     if (type === 0x0800) parseIpv4(i, next, end);
     else if (type === 0x86dd) parseIpv6(i, next, end);
+    else if (type === 0x0806) flags[i] |= IS_DISCOVERY;
     else if (type === Heartbeat.ETHER_TYPE && dstLo[i] === Heartbeat.MAC_LO && dstHi[i] === Heartbeat.MAC_HI)
       if (next === o + 14)
         // Behind a tag it is none.
@@ -179,6 +193,7 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
       heartbeats = 0;
       const left = kernel.parse(n);
       for (let k = 0; k < left; k++) parseCarefully(careful[k]);
+      for (let k = 0; k < left; k++) summary[SUMMARY_FLAGS] |= flags[careful[k]] & IS_DISCOVERY;
       return heartbeats;
     },
     packets(n) {

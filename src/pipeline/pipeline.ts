@@ -1,6 +1,7 @@
 import { bindLearn } from '../forward/learn.js';
 import { bindLookup } from '../forward/lookup.js';
 import { attachMacTable, sweep } from '../forward/macTable.js';
+import { attachNeighbourTable, sweepNeighbours } from '../forward/neighbourTable.js';
 import { bindRouteLookup } from '../forward/routeLookup.js';
 import { createStormLimit } from '../forward/storm.js';
 import type { Tun } from '../native/tun.js';
@@ -24,6 +25,7 @@ import { bindFrameEgress } from './frameEgress.js';
 import { bindHeartbeats, makeHeartbeatRing } from './heartbeats.js';
 import { instantiateInbound } from './inboundKernel.js';
 import { bindMessages } from './messages.js';
+import { bindNeighbourAnswers } from './neighbourAnswers.js';
 import { bindOffloads } from './offloads.js';
 import { bindParse } from './parse.js';
 import type { Plan, WorkerDevices } from './plan.js';
@@ -33,6 +35,7 @@ import { bindRoute } from './route.js';
 import { bindSegment } from './segment.js';
 import { bindSettlement } from './settle.js';
 import { bindSocketEgress } from './socketEgress.js';
+import { bindSuppress } from './suppress.js';
 import { compilePlan, createTables, isPeerAddress } from './tables.js';
 import { bindTransport } from './transport.js';
 import { bindTunnelFields } from './tunnelFields.js';
@@ -72,10 +75,10 @@ export interface PipelineOptions {
 
 export type Pipeline = ReturnType<typeof createPipeline>;
 
-/** Lock word of worker 0 in the MAC table; 1 is the control thread. */
+/** Lock word of worker 0 in the MAC and the neighbour table; 1 is the control thread. */
 export const MAC_HOLDER = 2;
 
-/** Entries of the MAC table that one sweep looks at. */
+/** Entries of each of the two tables that one sweep looks at. */
 const SWEEP_SLICE = 4096;
 
 /**
@@ -106,6 +109,12 @@ export function createPipeline(options: PipelineOptions) {
     arena.macAt,
     memory.shape.macBytes,
   );
+  const neighbours = attachNeighbourTable(
+    memory.arena.buffer as SharedArrayBuffer,
+    MAC_HOLDER + worker,
+    arena.neighbourAt,
+    memory.shape.neighbourBytes,
+  );
   const walkKernel = instantiateWalk(arena, burst, outbox, tables, macTable);
   const inbound = instantiateInbound(arena, burst, outbox, allocate);
   const storm = createStormLimit(NETWORKS_MAX, clock);
@@ -119,6 +128,7 @@ export function createPipeline(options: PipelineOptions) {
   const arrival = bindArrival(arena, burst, transport);
   const outer = bindOuter(arena, burst, outbox, kernel);
   const answers = bindAnswers(arena, burst, outbox, kernel, messages, clock, counters, zeroVnetAt);
+  const neighbourAnswers = bindNeighbourAnswers(arena, burst, outbox, kernel, messages, counters, zeroVnetAt);
   const fields = bindTunnelFields(arena, burst, tables, kernel, new Int32Array(memory.sequences));
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
   const ring = memory.heartbeats ?? makeHeartbeatRing();
@@ -152,6 +162,10 @@ export function createPipeline(options: PipelineOptions) {
     prefetch: walkKernel.prefetch,
     learn: bindLearn(burst, macTable, tables.ageingSec, clock, counters, walkKernel),
     lookup: bindLookup(burst, macTable, clock, walkKernel, tables.peerNetwork),
+    suppress:
+      neighbours === null
+        ? () => {}
+        : bindSuppress(arena, burst, tables, neighbours, macTable, kernel, transport, neighbourAnswers, clock),
     route: bindRoute(arena, burst, tables, bindRouteLookup(arena, burst, allocate), answers),
     connect: bindConnect(arena, burst, tables),
     answer: answers.send,
@@ -226,6 +240,7 @@ export function createPipeline(options: PipelineOptions) {
   }
 
   let sweepFrom = 0;
+  let neighbourSweep = 0;
   let isSweeper = false;
   return {
     arena,
@@ -234,6 +249,7 @@ export function createPipeline(options: PipelineOptions) {
     pools,
     tables,
     macTable,
+    neighbours,
     counters,
     capture,
     walk,
@@ -251,6 +267,7 @@ export function createPipeline(options: PipelineOptions) {
       for (const n of plan.networks) {
         storm.configure(n.id, n.broadcastPps / plan.workers);
         macTable.limits[n.id] = n.macLimit;
+        if (neighbours !== null) neighbours.limits[n.id] = n.neighbourLimit;
       }
       devices.apply(plan, opened);
     },
@@ -262,6 +279,8 @@ export function createPipeline(options: PipelineOptions) {
         underlay.readErrors(onSendError);
       }
       if (isSweeper) sweepFrom = sweep(macTable, sweepFrom, SWEEP_SLICE, clock.seconds);
+      if (isSweeper && neighbours !== null)
+        neighbourSweep = sweepNeighbours(neighbours, neighbourSweep, SWEEP_SLICE, clock.seconds);
     },
   };
 }

@@ -17,6 +17,7 @@ export interface Plan {
   ports: PortPlan[];
   peers: PeerPlan[];
   statics: StaticMacPlan[];
+  staticNeighbours: StaticNeighbourPlan[];
   routes: RoutePlan[];
 }
 
@@ -92,6 +93,8 @@ export interface NetworkPlan {
   mtuMost?: number | null;
   ageingSec: number;
   macLimit: number;
+  /** l2: IP neighbours to learn at most, for which the node answers ARP and neighbour discovery; 0: it answers for nobody. */
+  neighbourLimit: number;
   /** Broadcast, multicast and unknown unicast packets a second, over all workers; 0 = no limit. */
   broadcastPps: number;
   /** Accept packets from VTEPs that are not configured. */
@@ -159,6 +162,16 @@ export interface StaticMacPlan {
   /** Exactly one of the two is not 0. */
   port: number;
   peer: number;
+}
+
+export interface StaticNeighbourPlan {
+  /** Domain of the network. */
+  network: number;
+  /** Text form, IPv4 or IPv6. */
+  address: string;
+  mac: string;
+  /** IPv6: what the R flag of advertisements says (RFC 4861 section 4.4). */
+  isRouter: boolean;
 }
 
 export interface RoutePlan {

@@ -41,6 +41,8 @@ export interface Tables {
   /** Per domain: 1 where it joins several networks. */
   readonly isBridged: Int32Array;
   readonly ageingSec: Int32Array;
+  /** Per domain: 1 where the node answers ARP and neighbour discovery. */
+  readonly suppresses: Int32Array;
   /** Flood list of domain n: ids floodPorts[floodPortFirst[n]] and the following floodPortCount[n]. */
   readonly floodPortFirst: Int32Array;
   readonly floodPortCount: Int32Array;
@@ -87,6 +89,7 @@ export function createTables(allocate: Allocate): Tables {
     underlayNetwork: allocate(UNDERLAYS_MAX),
     isBridged: allocate(NETWORKS_MAX),
     ageingSec: allocate(NETWORKS_MAX),
+    suppresses: allocate(NETWORKS_MAX),
     floodPortFirst: allocate(NETWORKS_MAX),
     floodPortCount: allocate(NETWORKS_MAX),
     floodPorts: allocate(PORTS_MAX),
@@ -123,6 +126,7 @@ function compileNetwork(tables: Tables, network: NetworkPlan, isDirect: boolean)
   tables.networkDomain[n] = network.domain;
   tables.networkCarries[n] = carriesOf(network);
   tables.ageingSec[n] = network.ageingSec;
+  tables.suppresses[n] = network.neighbourLimit > 0 ? 1 : 0;
   tables.networkHeartbeats[n] = network.heartbeats ? 1 : 0;
   tables.networkRoams[n] = network.roams ? 1 : 0;
   if (network.domain !== n) {

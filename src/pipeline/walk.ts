@@ -5,6 +5,7 @@ import {
   DONE,
   HAS_GSO,
   ID_MASK,
+  IS_DISCOVERY,
   LANES,
   NEEDS_CSUM,
   PARKED,
@@ -38,6 +39,7 @@ import type { SendToFrame } from './frameEgress.js';
 import type { HeartbeatStep } from './heartbeats.js';
 import type { SendToPort } from './portEgress.js';
 import type { SendToSocket } from './socketEgress.js';
+import type { Suppress } from './suppress.js';
 import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 
 /**
@@ -46,7 +48,7 @@ import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
  *   out:  rx of a port       parse  offloads  forward  ->  ports: finish, tx   |  peers: encap, finish, tx
  *   in:   rx of an underlay  decap  parse  arrival  forward  ->  ports: coalesce, tx   |  peers, over a bridge
  *
- *   forward:  l2  prefetch  learn  lookup       l3  route       xconnect  connect
+ *   forward:  l2  prefetch  learn  lookup  suppress       l3  route       xconnect  connect
  */
 export interface Steps {
   /** Returns how many lanes are heartbeats. */
@@ -63,6 +65,8 @@ export interface Steps {
   prefetch(n: number): void;
   learn(n: number): void;
   lookup(n: number): void;
+  /** Learns from ARP and neighbour discovery, and answers what it can. */
+  suppress: Suppress;
   route(n: number): void;
   connect(n: number): void;
   /** ICMP answers about lanes of this burst. */
@@ -338,6 +342,7 @@ export function bindWalk(
       steps.prefetch(n);
       steps.learn(n);
       steps.lookup(n);
+      if ((summary[SUMMARY_FLAGS] & IS_DISCOVERY) !== 0) steps.suppress(n, ports);
     }
   }
 

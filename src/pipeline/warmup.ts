@@ -1,4 +1,5 @@
 import { flushMacs, setStatic } from '../forward/macTable.js';
+import { flushNeighbours } from '../forward/neighbourTable.js';
 import type { Tun } from '../native/tun.js';
 import { TO_PORT } from '../packet/burst.js';
 import { advance, type Clock } from '../packet/clock.js';
@@ -11,7 +12,18 @@ import type { Pipeline } from './pipeline.js';
 import type { WorkerDevices } from './plan.js';
 import { writePlanRoutes } from './routes.js';
 import type { TurnLoop } from './turn.js';
-import { arpRequest, heartbeat, ipv4Tcp, ipv4Udp, ipv6Tcp, outer, vxlan, withTag } from './warmupFrames.js';
+import {
+  arpRequest,
+  heartbeat,
+  ipv4Tcp,
+  ipv4Udp,
+  ipv6Tcp,
+  neighbourAdvertisement,
+  neighbourSolicitation,
+  outer,
+  vxlan,
+  withTag,
+} from './warmupFrames.js';
 import {
   FACING,
   FACING_PORTS,
@@ -130,6 +142,8 @@ function datagramsFromPeer(): Datagram[] {
     whole(ipv4Udp({ src: 9, dst: 2, payload: 333, tos: 2 })),
     { ...whole(ipv4Udp({ src: 9, dst: 1, payload: 64 })), isStranger: true },
     whole(arpRequest(9)),
+    whole(neighbourAdvertisement(9)),
+    whole(arpRequest(8, 9)),
     whole(heartbeat(9)),
     whole(ipv4Tcp({ src: 9, dst: 1, payload: 100, unfinished: true })),
     whole(withTag(ipv4Udp({ src: 9, dst: 3, payload: 80, tos: 1 }))),
@@ -176,6 +190,11 @@ function framesOfStation(src: number): Inject[] {
     // Flooded: finished before it is shared.
     offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
     plain(arpRequest(src)),
+    // To which there is an answer, once they are known.
+    plain(arpRequest(src, 9)),
+    plain(neighbourSolicitation(src, 9)),
+    plain(neighbourAdvertisement(src)),
+    plain(arpRequest(src, 8)),
     plain(heartbeat(src)),
     plain(ipv4Udp({ src, dst: 99, payload: 30 })),
     offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
@@ -318,7 +337,7 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
 
 /** `loop` is absent where there is no native addon: the walk alone is warmed up then. */
 export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: Tun): void {
-  const { walk, devices, counters, macTable, arena, outbox } = pipeline;
+  const { walk, devices, counters, macTable, neighbours, arena, outbox } = pipeline;
   const saved = counters.slice();
   const { seconds, millis } = clock;
   for (const n of [0, 1]) devices.memoryOptions.set(`warm-up-${PORTS[n]}`, { vnetHdrLen: 12, takesOffloads: true });
@@ -357,6 +376,7 @@ export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: 
   devices.memoryOptions.clear();
   const networks = new Set(PLAN.networks.map(({ id }) => id));
   flushMacs(macTable, (e) => networks.has(e.network), 0);
+  if (neighbours !== null) flushNeighbours(neighbours, (e) => networks.has(e.network));
   counters.set(saved);
   clock.seconds = seconds;
   clock.millis = millis;

@@ -2,6 +2,7 @@ import * as Arp from '../wire/arp.js';
 import * as Checksum from '../wire/checksum.js';
 import * as Ethernet from '../wire/ethernet.js';
 import * as Heartbeat from '../wire/heartbeat.js';
+import * as Icmpv6 from '../wire/icmpv6.js';
 import * as Ipv4 from '../wire/ipv4.js';
 import * as Ipv6 from '../wire/ipv6.js';
 import * as Tcp from '../wire/tcp.js';
@@ -23,6 +24,7 @@ export interface FrameFields {
 
 export const stationMac = (n: number) => Uint8Array.of(2, 0, 0, 0, 0, n);
 const stationIp = (n: number) => (10 << 24) | n;
+const stationIpv6 = (n: number) => Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, n);
 const IP = Ethernet.HEADER_BYTES;
 
 function ethernet(bytes: number, f: { src: number; dst: number }, type: number): Uint8Array {
@@ -66,8 +68,8 @@ export function ipv6Tcp(f: FrameFields): Uint8Array {
   const frame = ethernet(Ipv6.HEADER_BYTES + tcpBytes, f, Ethernet.TYPE_IPV6);
   const at = IP + Ipv6.HEADER_BYTES;
   Ipv6.write(frame, IP, 0, 0, tcpBytes, Ipv6.NEXT_TCP, 64);
-  Ipv6.setSrc(frame, IP, Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, f.src), 0);
-  Ipv6.setDst(frame, IP, Uint8Array.of(0xfd, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, f.dst), 0);
+  Ipv6.setSrc(frame, IP, stationIpv6(f.src), 0);
+  Ipv6.setDst(frame, IP, stationIpv6(f.dst), 0);
   Tcp.write(frame, at, 1000, 2000, f.seq ?? 0, 7, Tcp.ACK, 500);
   Tcp.setChecksum(frame, at, 0);
   const pseudo = Checksum.pseudoIpv6(frame, IP, Ipv6.NEXT_TCP, tcpBytes);
@@ -75,11 +77,39 @@ export function ipv6Tcp(f: FrameFields): Uint8Array {
   return frame;
 }
 
-export function arpRequest(src: number): Uint8Array {
+/** By default for an address that nobody has. */
+export function arpRequest(src: number, target = 77): Uint8Array {
   const frame = ethernet(Arp.PACKET_BYTES, { src, dst: 0 }, Ethernet.TYPE_ARP);
   frame.fill(0xff, 0, 6);
   Arp.write(frame, IP, Arp.REQUEST);
+  Arp.setSender(frame, IP, stationMac(src), 0, stationIp(src));
+  Arp.setTarget(frame, IP, stationMac(0), 0, stationIp(target));
   return frame;
+}
+
+/** Neighbour discovery to all nodes: `body`, the target, and an option with the sender's MAC. */
+function neighbourDiscovery(src: number, target: number, type: number, body: number, option: number): Uint8Array {
+  const bytes = Icmpv6.NEIGHBOUR_BYTES + 8;
+  const frame = ethernet(Ipv6.HEADER_BYTES + bytes, { src, dst: 1 }, Ethernet.TYPE_IPV6);
+  frame.set([0x33, 0x33, 0, 0, 0, 1]);
+  const at = IP + Ipv6.HEADER_BYTES;
+  Ipv6.write(frame, IP, 0, 0, bytes, Ipv6.NEXT_ICMPV6, 255);
+  Ipv6.setSrc(frame, IP, stationIpv6(src), 0);
+  Ipv6.setDst(frame, IP, Uint8Array.of(0xff, 2, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 1), 0);
+  Icmpv6.write(frame, at, type, 0, body);
+  frame.set(stationIpv6(target), at + Icmpv6.TARGET_OFF);
+  frame.set([option, 1, ...stationMac(src)], at + Icmpv6.NEIGHBOUR_OPTIONS_OFF);
+  Icmpv6.writeChecksum(frame, IP, at, bytes);
+  return frame;
+}
+
+export function neighbourSolicitation(src: number, target: number): Uint8Array {
+  return neighbourDiscovery(src, target, Icmpv6.NEIGHBOUR_SOLICITATION, 0, Icmpv6.OPTION_SOURCE_LINK_LAYER);
+}
+
+export function neighbourAdvertisement(src: number): Uint8Array {
+  const { NEIGHBOUR_ADVERTISEMENT, FLAG_OVERRIDE, OPTION_TARGET_LINK_LAYER } = Icmpv6;
+  return neighbourDiscovery(src, src, NEIGHBOUR_ADVERTISEMENT, FLAG_OVERRIDE, OPTION_TARGET_LINK_LAYER);
 }
 
 /** Too short to be one that is kept. */

@@ -37,6 +37,7 @@ const network = (id: number, underlay: number): NetworkPlan => ({
   mtu: MTU,
   ageingSec: 300,
   macLimit: 64,
+  neighbourLimit: 64,
   // One network meets its limit; in the other every flood goes out.
   broadcastPps: id === OVER_SOCKETS ? FLOODS_A_SECOND : 0,
   acceptUnknownPeers: false,
@@ -196,5 +197,6 @@ export const PLAN: Plan = {
     })),
   ],
   statics: [],
+  staticNeighbours: [],
   routes: [0, 1].flatMap((isRight) => PAIRS.flatMap(({ mode }, p) => (mode === 'l3' ? facingRoutes(p, isRight) : []))),
 };

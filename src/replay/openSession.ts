@@ -1,4 +1,5 @@
 import { macTableBytes, setStatic } from '../forward/macTable.js';
+import { neighbourTableBytes } from '../forward/neighbourTable.js';
 import { tun } from '../native/tun.js';
 import { type ArenaShape, createArenaMemory, DEFAULT_SHAPE } from '../packet/arena.js';
 import { LANES, TO_PEER, TO_PORT } from '../packet/burst.js';
@@ -13,6 +14,7 @@ import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
 import { warmUp } from '../pipeline/warmup.js';
 import type { CaptureNow } from '../port/captureKernel.js';
 import * as Ethernet from '../wire/ethernet.js';
+import { installNeighbours } from '../worker/neighbourRows.js';
 import { devicesOf, type OpenedCaptures, openCaptures, outputPaths, pieceSlots } from './captureDevices.js';
 import { bindFlowCount, type FlowCount } from './flows.js';
 import { type Source, type SourceGate, sourceGate } from './merge.js';
@@ -35,10 +37,12 @@ export interface Session {
 }
 
 const MACS_MIN = 16384;
+const NEIGHBOURS_MIN = 64;
 const CONTROL_WORDS = 4;
 
 function shapeOf(plan: Plan, files: number): ArenaShape {
   const macs = plan.networks.reduce((sum, network) => sum + network.macLimit, 0);
+  const neighbours = plan.networks.reduce((sum, n) => sum + n.neighbourLimit, plan.staticNeighbours.length);
   return {
     ...DEFAULT_SHAPE,
     workers: 1,
@@ -46,6 +50,7 @@ function shapeOf(plan: Plan, files: number): ArenaShape {
     // Nobody watches a replay's ports.
     captureBytes: 4096,
     macBytes: macTableBytes(Math.max(MACS_MIN, macs)),
+    neighbourBytes: neighbourTableBytes(Math.max(NEIGHBOURS_MIN, neighbours)),
     // Two halves, of which the second is never needed.
     routeBytes: 2 * routeTableBytes(plan),
   };
@@ -115,6 +120,7 @@ export function openSession(task: ReplayTask): Session {
   try {
     pipeline.apply(plan, real?.devices ?? { ports: [], underlays: [] }, placeRoutes(pipeline.arena, plan, 0));
     installStatics(pipeline, plan);
+    installNeighbours(pipeline.neighbours, plan.staticNeighbours);
     if (real !== null) loop?.watch(real.devices);
   } catch (error) {
     captures?.abandon();

@@ -171,6 +171,7 @@ function passingPlan(port: string, underlay: UnderlayPlan | null, tunnel: Tunnel
     mtu,
     ageingSec: 300,
     macLimit: 1,
+    neighbourLimit: 0,
     broadcastPps: 0,
     acceptUnknownPeers: true,
   };
@@ -184,6 +185,7 @@ function passingPlan(port: string, underlay: UnderlayPlan | null, tunnel: Tunnel
     ports: [portPlan(1, port, mtu)],
     peers: [],
     statics: [],
+    staticNeighbours: [],
     routes: [],
   };
 }

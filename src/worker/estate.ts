@@ -43,7 +43,7 @@ export interface Estate {
 
 /** Only after the thread of place `place` has ended. */
 export function settleEstate(node: NodeMemory, place: number, counters: Float64Array): Estate {
-  const { shape, slots, arena, macTable } = node;
+  const { shape, slots, arena, macTable, neighbours } = node;
   const io = ioBlock(arena, place);
   countSent(io, counters);
   countReceived(arena, place, io, counters);
@@ -51,6 +51,7 @@ export function settleEstate(node: NodeMemory, place: number, counters: Float64A
   const slotsHeld = Math.max(0, countHeld(shape, slots, place) - LANES);
   bringHome(shape, slots, place);
   breakLock(macTable, MAC_HOLDER + place);
+  if (neighbours !== null) breakLock(neighbours, MAC_HOLDER + place);
   const { held } = account([counters]);
   // The row of no port takes it. Less than nothing would be held if copies of a flood had gone out uncounted.
   if (held > 0) counters[DROP_BASE + DROP['worker-lost']] += held;

@@ -1,4 +1,5 @@
 import { attachMacTable, type MacTable, macTableBytes } from '../forward/macTable.js';
+import { attachNeighbourTable, type NeighbourTable } from '../forward/neighbourTable.js';
 import { tun } from '../native/tun.js';
 import {
   type Arena,
@@ -20,6 +21,7 @@ export interface NodeMemory {
   readonly slots: SlotState;
   /** The control thread's attachment. */
   readonly macTable: MacTable;
+  readonly neighbours: NeighbourTable | null;
   /** Sequence numbers of the packets to each peer, which all workers count in (GRE). */
   readonly sequences: SharedArrayBuffer;
   /** A ring of heartbeats for each worker. */
@@ -37,6 +39,7 @@ export function createNodeMemory(workers: number, macs?: number, shape?: Partial
   const whole = isWithinReach(shapeOf(workers + 1)) ? shapeOf(workers + 1) : shapeOf(workers);
   const memory = createArenaMemory(whole);
   const arena = attachArena(memory, whole);
+  const buffer = memory.buffer as SharedArrayBuffer;
   return {
     shape: whole,
     memory,
@@ -44,7 +47,8 @@ export function createNodeMemory(workers: number, macs?: number, shape?: Partial
     slots: createSlotState(whole),
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
     heartbeats: Array.from({ length: whole.workers }, makeHeartbeatRing),
-    macTable: attachMacTable(memory.buffer as SharedArrayBuffer, CONTROL_HOLDER, arena.macAt, macBytes),
+    macTable: attachMacTable(buffer, CONTROL_HOLDER, arena.macAt, macBytes),
+    neighbours: attachNeighbourTable(buffer, CONTROL_HOLDER, arena.neighbourAt, whole.neighbourBytes),
   };
 }
 

@@ -12,11 +12,13 @@ import type { Steps } from '../pipeline/walk.js';
 import { createCrew, type Role } from './crew.js';
 import type { Estate } from './estate.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
+import { forgetNeighbours, installNeighbours, type NeighbourRow, readNeighbours } from './neighbourRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
 import { type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
 import type { Duty } from './workerThread.js';
 
 export type { MacRow } from './macRows.js';
+export type { NeighbourRow } from './neighbourRows.js';
 
 export interface WorkerState {
   index: number;
@@ -53,7 +55,7 @@ export type Supervisor = ReturnType<typeof createSupervisor>;
 /** The workers of a node and what they share: posts plans to them, has those that die replaced, reads counters, tables and captures. */
 export function createSupervisor(options: SupervisorOptions) {
   const node = createNodeMemory(Math.max(options.workers, options.workersMax ?? 0), options.macs, options.shape);
-  const { shape, slots, macTable, arena } = node;
+  const { shape, slots, macTable, neighbours, arena } = node;
   const events = new EventEmitter<SupervisorEvents>();
   const crew = createCrew(node, {
     workers: options.workers,
@@ -79,8 +81,10 @@ export function createSupervisor(options: SupervisorOptions) {
     routeHalf = 1 - routeHalf;
     for (const n of plan.networks) {
       macTable.limits[n.id] = n.macLimit;
+      if (neighbours !== null) neighbours.limits[n.id] = n.neighbourLimit;
     }
     installStatics(macTable, plan.statics);
+    installNeighbours(neighbours, plan.staticNeighbours);
     return { plan, devices, routesAt };
   }
 
@@ -152,7 +156,12 @@ export function createSupervisor(options: SupervisorOptions) {
     events,
     nowSec,
     macs: (): MacRow[] => readMacs(macTable),
-    flushMacs: (filter: MacFilter) => forgetMacs(macTable, filter),
+    neighbours: (): NeighbourRow[] => readNeighbours(neighbours, nowSec()),
+    /** Forgets MACs, and the IP neighbours that were heard there; returns how many MACs. */
+    flushMacs(filter: MacFilter): number {
+      forgetNeighbours(neighbours, filter);
+      return forgetMacs(macTable, filter);
+    },
     /** A block for each place that a thread was in. */
     get counters(): readonly Float64Array[] {
       return threads.map(({ counters }) => counters);

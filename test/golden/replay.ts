@@ -84,6 +84,7 @@ function planOf(options: ReplayOptions): Plan {
     mtu: options.mtu ?? 1450,
     ageingSec: 300,
     macLimit: 1024,
+    neighbourLimit: 0,
     broadcastPps: 0,
     acceptUnknownPeers: options.acceptUnknownPeers ?? false,
   };
@@ -106,7 +107,7 @@ function planOf(options: ReplayOptions): Plan {
     direct: false,
     dynamic: false,
   }));
-  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [] };
+  const base = { generation: 1, node: 'golden', workers: 1, busyPollUs: 0, statics: [], staticNeighbours: [] };
   const { routed } = options;
   const routes: RoutePlan[] = routed
     ? [

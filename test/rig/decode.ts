@@ -19,6 +19,8 @@ export interface Decoded {
   hasOptions: boolean;
   /** Position of a whole TCP or UDP header, else 0. */
   l4: number;
+  /** ARP, or a message of neighbour discovery (ICMPv6 133 to 137). */
+  isDiscovery: boolean;
 }
 
 const TPIDS = [0x8100, 0x88a8];
@@ -50,6 +52,7 @@ export function decode(f: Uint8Array): Decoded | null {
     isFragment: false,
     hasOptions: false,
     l4: 0,
+    isDiscovery: type === 0x0806,
   };
   if (type === 0x0800) decodeIpv4(f, at + 2, d);
   else if (type === 0x86dd) decodeIpv6(f, at + 2, d);
@@ -84,6 +87,8 @@ function decodeIpv6(f: Uint8Array, at: number, d: Decoded): void {
     p += bytes;
   }
   d.protocol = next;
+  const type = next === 58 && !d.isFragment && p + 8 <= end ? f[p] : 0;
+  d.isDiscovery = type >= 133 && type <= 137;
   if (!d.isFragment && p <= end) decodeTransport(f, p, d);
 }
 

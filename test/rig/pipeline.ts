@@ -2,6 +2,7 @@
 // kernel in memory. After every test the account of each rig must balance and its slots be home.
 import { afterEach, expect } from 'vitest';
 import { macTableBytes } from '../../src/forward/macTable.js';
+import { neighbourTableBytes } from '../../src/forward/neighbourTable.js';
 import { type ArenaShape, createArenaMemory, DEFAULT_SHAPE } from '../../src/packet/arena.js';
 import { LANES } from '../../src/packet/burst.js';
 import { advance, type Clock, createClock } from '../../src/packet/clock.js';
@@ -84,6 +85,7 @@ export function makeRig(options: RigOptions): Rig {
     ...DEFAULT_SHAPE,
     captureBytes: 64 * 1024,
     macBytes: macTableBytes(options.macs ?? 1000),
+    neighbourBytes: neighbourTableBytes(1000),
     routeBytes: options.routes ? ROUTE_BYTES : 0,
     ...options.shape,
     workers: 1,

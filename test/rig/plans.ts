@@ -42,6 +42,7 @@ export const network = (id: number, { vni, underlay = SOCKETS, ...rest }: Networ
   mtu: 1450,
   ageingSec: 300,
   macLimit: 1000,
+  neighbourLimit: 0,
   broadcastPps: 0,
   acceptUnknownPeers: false,
   ...rest,
@@ -161,6 +162,7 @@ export function planOf(options: RigOptions): Plan {
     ports: Object.entries(options.ports).map(([name, p]) => portPlan(name, p)),
     peers: options.peers ?? [],
     statics: options.statics ?? [],
+    staticNeighbours: [],
     routes: options.routes ?? [],
   };
 }

@@ -92,6 +92,7 @@ const networkOf = ({ tunnel, inner }: Form, k: number): NetworkPlan => ({
   mtu: MTU,
   ageingSec: 300,
   macLimit: 256,
+  neighbourLimit: 0,
   broadcastPps: 0,
   acceptUnknownPeers: false,
 });
@@ -129,6 +130,7 @@ export function planOfForms(): Plan {
     ports: FORMS.map(portOf),
     peers: FORMS.map(peerOf),
     statics: [],
+    staticNeighbours: [],
     routes: FORMS.flatMap(({ inner }, k) =>
       inner === 'frame'
         ? []

@@ -238,6 +238,7 @@ export function fakeDataplane(): FakeDataplane {
       plane.stopped = true;
     },
     macs: () => plane.rows,
+    neighbours: () => [],
     workers: () => [
       { index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, lastError: null },
     ],

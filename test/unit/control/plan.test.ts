@@ -30,6 +30,7 @@ describe('a plan', () => {
           { mac: '02:00:00:00:00:AA', port: 'web' },
           { mac: '02:00:00:00:00:BB', peer: '192.0.2.3' },
         ],
+        staticNeighbours: [{ address: '10.0.0.5', mac: '02:00:00:00:00:AA' }],
         ports: [{ name: 'web', type: 'tap', netns: 'blue', owner: 'qemu', group: 36, mac: '02:00:00:00:00:0A' }],
       },
     ]);
@@ -85,6 +86,7 @@ describe('a plan', () => {
           mtuMost: 1450,
           ageingSec: 300,
           macLimit: 8192,
+          neighbourLimit: 8192,
           broadcastPps: 10000,
           acceptUnknownPeers: false,
         },
@@ -139,6 +141,7 @@ describe('a plan', () => {
         { network: 1, mac: '02:00:00:00:00:aa', port: 1, peer: 0 },
         { network: 1, mac: '02:00:00:00:00:bb', port: 0, peer: 2 },
       ],
+      staticNeighbours: [{ network: 1, address: '10.0.0.5', mac: '02:00:00:00:00:aa', isRouter: false }],
       routes: [],
     });
   });

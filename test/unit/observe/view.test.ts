@@ -57,6 +57,7 @@ const PLAN: Plan = {
       mtu: 1450,
       ageingSec: 300,
       macLimit: 8,
+      neighbourLimit: 0,
       broadcastPps: 0,
       acceptUnknownPeers: false,
     },
@@ -66,6 +67,7 @@ const PLAN: Plan = {
     { id: 9, network: 1, underlay: 1, address: '192.0.2.2', udpPort: 4789, mac: null, direct: false, dynamic: false },
   ],
   statics: [],
+  staticNeighbours: [],
   routes: [],
 };
 
@@ -78,6 +80,7 @@ function makeView(
   const dataplane: DataplaneView = {
     counters,
     macs: () => [],
+    neighbours: () => [],
     workers: () => [
       { index: 0, threadId: 1, state: 'running', restarts: 1, turns: 0, isSleeping: false, lastError: 'boom' },
     ],

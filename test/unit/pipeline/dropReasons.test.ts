@@ -3,6 +3,7 @@ import { setStatic } from '../../../src/forward/macTable.js';
 import { TO_PORT } from '../../../src/packet/burst.js';
 import { DROP_REASONS, type DropName } from '../../../src/packet/drop.js';
 import { tunnelPlan } from '../../../src/tunnel/tunnel.js';
+import { installNeighbours } from '../../../src/worker/neighbourRows.js';
 import {
   arpRequest,
   BROADCAST,
@@ -18,6 +19,7 @@ import {
   v4,
   vxlan,
 } from '../../rig/frames.js';
+import { gratuitous } from '../../rig/neighbours.js';
 import {
   FRAMES,
   makeRig,
@@ -133,6 +135,13 @@ const ways: { [Reason in DropName]?: (rig: Rig) => void } = {
     const { lo, hi } = macWords(stationMac(5));
     setStatic(rig.pipeline.macTable, lo, hi, 1, TO_PORT | 2);
     rig.from('a', between(5, 2));
+  },
+  'static-neighbour': (rig) => {
+    rig.plan.networks[0].neighbourLimit = 10;
+    rig.apply();
+    const statics = [{ network: 1, address: '10.0.0.5', mac: '02:00:00:00:00:05', isRouter: false }];
+    installNeighbours(rig.pipeline.neighbours, statics);
+    rig.from('a', gratuitous(5, 1));
   },
   'too-big': (rig) => rig.from('a', between(1, 9, 1423)),
   'bad-offload': (rig) => rig.from('t', between(3, 1), { flags: 1, csumStart: 5, csumOffset: 6 }),

@@ -3,6 +3,7 @@ import { describe, expect, it } from 'vitest';
 import {
   HAS_OPTIONS,
   HAS_VLAN,
+  IS_DISCOVERY,
   IS_FRAGMENT,
   IS_TCP,
   IS_UDP,
@@ -51,6 +52,7 @@ function expected(frame: Uint8Array) {
   if (d.l4 > 0) flags |= d.protocol === 6 ? IS_TCP : IS_UDP;
   if (d.isFragment) flags |= IS_FRAGMENT;
   if (d.hasOptions) flags |= HAS_OPTIONS;
+  if (d.isDiscovery) flags |= IS_DISCOVERY;
   const dst = macWords(d.dstMac);
   const src = macWords(d.srcMac);
   return { drop: 0, flags, tos: d.tos, l3: d.l3, l4: d.l4, dst: [dst.lo, dst.hi], src: [src.lo, src.hi] };

@@ -35,6 +35,7 @@ function twoWorkers() {
     })),
     peers: [],
     statics: [],
+    staticNeighbours: [],
   };
   const counters = [makeCounterBlock(), makeCounterBlock()];
   const workers = counters.map((block, worker) => {

@@ -27,6 +27,7 @@ const plan = (rest: Partial<Plan>): Plan => ({
   ports: [],
   peers: [],
   statics: [],
+  staticNeighbours: [],
   ...rest,
 });
 

@@ -4,6 +4,7 @@ import { TO_PORT } from '../../../src/packet/burst.js';
 import { createTurnLoop } from '../../../src/pipeline/turn.js';
 import type { Steps } from '../../../src/pipeline/walk.js';
 import { warmUp } from '../../../src/pipeline/warmup.js';
+import { readNeighbours } from '../../../src/worker/neighbourRows.js';
 import { arpRequest, udp } from '../../rig/frames.js';
 import { makeRig, type Rig } from '../../rig/pipeline.js';
 
@@ -38,7 +39,7 @@ describe('the warm-up', () => {
   warmUp(pipeline, clock, loop, kernel.tun);
 
   it('calls every step of the walk, and often', () => {
-    const l2 = ['parse', 'prefetch', 'learn', 'lookup'];
+    const l2 = ['parse', 'prefetch', 'learn', 'lookup', 'suppress'];
     const l3 = ['parsePackets', 'route'];
     const steps = [...l2, ...l3, 'connect', 'checkOffloads', 'decap', 'arrive', 'completeChecksum', 'answer'];
     const sends = ['sendToPort', 'sendToPort joined'];
@@ -53,6 +54,7 @@ describe('the warm-up', () => {
     const macs: number[] = [];
     forEachMac(pipeline.macTable, 100, true, (e) => macs.push(e.network));
     expect(macs).toEqual([1]);
+    expect(readNeighbours(pipeline.neighbours, 0)).toEqual([]);
     expect([...pipeline.devices.memory.keys()]).toEqual([]);
     expect(kernel.sent).toEqual([]);
     expect(kernel.written).toEqual([]);

@@ -7,7 +7,7 @@ import { root } from './stamps.mjs';
 
 // Debian package -> a command that proves it on systems without dpkg.
 const FOR_START = { iproute2: 'ip', 'iputils-ping': 'ping', iperf3: 'iperf3', ethtool: 'ethtool' };
-const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', 'python3-scapy': 'scapy' };
+const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', nftables: 'nft', 'python3-scapy': 'scapy' };
 
 // Peers of the interop tests, whose tests are skipped without them.
 const FOR_PEERS = { 'openvswitch-common': 'ovs-ofctl', 'qemu-system-x86': 'qemu-system-x86_64' };

@@ -45,7 +45,7 @@ export function bindSocketEgress(
 ): SendToSocket {
   const { view } = arena;
   const { at, len, packets, gsoType, flags, dst, tos, flow } = burst;
-  const { peerMtu, templates } = tables;
+  const { peerMtu, peerMoved, whole, templates } = tables;
   const {
     cursor,
     msgFirst,
@@ -196,6 +196,7 @@ export function bindSocketEgress(
     messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
     const sockets = underlay.sockets;
     const socketV6 = underlay.socketV6;
+    const listening = whole.hasMoved ? underlay.listening : -1;
     for (let k = 0; k < count; k++) {
       const i = list[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
@@ -206,7 +207,8 @@ export function bindSocketEgress(
         continue;
       }
       const hashed = ((flow[i] >>> 16) * sockets) >>> 16;
-      const socket = socketV6 < 0 ? hashed : (flags[i] & IS_V6) !== 0 ? socketV6 : 0;
+      let socket = socketV6 < 0 ? hashed : (flags[i] & IS_V6) !== 0 ? socketV6 : 0;
+      if (listening >= 0 && peerMoved[peer] !== 0) socket = listening;
       const mark = outerTos(i);
       if (gsoType[i] !== 0) sendSegments(i, peer, socket, mark);
       else sendLane(i, peer, socket, mark, relayed);

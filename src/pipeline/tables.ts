@@ -59,6 +59,8 @@ export interface Tables {
   readonly peerMtu: Int32Array;
   /** 1: options of relayed packets (Geneve) go along to this peer. */
   readonly peerRelaysOptions: Int32Array;
+  /** 1: a peer that roams is not where it is configured, maybe behind a NAT. */
+  readonly peerMoved: Int32Array;
   /** Rows of 8 words for the native sender: family, port, four address words, scope, 0. */
   readonly destinations: Int32Array;
   /** Longest frame that the plain form of encap takes for a peer behind a frame underlay; 0 for none. */
@@ -70,7 +72,7 @@ export interface Tables {
   /** (carrier, kind, id, VTEP address) -> peer and network. */
   readonly vteps: VtepTable;
   /** Numbers that belong to the plan as a whole. */
-  readonly whole: { routesAt: number; hasBridges: boolean };
+  readonly whole: { routesAt: number; hasBridges: boolean; hasMoved: boolean };
 }
 
 export function createTables(allocate: Allocate): Tables {
@@ -101,12 +103,13 @@ export function createTables(allocate: Allocate): Tables {
     peerUnderlay: allocate(PEERS_MAX),
     peerMtu: allocate(PEERS_MAX),
     peerRelaysOptions: allocate(PEERS_MAX),
+    peerMoved: allocate(PEERS_MAX),
     destinations: allocate(PEERS_MAX * DESTINATION_WORDS),
     peerFrameMax: allocate(PEERS_MAX),
     peerHasNextHop: allocate(PEERS_MAX),
     templates: allocate(PEERS_MAX * TEMPLATE_ROWS * TEMPLATE_WORDS),
     vteps: createVtepTable(PEERS_MAX, NETWORKS_MAX),
-    whole: { routesAt: 0, hasBridges: false },
+    whole: { routesAt: 0, hasBridges: false, hasMoved: false },
   };
 }
 
@@ -184,6 +187,8 @@ function compilePeer(tables: Tables, peer: PeerPlan, network: NetworkPlan): void
   const { kind, id, relayOptions } = network.tunnel;
   tables.peerNetwork[peer.id] = peer.network;
   tables.peerUnderlay[peer.id] = peer.underlay;
+  tables.peerMoved[peer.id] = peer.at === undefined ? 0 : 1;
+  if (peer.at !== undefined) tables.whole.hasMoved = true;
   tables.peerMtu[peer.id] = peer.mtu ?? network.mtu;
   const relays = kind === 'geneve' && relayOptions === 'pass' && tables.isBridged[network.domain] === 1;
   tables.peerRelaysOptions[peer.id] = relays ? 1 : 0;
@@ -199,6 +204,7 @@ function clear(tables: Tables): void {
   for (const column of [tables.networkPort, tables.networkOtherPort, tables.networkPeer]) column.fill(0);
   for (const column of [tables.underlayNetwork, tables.networkMode]) column.fill(0);
   tables.whole.hasBridges = false;
+  tables.whole.hasMoved = false;
 }
 
 export function compilePlan(tables: Tables, plan: Plan): void {

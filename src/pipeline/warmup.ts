@@ -76,6 +76,7 @@ function fakeSocket(pipeline: Pipeline, datagrams: Datagram[]): SocketUnderlay {
     deliverOffloadLeak: false,
     sockets: 4,
     socketV6: -1,
+    listening: 4,
     segmentsMax: 63,
     rx() {
       given = 0;

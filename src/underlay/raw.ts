@@ -104,6 +104,7 @@ export function bindRawUnderlays(
       deliverOffloadLeak: options.deliverOffloadLeak,
       sockets: options.txFds.length,
       socketV6: Math.max(0, options.protocols.indexOf(PROTOCOL_IPV6)),
+      listening: -1,
       segmentsMax: 1,
       rx() {
         last = 0;

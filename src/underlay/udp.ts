@@ -94,7 +94,8 @@ export function bindUdpUnderlays(
 
   return function openUdpUnderlay(options: UdpOptions): SocketUnderlay {
     const nativeRx = tun.bindUdpRx(arena.bytes, io, layout, options.rxFd);
-    const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
+    // The last one: see `listening` of SocketUnderlay.
+    const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, [...options.txFds, options.rxFd], destinations);
     const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
     let max = 0;
     let last = 0;
@@ -108,6 +109,7 @@ export function bindUdpUnderlays(
       deliverOffloadLeak: options.deliverOffloadLeak,
       sockets: options.txFds.length,
       socketV6: -1,
+      listening: options.txFds.length,
       segmentsMax: options.segment ? SEGMENTS_MAX : 1,
       rx() {
         max = sawSuper ? RX_SUPER : LANES;

@@ -34,6 +34,11 @@ export interface SocketUnderlay extends UnderlayBase {
   readonly sockets: number;
   /** Raw: index of the socket for inner IPv6. -1: the flow's hash chooses the socket. */
   readonly socketV6: number;
+  /**
+   * UDP: index of the socket that sends from the tunnel's own port, for peers behind a NAT: it lets in what comes from where they sent to, and
+   * nothing else (RFC 4787 section 5). Raw: -1.
+   */
+  readonly listening: number;
   /** Datagrams that one UDP_SEGMENT message may carry; 1 where the kernel or the socket cannot. */
   readonly segmentsMax: number;
   /** Packets lost before rx since the last call (SO_RXQ_OVFL). */
@@ -67,6 +72,7 @@ export function defineSocketUnderlay(u: SocketUnderlay): SocketUnderlay {
     deliverOffloadLeak: u.deliverOffloadLeak,
     sockets: u.sockets,
     socketV6: u.socketV6,
+    listening: u.listening,
     segmentsMax: u.segmentsMax,
     missed: u.missed,
     readErrors: u.readErrors,

@@ -29,6 +29,7 @@ const needs = {
   iperf3: { isMet: () => hasCommand('iperf3'), lack: 'the iperf3 command' },
   ping: { isMet: () => hasCommand('ping'), lack: 'the ping command (iputils-ping)' },
   ethtool: { isMet: () => hasCommand('ethtool'), lack: 'the ethtool command' },
+  nft: { isMet: () => worksApart('nft', 'add', 'table', 'ip', 'nat'), lack: 'the nft command, and NAT in this kernel' },
   tshark: { isMet: () => hasCommand('tshark'), lack: 'the tshark command' },
   tcpdump: { isMet: () => hasCommand('tcpdump'), lack: 'the tcpdump command' },
   python3: { isMet: () => hasCommand('python3'), lack: 'Python 3' },

@@ -8,7 +8,19 @@ import {
 } from '../../../src/pipeline/heartbeats.js';
 import { tunnelPlan } from '../../../src/tunnel/tunnel.js';
 import { arpRequest, ethernet, join, noise, toHex, u16, udp, v4, vxlan } from '../../rig/frames.js';
-import { FRAMES, makeRig, network, PEER_A, PEER_B, peer, type RigOptions, SELF, SOCKETS } from '../../rig/pipeline.js';
+import {
+  FRAMES,
+  makeRig,
+  network,
+  PEER_A,
+  PEER_B,
+  peer,
+  type RigOptions,
+  rxFd,
+  SELF,
+  SOCKETS,
+  txFd,
+} from '../../rig/pipeline.js';
 import { tunnelFrame } from '../../rig/tunnels.js';
 
 const VNI = 41;
@@ -209,7 +221,11 @@ it('goes to where a peer that roams is now', () => {
     peers: [peer(1, 1, PEER_A, { at: { address: STRANGER, udpPort: 4000 } })],
   });
   rig.from('a', arpRequest(1));
-  expect(rig.kernel.sent.map(({ address, port }) => [address, port])).toEqual([[STRANGER, 4000]]);
+  const sent = rig.kernel.sent.map(({ fd, address, port }) => [fd, address, port]);
+  expect(sent).toEqual([
+    [rxFd(SOCKETS), STRANGER, 4000],
+    [txFd(SOCKETS), PEER_B, 4789],
+  ]);
   rig.fromPeer(STRANGER, VNI, arpRequest(9));
   rig.fromPeer(PEER_A, VNI, arpRequest(8));
   expect(rig.drops()).toEqual({ 'unknown-peer': 1 });

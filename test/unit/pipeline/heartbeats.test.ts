@@ -216,9 +216,10 @@ it('is never taken from a station', () => {
   expect([rig.delivered(), heard(), rig.kernel.sent]).toEqual([[], [], []]);
 });
 
-it('goes to where a peer that roams is now', () => {
+it('traffic goes to where a peer that roams is now, from the port that its NAT lets in', () => {
   const { rig } = lab({
-    peers: [peer(1, 1, PEER_A, { at: { address: STRANGER, udpPort: 4000 } })],
+    peers: [peer(1, 1, PEER_A, { at: { address: STRANGER, udpPort: 4000 } }), peer(2, 1, PEER_B)],
+    sockets: 1,
   });
   rig.from('a', arpRequest(1));
   const sent = rig.kernel.sent.map(({ fd, address, port }) => [fd, address, port]);

@@ -30,6 +30,9 @@ export function gsoMaxSize(mtu: number, overhead: number, linkBytes = ETHERNET_B
   return Math.min(SUPERFRAME_MAX, segments * (mtu - TCP_HEADERS) + TCP_HEADERS + linkBytes);
 }
 
+/** Superframes of datagrams are as long as a device allows, unlike those of TCP, and what does not fit a slot is lost. */
+const isTooLong = (link: Link | null) => link !== null && link.gsoMaxSize > SUPERFRAME_MAX;
+
 export interface Dressing {
   /** Sets what the port wants. What the kernel cannot do and the node can do without goes to `reasons`. */
   put(reasons: PathReason[]): void;
@@ -57,6 +60,7 @@ export function createDressing(
   /** Addresses that weft gave. */
   let given: string[] = [];
   let hasSetMac = first.tap!.mac !== null;
+  let hasSetSize = false;
 
   const sizeOf = (of: PortPlan, tunnel: number) => gsoMaxSize(of.mtu, tunnel, of.kind === 'tun' ? 0 : ETHERNET_BYTES);
 
@@ -69,9 +73,10 @@ export function createDressing(
     if (!tap.offloads.gsoMaxSize) {
       const reason = '`offloads: {gsoMaxSize: false}` of the port: the largest superframes are cut in weft';
       reasons.push({ feature: 'gso-max-size', reason, remedy: 'take it out' });
-    } else if (tap.create) {
+    } else if (tap.create || isTooLong(before)) {
       try {
-        kernel.linkSet({ ...at, gsoMaxSize: sizeOf(port, overhead) });
+        kernel.linkSet({ ...at, gsoMaxSize: tap.create ? sizeOf(port, overhead) : SUPERFRAME_MAX });
+        hasSetSize = !tap.create;
       } catch (error) {
         const reason = `the kernel does not limit the size of superframes (${(error as { code?: string }).code ?? 'no IFLA_GSO_MAX_SIZE'}); the largest are cut in weft`;
         reasons.push({ feature: 'gso-max-size', reason, remedy: null });
@@ -148,7 +153,7 @@ export function createDressing(
       }
     };
     for (const address of given) undo(() => kernel.addressDelete({ ...at, address }));
-    const restore = restoration(at, before, port.mtu, hasSetMac);
+    const restore = restoration(at, before, port.mtu, hasSetMac, hasSetSize);
     if (restore !== null) undo(() => kernel.linkSet(restore));
     return failures;
   }
@@ -168,10 +173,17 @@ function quiet(step: Step): Step {
 }
 
 /** What differs from how the device was found. */
-function restoration(at: DeviceAt, before: Link, mtu: number, hasSetMac: boolean): LinkChange | null {
+function restoration(
+  at: DeviceAt,
+  before: Link,
+  mtu: number,
+  hasSetMac: boolean,
+  hasSetSize: boolean,
+): LinkChange | null {
   const change: LinkChange = { ...at };
   if (before.mtu !== mtu) change.mtu = before.mtu;
   if (hasSetMac) change.mac = before.mac;
+  if (hasSetSize) change.gsoMaxSize = before.gsoMaxSize;
   if (!before.up) change.up = false;
   return Object.keys(change).length > Object.keys(at).length ? change : null;
 }

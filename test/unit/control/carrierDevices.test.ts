@@ -180,9 +180,15 @@ describe('a tun port', () => {
     kernel.links.set('/r0', { ...kernel.links.get('/eth0')!, name: 'r0', kind: 'tun', mtu: 1480 });
     const devices = createDevices(kernel);
     devices.open(planOf([ipip({ ports: [tun({ create: false, addresses: ['10.1.0.1/16'] })] })]));
+    // No superframe that is longer than a slot.
+    expect(kernel.calls).toContain('linkSet /r0 {"gsoMaxSize":65280}');
     kernel.calls.length = 0;
     expect(devices.closeAll()).toEqual([]);
-    expect(kernel.calls).toEqual(['routeDelete  10.2.0.0/16', 'addressDelete /r0 10.1.0.1/16']);
+    expect(kernel.calls).toEqual([
+      'routeDelete  10.2.0.0/16',
+      'addressDelete /r0 10.1.0.1/16',
+      'linkSet /r0 {"gsoMaxSize":65536}',
+    ]);
   });
 
   it('gets and loses routes as its peers come and go', () => {

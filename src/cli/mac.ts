@@ -16,8 +16,6 @@ export function defineMac(program: Command): void {
     help: 'Examples:\n  weft mac\n  weft mac --node left --json\n  weft mac add blue 02:00:00:00:00:05 --port web',
     text: macText,
   });
-  // `weft mac add --node left`: an option behind the verb is the verb's.
-  mac.enablePositionalOptions();
   withNode(
     mac
       .command('add')

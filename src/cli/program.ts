@@ -41,6 +41,8 @@ export function createProgram(): Command {
     .version(packageVersion(), '-V, --version', 'print the version')
     .helpOption('-h, --help', 'print help')
     .configureHelp({ sortSubcommands: false, showGlobalOptions: false })
+    // `weft mac add ... --node left`: an option behind a verb is that verb's, also where `weft mac` has one of its name.
+    .enablePositionalOptions()
     .showHelpAfterError('(`weft --help` shows what there is, `weft VERB --help` what a verb takes)')
     .addHelpText('after', HELP)
     .exitOverride();

@@ -7,6 +7,7 @@ import { DEFAULT_SHAPE } from '../packet/arena.js';
 import { WeftError } from '../packet/error.js';
 import { bridgePairs } from './bridges.js';
 import type { Config, NetworkConfig } from './config.js';
+import { defaultSocketPath } from './controlSocket.js';
 import { canonicalAddress, valueText } from './text.js';
 
 /** Settings of the node itself that it can take while it runs. */
@@ -77,7 +78,9 @@ const WHY: Record<string, string> = {
 function effective({ node }: Config, hostname: string): Record<string, unknown> {
   const { smallSlots, largeSlots } = { ...DEFAULT_SHAPE, ...node.arena };
   const name = node.name ?? hostname;
-  return { ...node, name, socket: node.socket ?? `/run/weft/${name}.sock`, arena: { smallSlots, largeSlots } };
+  // The default goes with the name, which is told of itself.
+  const socket = node.socket === defaultSocketPath(name) ? null : node.socket;
+  return { ...node, name, socket, arena: { smallSlots, largeSlots } };
 }
 
 /** A port is known by its name in the whole node; peers and static MACs belong to their network. */

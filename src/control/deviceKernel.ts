@@ -8,6 +8,7 @@ import { WeftError } from '../packet/error.js';
 export type DeviceKernel = Pick<
   Tun,
   | 'openTap'
+  | 'tapSteer'
   | 'linkGet'
   | 'linkList'
   | 'linkSet'

@@ -36,6 +36,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
     const before = tap.create ? null : kernel.linkGet(at);
     opened = kernel.openTap(request(tap, port.kind === 'tun' ? 'tun' : 'tap'));
     const reasons = pathReasons(opened, port);
+    steer(kernel, opened, reasons);
     const dressing = createDressing(kernel, port, overhead, at, before);
     dressing.put(reasons);
     const link = kernel.linkGet(at);
@@ -59,12 +60,30 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
           throw tapError(after, error);
         }
       },
-      close: closer(kernel, opened.fds, dressing),
+      close: closer(kernel, opened.fds, dressing, !tap.create),
     };
     return device;
   } catch (error) {
     for (const fd of opened?.fds ?? []) tryClose(kernel, fd);
     throw tapError(port, error);
+  }
+}
+
+/**
+ * Queues by the packets' flows alone. Otherwise the kernel moves a flow to the queue of the worker that its answers come in at, and packets that
+ * wait on the first one are overtaken.
+ */
+function steer(kernel: DeviceKernel, { fds }: Tap, reasons: PathReason[]): void {
+  if (fds.length < 2) return;
+  try {
+    kernel.tapSteer(fds[0], fds.length);
+  } catch (error) {
+    const why = (error as { code?: string }).code ?? (error as Error).message;
+    reasons.push({
+      feature: 'steering',
+      reason: `the kernel takes no program that chooses queues (${why}): a flow may change its queue, and be reordered there`,
+      remedy: why === 'EPERM' ? 'give weft CAP_BPF as well' : null,
+    });
   }
 }
 
@@ -157,13 +176,22 @@ function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): v
   reasons.push({ feature: 'mtu', reason, remedy: `set it to ${port.mtu}` });
 }
 
-function closer(kernel: DeviceKernel, fds: number[], dressing: Dressing): () => string[] {
+function closer(kernel: DeviceKernel, fds: number[], dressing: Dressing, isAttached: boolean): () => string[] {
   let isOpen = true;
   return () => {
     if (!isOpen) return [];
     isOpen = false;
+    if (isAttached && fds.length > 1) leaveSteering(kernel, fds[0]);
     return [...fds.flatMap((fd) => tryClose(kernel, fd)), ...dressing.takeOff()];
   };
+}
+
+function leaveSteering(kernel: DeviceKernel, fd: number): void {
+  try {
+    kernel.tapSteer(fd, 0);
+  } catch {
+    // It has none, or is gone.
+  }
 }
 
 /** Closes a descriptor; the failure as text, if there is one. */

@@ -283,6 +283,11 @@ export interface Tun {
 
   /** ENODEV, EEXIST, EBUSY (single queue, attached already), EPERM, EINVAL (a device of another kind). */
   openTap(request: TapRequest): Tap;
+  /**
+   * Makes the kernel choose among the first `queues` of a device by the packet's flow alone: TCP and UDP by addresses and ports, other IP by
+   * addresses, the rest on the first. 0: as the kernel likes, by where the flow was written last. EPERM without CAP_BPF, EINVAL before Linux 4.16.
+   */
+  tapSteer(fd: number, queues: number): void;
 
   linkGet(query: { netns?: string; name: string }): Link | null;
   linkList(query?: { netns?: string }): Link[];
@@ -330,8 +335,10 @@ export interface Tun {
   close(fd: number): void;
   /** CLOCK_MONOTONIC in nanoseconds, the clock of the poll's words and of process.hrtime. */
   monotonicNs(): number;
-  /** Ties the calling thread to one CPU. EINVAL when there is no such CPU. */
-  setAffinity(cpu: number): void;
+  /** Ties the calling thread to these CPUs. EINVAL when there is none of them, or they are not this process's (cpuset). */
+  setAffinity(cpus: ArrayLike<number>): void;
+  /** CPUs that the calling thread may run on. */
+  affinity(): number[];
   /** The calling thread's id, as top -H shows it. */
   gettid(): number;
 

@@ -40,7 +40,7 @@ describeWith(['addon'], 'probe', () => {
 
   it('ties a thread to a processor', () => {
     expect(addon.gettid()).toBeGreaterThan(0);
-    expect(thrownBy(() => addon.setAffinity(1023))).toMatchObject({ code: 'EINVAL', syscall: 'sched_setaffinity' });
+    expect(thrownBy(() => addon.setAffinity([1023]))).toMatchObject({ code: 'EINVAL', syscall: 'sched_setaffinity' });
   });
 });
 

@@ -3,7 +3,7 @@
 use std::mem;
 
 use crate::control::{Arguments, Module};
-use crate::errors::{Result, check};
+use crate::errors::{Failure, Result, check};
 use crate::shared::Column;
 
 fn monotonic() -> libc::timespec {
@@ -28,15 +28,30 @@ fn monotonic_ns(_: &(), _: &Arguments) -> Result<f64> {
 }
 
 fn set_affinity(_: &(), arguments: &Arguments) -> Result<()> {
-    let cpu = arguments.integer(0, "cpu", 0..=(libc::CPU_SETSIZE as i64 - 1))? as usize;
+    let cpus = arguments.integers(0, "cpus", 0..=(libc::CPU_SETSIZE as i64 - 1))?;
+    if cpus.is_empty() {
+        return Err(Failure::Range("setAffinity: cpus must have a number in it".to_owned()));
+    }
     // SAFETY: a cpu_set_t is a plain bit mask; all zeros is the empty set.
     let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
-    // SAFETY: `cpu` is below CPU_SETSIZE.
-    unsafe { libc::CPU_SET(cpu, &mut set) };
+    for &cpu in &cpus {
+        // SAFETY: `cpu` is below CPU_SETSIZE.
+        unsafe { libc::CPU_SET(cpu as usize, &mut set) };
+    }
     // SAFETY: `set` is read for its size; 0 is the calling thread.
     let result = unsafe { libc::sched_setaffinity(0, mem::size_of::<libc::cpu_set_t>(), &set) };
-    check(result, "sched_setaffinity", format!("cpu {cpu}"))?;
+    check(result, "sched_setaffinity", format!("cpus {cpus:?}"))?;
     Ok(())
+}
+
+fn affinity(_: &(), _: &Arguments) -> Result<Vec<i32>> {
+    // SAFETY: as above.
+    let mut set: libc::cpu_set_t = unsafe { mem::zeroed() };
+    // SAFETY: `set` is written for its size; 0 is the calling thread.
+    let result = unsafe { libc::sched_getaffinity(0, mem::size_of::<libc::cpu_set_t>(), &mut set) };
+    check(result, "sched_getaffinity", "")?;
+    // SAFETY: every `cpu` is below CPU_SETSIZE.
+    Ok((0..libc::CPU_SETSIZE).filter(|&cpu| unsafe { libc::CPU_ISSET(cpu as usize, &set) }).collect())
 }
 
 fn gettid(_: &(), _: &Arguments) -> Result<i32> {
@@ -47,5 +62,6 @@ fn gettid(_: &(), _: &Arguments) -> Result<i32> {
 pub fn register(module: &mut Module) -> napi::Result<()> {
     module.export("monotonicNs", monotonic_ns)?;
     module.export("setAffinity", set_affinity)?;
+    module.export("affinity", affinity)?;
     module.export("gettid", gettid)
 }

@@ -39,6 +39,7 @@ mod routes;
 mod scratch;
 mod shared;
 mod socket;
+mod steering;
 mod tap;
 mod tap_ioctl;
 mod tap_rx;
@@ -66,6 +67,7 @@ pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     tap::register(&mut module)?;
     tap_rx::register(&mut module)?;
     tap_tx::register(&mut module)?;
+    steering::register(&mut module)?;
     udp::register(&mut module)?;
     raw::register(&mut module)?;
     raw_rx::register(&mut module)?;

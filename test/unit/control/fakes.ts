@@ -111,6 +111,9 @@ export function fakeKernel(): FakeKernel {
       const offloads = request.vnetHdr ? tapGives.offloads & request.offloads : 0;
       return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
     },
+    tapSteer(fd, queues) {
+      call(`tapSteer ${kernel.open.get(fd)} ${queues}`);
+    },
     bindUdpTx: () => () => 0,
     monitorOpen({ netns = '' } = {}) {
       call(`monitorOpen ${netns}`);

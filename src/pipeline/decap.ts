@@ -3,10 +3,18 @@ import type { Burst } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
 import type { Outbox } from '../packet/outbox.js';
-import { bindAdmit, CARRIES_ROUTED_ETHERNET, HAS_STRANGERS, MODES_SHIFT, type UnknownPeer } from '../tunnel/admit.js';
+import {
+  bindAdmit,
+  CARRIES_ROUTED_ETHERNET,
+  HAS_STRANGERS,
+  IS_ORDERED,
+  MODES_SHIFT,
+  type UnknownPeer,
+  WANTS_OPTIONS,
+} from '../tunnel/admit.js';
 import { bindOptions } from '../tunnel/geneveOptions.js';
 import { bindSequence } from '../tunnel/greSequence.js';
-import { KINDS_SHIFT, type TunnelKernel } from '../tunnel/kernel.js';
+import type { TunnelKernel } from '../tunnel/kernel.js';
 import { bindDecaps } from '../tunnel/modules.js';
 import { KIND } from '../tunnel/tunnel.js';
 import type { Underlay } from '../underlay/underlay.js';
@@ -21,7 +29,7 @@ import type { Tables } from './tables.js';
 export interface DecapStep {
   /** Returns the modes (MODE_* bits) of the networks that lanes were admitted to. No lane has a network before. */
   decap(n: number, underlay: Underlay): number;
-  /** Takes the headers of every kind off, whatever their ids; returns the kinds as bits. `payload` says what is inside. */
+  /** Takes the headers of every kind off, whatever their ids; returns the kinds of lanes that were not plain, as bits. `payload` says what is inside. */
   takeOff(n: number): number;
   /** Between two turns. */
   configure(networks: readonly NetworkPlan[]): void;
@@ -48,19 +56,14 @@ export function bindDecapStep(
   const sequence = bindSequence(arena, burst, clock);
   const admit = bindAdmit(arena, burst, outbox.rxSrc, tables, inbound, clock, counters, onUnknownPeer);
   const geneve = 1 << KIND.geneve;
-  const gre = 1 << KIND.gre;
-  const lanesMask = (1 << KINDS_SHIFT) - 1;
   let configured: number[] = [];
 
   function takeOff(n: number): number {
-    const found = inbound.decap(n);
-    const left = found & lanesMask;
-    if (left > 0) {
-      let kinds = 0;
-      for (let k = 0; k < left; k++) kinds |= 1 << tunnel[careful[k]];
-      for (let k = 1; k < decaps.length; k++) if ((kinds & (1 << k)) !== 0) decaps[k](left);
-    }
-    return found >>> KINDS_SHIFT;
+    const left = inbound.decap(n);
+    let kinds = 0;
+    for (let k = 0; k < left; k++) kinds |= 1 << tunnel[careful[k]];
+    for (let k = 1; kinds >>> k !== 0; k++) if ((kinds & (1 << k)) !== 0) decaps[k](left);
+    return kinds;
   }
 
   /** The inner Ethernet header of an L3 network ends here; options and sequence numbers in front of it have been looked at. */
@@ -76,10 +79,11 @@ export function bindDecapStep(
   return {
     takeOff,
     decap(n, underlay) {
-      const kinds = takeOff(n);
+      const left = takeOff(n);
       const seen = admit(n, underlay.id);
-      if ((kinds & geneve) !== 0) options.check(n);
-      if ((kinds & gre) !== 0) sequence.check(n);
+      // Geneve lanes with options are none that the kernel takes.
+      if ((left & geneve) !== 0 || (seen & WANTS_OPTIONS) !== 0) options.check(n);
+      if ((seen & IS_ORDERED) !== 0) sequence.check(n);
       if ((seen & HAS_STRANGERS) !== 0) heartbeats.overhear(n, underlay.id);
       if ((seen & CARRIES_ROUTED_ETHERNET) !== 0) takeEthernetOff(n);
       if (whole.hasBridges) for (let i = 0; i < n; i++) network[i] = networkDomain[network[i]];

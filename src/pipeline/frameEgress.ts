@@ -173,9 +173,9 @@ export function bindFrameEgress(
   return function sendToFrame(underlay, list, count, onlyPeer) {
     out = underlay;
     messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
-    const isPlain = onlyPeer === 0 && count > 0 && peerFrameMax[dst[list[0]] & ID_MASK] > 0;
+    const isForKernel = onlyPeer === 0 && count > 0 && peerFrameMax[dst[list[0]] & ID_MASK] > 0;
     for (let k = 0; k < count; ) {
-      if (isPlain) k = sendPlain(list.byteOffset, k, count);
+      if (isForKernel) k = sendPlain(list.byteOffset, k, count);
       if (k < count) sendCarefully(list[k++], onlyPeer);
     }
     messages.flush();

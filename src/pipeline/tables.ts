@@ -1,7 +1,7 @@
 import { DESTINATION_WORDS } from '../native/io.js';
 import type { Allocate } from '../packet/arena.js';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
-import { CARRIES_GPE, CARRIES_IP, CARRIES_ROUTED_ETHERNET } from '../tunnel/admit.js';
+import { CARRIES_GPE, CARRIES_IP, CARRIES_ROUTED_ETHERNET, IS_ORDERED, WANTS_OPTIONS } from '../tunnel/admit.js';
 import { KIND } from '../tunnel/tunnel.js';
 import { createVtepTable, type VtepTable, vtepKey } from '../tunnel/vtep.js';
 import { TEMPLATE_ROWS, TEMPLATE_WORDS } from '../underlay/template.js';
@@ -63,7 +63,7 @@ export interface Tables {
   readonly peerMoved: Int32Array;
   /** Rows of 8 words for the native sender: family, port, four address words, scope, 0. */
   readonly destinations: Int32Array;
-  /** Longest frame that the plain form of encap takes for a peer behind a frame underlay; 0 for none. */
+  /** Longest frame that the kernel's encap takes for a peer behind a frame underlay; 0 for none. */
   readonly peerFrameMax: Int32Array;
   /** 1: the next hop of a peer behind a frame underlay is known. */
   readonly peerHasNextHop: Int32Array;
@@ -118,8 +118,11 @@ const MODES = { l2: MODE_L2, l3: MODE_L3, xconnect: MODE_XCONNECT } as const;
 function carriesOf(network: NetworkPlan): number {
   const { tunnel, mode } = network;
   const gpe = tunnel.gpe ? CARRIES_GPE : 0;
-  if (tunnel.payload === 'ip') return gpe | CARRIES_IP;
-  return mode === 'l3' ? gpe | CARRIES_IP | CARRIES_ROUTED_ETHERNET : gpe;
+  const options = tunnel.kind === 'geneve' && tunnel.match.length > 0 ? WANTS_OPTIONS : 0;
+  const order = tunnel.kind === 'gre' && tunnel.sequence ? IS_ORDERED : 0;
+  const checked = gpe | options | order;
+  if (tunnel.payload === 'ip') return checked | CARRIES_IP;
+  return mode === 'l3' ? checked | CARRIES_IP | CARRIES_ROUTED_ETHERNET : checked;
 }
 
 function compileNetwork(tables: Tables, network: NetworkPlan, isDirect: boolean): void {

@@ -1,7 +1,7 @@
 import { PAYLOAD_ETHERNET } from '../packet/burst.js';
 import { moduleOf } from '../tunnel/modules.js';
 import type { TunnelPlan } from '../tunnel/tunnel.js';
-import { isPlainTemplate, TEMPLATE_ROWS, type TemplateFields, writeTemplate } from '../underlay/template.js';
+import { isKernelTemplate, TEMPLATE_ROWS, type TemplateFields, writeTemplate } from '../underlay/template.js';
 import * as Address from '../wire/address.js';
 import * as Ethernet from '../wire/ethernet.js';
 import * as Ipv4 from '../wire/ipv4.js';
@@ -77,7 +77,7 @@ function fieldsOf(underlay: UnderlayPlan, network: NetworkPlan, peer: PeerPlan, 
   };
 }
 
-/** Writes the rows of every peer, and says which of them the plain form of encap may take. */
+/** Writes the rows of every peer, and says which peers the kernel's encap may take. */
 export function fillTemplates(tables: Tables, plan: Plan): void {
   const underlays = new Map(plan.underlays.map((u) => [u.id, u]));
   const networks = new Map(plan.networks.map((n) => [n.id, n]));
@@ -91,14 +91,13 @@ export function fillTemplates(tables: Tables, plan: Plan): void {
     });
     const hasNextHop = underlay.frame !== null && peer.address in underlay.frame.neighbours;
     tables.peerHasNextHop[peer.id] = hasNextHop ? 1 : 0;
-    const isPlain =
+    const isForKernel =
       hasNextHop &&
-      !underlay.checksum &&
       // What a bridge relays shares its slot with other lanes, and may have options.
       tables.isBridged[network.domain] === 0 &&
-      isPlainTemplate(tables.templates, first) &&
-      isPlainTemplate(tables.templates, first + 1);
+      isKernelTemplate(tables.templates, first) &&
+      isKernelTemplate(tables.templates, first + 1);
     const linkLen = network.mode === 'l3' ? 0 : Ethernet.HEADER_BYTES;
-    tables.peerFrameMax[peer.id] = isPlain ? tables.peerMtu[peer.id] + linkLen : 0;
+    tables.peerFrameMax[peer.id] = isForKernel ? tables.peerMtu[peer.id] + linkLen : 0;
   }
 }

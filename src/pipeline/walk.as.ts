@@ -284,6 +284,7 @@ const ROW_FLAGS: usize = 232;
 const IP_SUM: usize = 236;
 const ROW_V6: i32 = 1;
 const ROW_TTL: i32 = 4;
+const ROW_PLAIN: i32 = 8;
 
 /**
  * Writes the headers of a row of any form in front of `bytes` bytes at `o`: copied in pieces of 16 bytes from the end (up to 15 bytes in front
@@ -291,7 +292,10 @@ const ROW_TTL: i32 = 4;
  * the caller's.
  */
 export function writeHeaders(o: usize, row: i32, bytes: i32, hash: i32, mark: i32, ttl: i32): void {
-  const t = templates + (<usize>row << 8);
+  writeRow(o, templates + (<usize>row << 8), bytes, hash, mark, ttl);
+}
+
+function writeRow(o: usize, t: usize, bytes: i32, hash: i32, mark: i32, ttl: i32): void {
   const len = load<i32>(t, HEADERS_LEN);
   for (let k = 16; k < len + 16; k += 16) v128.store(o - k, v128.load(t + 208 - k));
   const back = load<i32>(t, IP_BACK);
@@ -319,14 +323,20 @@ export function writeHeaders(o: usize, row: i32, bytes: i32, hash: i32, mark: i3
   store<u16>(udp, <u16>swap16(bytes + udpBack), 4);
 }
 
+@inline
+function innerTtl(p: usize, f: i32): i32 {
+  const l3: usize = load<i32>(p, L3);
+  if (l3 == 0) return 64;
+  return (f & IS_V4) != 0 ? load<u8>(l3, 8) : load<u8>(l3, 7);
+}
+
 /**
- * Lanes list[from..end) that need nothing but plain headers become messages of one extent, from `message` and `extent` on. Stops at
- * the first lane that needs more, and returns its place in the list.
+ * Lanes list[from..end) that need nothing but headers become messages of one extent, from `message` and `extent` on. Stops at the first lane
+ * that needs more, and returns its place in the list.
  */
 export function encap(list: usize, from: i32, end: i32, message: i32, extent: i32, tosMask: i32): i32 {
   const first = lanes;
-  // Byte 152 of the first row.
-  const rows = templates + 152;
+  const rows = templates;
   const max = frameMax;
   const base = peerRowBase;
   let m = messages + (<usize>message << 2);
@@ -342,9 +352,13 @@ export function encap(list: usize, from: i32, end: i32, message: i32, extent: i3
     const o: usize = load<i32>(p, AT);
     // Two rows of 256 bytes a peer; IS_V6 is 2.
     const t = rows + (<usize>peer << 9) + (<usize>(f & IS_V6) << 7);
-    writePlain(o, t, bytes, load<i32>(p, FLOW), load<i32>(p, TOS) & tosMask);
-    store<i32>(x, <i32>o - 50);
-    store<i32>(x, bytes + 50, EXT_LEN);
+    const hash = load<i32>(p, FLOW);
+    const mark = load<i32>(p, TOS) & tosMask;
+    const headers = load<i32>(t, HEADERS_LEN);
+    if ((load<i32>(t, ROW_FLAGS) & ROW_PLAIN) != 0) writePlain(o, t + 152, bytes, hash, mark);
+    else writeRow(o, t, bytes, hash, mark, innerTtl(p, f));
+    store<i32>(x, <i32>o - headers);
+    store<i32>(x, bytes + headers, EXT_LEN);
     store<i32>(m, e++);
     store<i32>(m, 1, MSG_COUNT);
     store<i32>(m, 1, MSG_PACKETS);

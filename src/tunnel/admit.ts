@@ -37,6 +37,9 @@ export const CARRIES_ROUTED_ETHERNET = 2;
 export const CARRIES_GPE = 4;
 /** What admit returns beside them: a network whose peers roam had packets of unknown senders. `network` says which one, although they are dropped. */
 export const HAS_STRANGERS = 8;
+/** The network matches Geneve options, or keeps the order of GRE sequence numbers. */
+export const WANTS_OPTIONS = 16;
+export const IS_ORDERED = 32;
 /** What admit returns: CARRIES_* of all networks below, their modes above. */
 export const MODES_SHIFT = 8;
 
@@ -63,6 +66,8 @@ export function bindAdmit(
   const vxlan = KIND.vxlan;
   const unknownPeer = DROP['unknown-peer'];
   const hasStrangers = HAS_STRANGERS;
+  // Networks whose lanes differ by more than what they carry.
+  const headerCounts = CARRIES_ROUTED_ETHERNET | CARRIES_GPE;
   const modesShift = MODES_SHIFT;
   const summaryPackets = SUMMARY_PACKETS;
   const summaryBytes = SUMMARY_BYTES;
@@ -133,7 +138,7 @@ export function bindAdmit(
     return ((carries & CARRIES_IP) !== 0 ? isIp : payload[i] === ethernet) ? 0 : DROP['tunnel-protocol'];
   }
 
-  /** Returns CARRIES_* of all networks of the lanes and HAS_STRANGERS, and their modes from MODES_SHIFT on. Plain frames are the kernel's, a run a call. */
+  /** Returns CARRIES_* of all networks of the lanes and HAS_STRANGERS, and their modes from MODES_SHIFT on. Runs of lanes that are alike are the kernel's. */
   return function admit(n, carrier) {
     let seen = 0;
     let lastKind = -1;
@@ -165,20 +170,21 @@ export function bindAdmit(
       }
       const carries = networkCarries[net];
       const lanesOrigin = peer === 0 ? 0 : toPeer | peer;
-      if (carries === 0 && payload[i] === ethernet) {
+      network[i] = net;
+      if (carries !== 0 || payload[i] !== ethernet) {
+        const wrong = checkPayload(i);
+        if (wrong !== 0) {
+          drop[i] = wrong;
+          continue;
+        }
+      }
+      seen |= carries | (networkMode[net] << modesShift);
+      if ((carries & headerCounts) === 0) {
         i = kernel.admit(i, n, net, lanesOrigin) - 1;
-        seen |= networkMode[net] << modesShift;
         packets += summary[summaryPackets];
         bytes += summary[summaryBytes];
         continue;
       }
-      network[i] = net;
-      const wrong = checkPayload(i);
-      if (wrong !== 0) {
-        drop[i] = wrong;
-        continue;
-      }
-      seen |= carries | (networkMode[net] << modesShift);
       // What is counted is the packet, as on the way out.
       if ((carries & CARRIES_ROUTED_ETHERNET) !== 0 && kind !== 0) bytes -= ETHERNET;
       flags[i] |= fromPeer;

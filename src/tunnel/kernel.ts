@@ -2,14 +2,12 @@
 export interface TunnelKernel {
   /**
    * Takes plain tunnel headers off lanes 0..n, none of which has a network or an origin afterwards. Returns the number of lanes that `careful` then
-   * names, for the kinds' own decap, and in the bits from KINDS_SHIFT on the kinds of all lanes.
+   * names, for the kinds' own decap.
    */
   decap(this: void, n: number): number;
   /**
-   * Admits lane `from`, which lives and carries a frame, and those that follow it with its sender, kind and id. Returns the first lane that is
-   * none of them; the summary has their packets and bytes.
+   * Admits lane `from`, which lives, and those that follow it with its sender, kind, id and payload. Returns the first lane that is none of them;
+   * the summary has their packets and bytes.
    */
   admit(this: void, from: number, n: number, network: number, origin: number): number;
 }
-
-export const KINDS_SHIFT = 8;

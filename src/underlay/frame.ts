@@ -1,8 +1,8 @@
 import type { Burst } from '../packet/burst.js';
 import { bswap16 } from '../packet/checksum.js';
 import type { Port } from '../port/port.js';
-import { type OuterKernel, RULE_PORTS_MAX } from './kernel.js';
-import { IPV4_MAPPED, type Outer, type OuterRules } from './outer.js';
+import { type OuterKernel, RULE_FIRST_PORT, RULE_GRE, RULE_IPIP, RULE_PORTS, RULE_PORTS_MAX } from './kernel.js';
+import type { Outer, OuterRules } from './outer.js';
 import type { FrameUnderlay } from './underlay.js';
 
 /**
@@ -26,14 +26,17 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
   /** Whose rules the kernel has. */
   let standing: OuterRules | null = null;
 
-  function handOver({ address, ports, kinds }: OuterRules): void {
-    const isV4 = address !== null && address[2] === IPV4_MAPPED;
-    const count = isV4 && ports.length <= RULE_PORTS_MAX ? ports.length : 0;
-    kernel.rules[0] = isV4 ? address[3] : 0;
-    kernel.rules[1] = count;
-    for (let p = 0; p < count; p++) {
-      kernel.rules[2 + p * 2] = bswap16(ports[p]);
-      kernel.rules[3 + p * 2] = kinds[p];
+  function handOver(rules: OuterRules): void {
+    const words = kernel.rules;
+    words.fill(0);
+    if (rules.address !== null) words.set(rules.address);
+    words[RULE_GRE] = rules.gre;
+    words[RULE_IPIP] = rules.ipip;
+    // What has no room is for the careful form.
+    words[RULE_PORTS] = Math.min(rules.ports.length, RULE_PORTS_MAX);
+    for (let p = 0; p < words[RULE_PORTS]; p++) {
+      words[RULE_FIRST_PORT + p * 2] = bswap16(rules.ports[p]);
+      words[RULE_FIRST_PORT + p * 2 + 1] = rules.kinds[p];
     }
   }
 

@@ -2,10 +2,17 @@
 export interface OuterKernel {
   /** Checks lanes 0..n; returns the number of lanes that `careful` then names, for outer.ts. `from` is set for all. */
   outer(this: void, n: number): number;
-  /** [ own IPv4 address | number of ports | port, kind number... ], address and ports as they lie in memory. No ports: no lane is plain. */
+  /**
+   * What of OuterRules counts here, RULE_* words; address and ports as they lie in memory. Without an address (all zero) no lane is plain.
+   */
   readonly rules: Int32Array;
 }
 
 /** Ports that `rules` has room for. */
 export const RULE_PORTS_MAX = 16;
-export const RULE_WORDS = 2 + RULE_PORTS_MAX * 2;
+export const RULE_GRE = 4;
+export const RULE_IPIP = 5;
+export const RULE_PORTS = 6;
+/** Ports and their kinds, in turn. */
+export const RULE_FIRST_PORT = 7;
+export const RULE_WORDS = RULE_FIRST_PORT + RULE_PORTS_MAX * 2;

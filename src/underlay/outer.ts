@@ -29,8 +29,7 @@ export interface Outer {
 
 const ETHERNET = 14;
 const UDP = 8;
-/** 00 00 ff ff as a little-endian word. */
-export const IPV4_MAPPED = 0xffff0000 | 0;
+const IPV4_MAPPED = 0xffff0000 | 0; // 00 00 ff ff as a little-endian word
 /** Extension headers that are stepped over: hop-by-hop and destination options (RFC 2473 section 4.1.1: the tunnel encapsulation limit). */
 const EXTENSIONS_MAX = 3;
 

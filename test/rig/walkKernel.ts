@@ -12,7 +12,6 @@ import { bindOutbox, columnsBehindIo, ioBlock, type Outbox } from '../../src/pac
 import { type InboundKernel, instantiateInbound } from '../../src/pipeline/inboundKernel.js';
 import { createTables, type Tables } from '../../src/pipeline/tables.js';
 import { instantiateWalk, type WalkKernel } from '../../src/pipeline/walkKernel.js';
-import { KINDS_SHIFT } from '../../src/tunnel/kernel.js';
 import { RULE_WORDS } from '../../src/underlay/kernel.js';
 
 export interface KernelRig {
@@ -76,7 +75,7 @@ export function idleKernel(burst: Burst, macTable: MacTable) {
 
 /** The same for the way in: admission takes one lane a call. */
 export function idleInbound(burst: Burst): InboundKernel {
-  const { from, drop, tunnel, network, origin, flags, len, summary } = burst;
+  const { from, network, origin, flags, len, summary } = burst;
   const leaveAll = leaveAllOf(burst);
   return {
     rules: new Int32Array(RULE_WORDS),
@@ -87,9 +86,7 @@ export function idleInbound(burst: Burst): InboundKernel {
     decap(n) {
       network.fill(0, 0, n);
       origin.fill(0, 0, n);
-      let kinds = 0;
-      for (let i = 0; i < n; i++) if (drop[i] === 0) kinds |= 1 << tunnel[i];
-      return leaveAll(n) | (kinds << KINDS_SHIFT);
+      return leaveAll(n);
     },
     admit(i, _n, net, from) {
       network[i] = net;

@@ -1,8 +1,9 @@
 import { describe, expect, it } from 'vitest';
 import {
   HEADERS_MAX,
-  isPlainTemplate,
+  isKernelTemplate,
   TEMPLATE_END,
+  TEMPLATE_PLAIN,
   TEMPLATE_TTL,
   TEMPLATE_UDP_CHECKSUM,
   TEMPLATE_V6,
@@ -140,7 +141,8 @@ describe('a template', () => {
   });
 
   it('has the plain form with IPv4, UDP without checksum and eight bytes of tunnel, and no other', () => {
-    const isPlain = (fields: Partial<TemplateFields>) => isPlainTemplate(written({ ...vxlan, ...fields }).rows, 0);
+    const isPlain = (fields: Partial<TemplateFields>) =>
+      (written({ ...vxlan, ...fields }).rows[WORD_FLAGS] & TEMPLATE_PLAIN) !== 0;
     expect(isPlain({})).toBe(true);
     expect(isPlain({ udpChecksum: true })).toBe(false);
     expect(isPlain({ ip: six })).toBe(false);
@@ -148,6 +150,16 @@ describe('a template', () => {
     expect(isPlain({ tunnel: new Uint8Array(12) })).toBe(false);
     // As long, but without UDP: GRE with checksum, key and sequence number.
     expect(isPlain({ udpPort: 0, tunnel: new Uint8Array(16) })).toBe(false);
+  });
+
+  it('is for the kernel where nothing is summed or counted', () => {
+    const isForKernel = (fields: Partial<TemplateFields>) => isKernelTemplate(written({ ...vxlan, ...fields }).rows, 0);
+    expect(isForKernel({})).toBe(true);
+    expect(isForKernel({ ip: six, tunnel: new Uint8Array(20) })).toBe(true);
+    expect(isForKernel({ ip: { ...ip, ttl: 0 }, udpPort: 0 })).toBe(true);
+    expect(isForKernel({ udpChecksum: true })).toBe(false);
+    expect(isForKernel({ checksumOff: 4, tunnel: new Uint8Array(8) })).toBe(false);
+    expect(isForKernel({ sequenceOff: 4, tunnel: new Uint8Array(8) })).toBe(false);
   });
 
   it('refuses headers that do not fit', () => {

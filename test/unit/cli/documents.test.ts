@@ -172,6 +172,41 @@ describe('tables', () => {
     expect(peersText([])).toBe('no peers');
   });
 
+  it('of peers with heartbeats', () => {
+    const [peer] = STATUS.peers;
+    const liveness = {
+      state: 'up' as const,
+      sinceSec: 60,
+      answeredSec: 0.4,
+      rttUs: 812,
+      rttLeastUs: 400,
+      sent: 60,
+      lost: 3,
+      loss: 0.05,
+      at: { address: '203.0.113.5', udpPort: 31000 },
+      refused: 0,
+      blackHole: null,
+    };
+    const down = { ...liveness, state: 'down' as const, rttUs: 23_400, at: null };
+    const lines = peersText([
+      { ...peer, liveness },
+      { ...peer, address: '192.0.2.3', liveness: down },
+      { ...peer, network: 'red' },
+    ])
+      .split('\n')
+      .map((line) => line.slice(0, 74).trimEnd());
+    expect(lines).toEqual([
+      'NETWORK  PEER                                   STATE  RTT     LOSS   MTU',
+      'blue     192.0.2.2:8472 (at 203.0.113.5:31000)  up     812 us  5 %   1450',
+      'blue     192.0.2.3:8472                         down   23 ms   5 %   1450',
+      'red      192.0.2.2:8472                         -      -       -     1450',
+    ]);
+    const status = statusText({ ...STATUS, peers: [{ ...peer, liveness }] });
+    expect(status).toMatch(
+      /PEER +NETWORK +STATE +RTT +LOSS +LAST HEARD[^\n]*\n192\.0\.2\.2:8472 \(at 203\.0\.113\.5:31000\) +blue +up/,
+    );
+  });
+
   it('of drops', () => {
     const text = dropsText({
       total: 1005,

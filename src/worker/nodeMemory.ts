@@ -24,7 +24,7 @@ export interface NodeMemory {
   readonly neighbours: NeighbourTable | null;
   /** Sequence numbers of the packets to each peer, which all workers count in (GRE). */
   readonly sequences: SharedArrayBuffer;
-  /** A ring of heartbeats for each worker. */
+  /** A ring of heartbeats for each place. */
   readonly heartbeats: readonly SharedArrayBuffer[];
 }
 

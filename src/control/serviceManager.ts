@@ -46,10 +46,10 @@ export function createServiceManager({ env, pid, send, now, workers, warn }: Sur
   }
 
   function feed(): void {
-    const stuck = watch(workers()).join(', ');
+    const stuck = watch(workers()).join(' and ');
     if (stuck === '') tell('WATCHDOG=1');
     else if (stuck !== stuckBefore)
-      warn(`worker ${stuck} has not turned for ${STUCK_MS / 1000} s: the watchdog is not fed`);
+      warn(`the watchdog is not fed: no turn for ${STUCK_MS / 1000} s of worker ${stuck}`);
     stuckBefore = stuck;
   }
 

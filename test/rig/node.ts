@@ -81,12 +81,15 @@ export class WeftNode {
   readonly namespace: string;
   readonly socket: string;
   readonly child: ChildProcess;
+  /** Its configuration file. */
+  readonly file: string;
   #said = '';
 
-  constructor(name: string, namespace: string, socket: string, child: ChildProcess) {
+  constructor(name: string, namespace: string, socket: string, file: string, child: ChildProcess) {
     this.name = name;
     this.namespace = namespace;
     this.socket = socket;
+    this.file = file;
     this.child = child;
     for (const stream of [child.stdout, child.stderr]) stream?.on('data', (text) => (this.#said += text));
   }
@@ -127,6 +130,15 @@ export class WeftNode {
     return Object.fromEntries(reasons.map(({ reason, packets }) => [reason, packets]));
   }
 
+  /** Writes its file anew and sends SIGHUP; resolves with the line that says what came of it. */
+  async reload(config: ConfigInput): Promise<string> {
+    const results = () => this.#said.match(/^.*(reloaded: |not reloaded).*$/gm) ?? [];
+    const before = results().length;
+    writeFileSync(this.file, stringify({ ...config, node: { ...config.node, name: this.name, socket: this.socket } }));
+    this.child.kill('SIGHUP');
+    return until(`a reload of ${this.name}`, () => results()[before], { everyMs: 10 });
+  }
+
   /** Sends a signal and waits for the end; its exit status, or -1 when the signal ended it. */
   async end(signal: NodeJS.Signals = 'SIGTERM'): Promise<number> {
     if (!this.hasEnded) this.child.kill(signal);
@@ -143,7 +155,7 @@ export async function up(namespace: string, config: ConfigInput, program = WEFT)
   const socket = config.node?.socket ?? scratchFile('node.sock');
   const path = writeConfig({ ...config, node: { ...config.node, name, socket } });
   const child = startIn(namespace, process.execPath, program, 'up', path);
-  const node = new WeftNode(name, namespace, socket, child);
+  const node = new WeftNode(name, namespace, socket, path, child);
   await until(
     `${name} is ready`,
     () => {

@@ -9,6 +9,7 @@ import { until } from './waiting.js';
 const STATION = fileURLToPath(new URL('station.mjs', import.meta.url));
 const RAW_FRAMES = fileURLToPath(new URL('rawFrames.py', import.meta.url));
 const EXCHANGE = fileURLToPath(new URL('exchange.py', import.meta.url));
+const STEADY = fileURLToPath(new URL('steady.py', import.meta.url));
 const PORT = 5001;
 
 export interface PingOptions {
@@ -166,4 +167,35 @@ export function sendFrames(
     });
     child.stdin?.end(lines.join(''));
   });
+}
+
+/** What became of a steady stream of numbered datagrams. */
+export interface Steady {
+  sent: number;
+  received: number;
+  /** Those that came again. */
+  twice: number;
+  /** Those that came behind a later one. */
+  late: number;
+}
+
+/** Sends numbered datagrams at a steady rate to an address in another namespace; what became of them. */
+export async function sendSteady(
+  from: string,
+  to: string,
+  address: string,
+  seconds: number,
+  pps: number,
+): Promise<Steady> {
+  const server = startIn(to, 'python3', STEADY, 'receive', address, `${PORT}`);
+  let said = '';
+  server.stdout?.on('data', (text) => (said += text));
+  await until('the receiver is ready', () => /ready/.test(said));
+  const args = [STEADY, 'send', address, `${PORT}`, `${seconds}`, `${pps}`];
+  const limitMs = seconds * 1000 + 20_000;
+  const { status, stdout, stderr } = await runToEnd('ip', ['netns', 'exec', from, 'python3', ...args], limitMs);
+  if (status !== 0) throw new Error(`steady.py ended with ${status}: ${stderr}`);
+  await until('the end of the receiver', () => server.exitCode !== null, { withinMs: 10_000 });
+  const { received, twice, late } = JSON.parse(said.replace('ready', ''));
+  return { ...JSON.parse(stdout), received, twice, late };
 }

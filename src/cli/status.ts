@@ -31,9 +31,11 @@ export function statusText(status: StatusDocument): string {
 function nodeLines({ node, workers, slots }: StatusDocument): string {
   const asleep = workers.filter((worker) => worker.isSleeping).length;
   const restarts = workers.reduce((sum, worker) => sum + worker.restarts, 0);
+  const cpus = workers.flatMap(({ cpu }) => cpu ?? []);
+  const places = cpus.length > 0 ? ` on CPU ${cpus.join(', ')}` : '';
   return [
     `node ${node.name}  ${node.state} for ${duration(node.uptimeSec)}  (weft ${node.version}, pid ${node.pid})`,
-    `  workers  ${workers.length}, ${asleep} asleep, ${plural(restarts, 'restart')}`,
+    `  workers  ${workers.length}${places}, ${asleep} asleep, ${plural(restarts, 'restart')}`,
     `  arena    ${count(slots.total)} slots, ${count(slots.held)} held`,
     ...(node.socket ? [`  control  ${node.socket}`] : []),
   ].join('\n');

@@ -6,6 +6,7 @@ import { z } from 'zod';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
 import { DEFAULT_UDP_PORT, EncapsulationSchema, MODES } from './encapsulation.js';
 import { HeartbeatSchema, probeMtu, roams } from './heartbeatSchema.js';
+import { PinningSchema } from './pinning.js';
 import { PortSchema } from './portSchema.js';
 import { parseSourcePorts, SOCKET_PATH_MAX } from './text.js';
 import {
@@ -41,6 +42,7 @@ const NodeSchema = z.strictObject({
     .optional()
     .describe('Path of the control socket; default: /run/weft/NAME.sock'),
   workers: z.int().min(1).max(WORKERS_MAX).default(1).describe(`Worker threads, 1 to ${WORKERS_MAX}`),
+  pinning: PinningSchema,
   busyPollUs: z
     .int()
     .min(0)

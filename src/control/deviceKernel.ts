@@ -7,6 +7,7 @@ import { WeftError } from '../packet/error.js';
 
 export type DeviceKernel = Pick<
   Tun,
+  | 'affinity'
   | 'openTap'
   | 'tapSteer'
   | 'linkGet'

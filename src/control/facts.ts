@@ -26,6 +26,7 @@ export function gatherFacts(config: Config, kernel: DeviceKernel): HostFacts {
   }
   return {
     hostname: nodeName(config),
+    cpus: kernel.affinity(),
     underlayMtu,
     underlayPrefixes,
     users: accounts('/etc/passwd'),

@@ -20,6 +20,7 @@ import { modeOf, tunnelOf } from './encapsulation.js';
 import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
 import { type NetworkMtu, networkMtus, peerMtu } from './mtu.js';
 import { neighbourLimitOf, staticNeighbourPlans } from './neighbours.js';
+import { pinsOf } from './pinning.js';
 import { type Accounts, portPlan } from './portPlan.js';
 import { hostPrefixesOf, isWithin, type PrefixSource, prefixSources } from './prefixes.js';
 import { canonicalAddress } from './text.js';
@@ -27,6 +28,8 @@ import { canonicalAddress } from './text.js';
 /** What the machine says about itself. */
 export interface HostFacts extends Accounts {
   hostname: string;
+  /** CPUs that this process may run on; absent: unknown, and none is wanted. */
+  cpus?: readonly number[];
   /** MTU of the device that carries each udp underlay, by the name of the underlay. */
   underlayMtu: ReadonlyMap<string, number>;
   /** Addresses with prefix length of that device: what is within them is on the underlay's own link. */
@@ -79,6 +82,7 @@ export function makePlan(
     generation: (previous?.plan.generation ?? 0) + 1,
     node: config.node.name ?? facts.hostname,
     workers: config.node.workers,
+    cpus: pinsOf(config.node, facts.cpus ?? []),
     busyPollUs: config.node.busyPollUs,
     underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name))),
     networks: [],

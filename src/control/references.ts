@@ -39,6 +39,20 @@ export function crossFaults(root: unknown): Located[] {
     ),
     ...deviceClashes(ports, underlays),
     ...limitFaults(networks, ports),
+    ...pinningFaults(root),
+  ];
+}
+
+/** A list of CPUs has one for each worker. */
+function pinningFaults(root: unknown): Located[] {
+  const { pinning, workers = 1 } = record(record(root)?.node) ?? {};
+  if (!Array.isArray(pinning) || typeof workers !== 'number' || pinning.length >= workers) return [];
+  return [
+    {
+      path: ['node', 'pinning'],
+      message: `${pinning.length} CPU${pinning.length === 1 ? '' : 's'} for ${workers} workers`,
+      remedy: 'name a CPU for each worker, or give `auto`',
+    },
   ];
 }
 

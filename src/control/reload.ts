@@ -11,7 +11,7 @@ import { defaultSocketPath } from './controlSocket.js';
 import { canonicalAddress, valueText } from './text.js';
 
 /** Settings of the node itself that it can take while it runs. */
-const LIVE_NODE_SETTINGS = ['busyPollUs'];
+const LIVE_NODE_SETTINGS = ['busyPollUs', 'pinning'];
 /** Settings of a network that are entities of their own. */
 const PARTS = ['name', 'ports', 'peers', 'staticMacs'];
 

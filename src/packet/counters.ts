@@ -106,6 +106,15 @@ export function readRow(blocks: readonly Float64Array[], row: number): CounterRo
   };
 }
 
+/** Adds a block to another one, as `readRow` sums them. */
+export function addCounters(to: Float64Array, from: Float64Array): void {
+  for (let i = 0; i < to.length; i++) {
+    const column = i % ROW_WIDTH;
+    const isGauge = column === LAST_HEARD || column === LAST_ERRNO;
+    to[i] = isGauge ? Math.max(to[i], from[i]) : to[i] + from[i];
+  }
+}
+
 /** Zeroes one row in every block: an id that is given to a fresh entity must not inherit figures. */
 export function clearRow(blocks: readonly Float64Array[], row: number): void {
   for (const block of blocks) block.fill(0, row * ROW_WIDTH, (row + 1) * ROW_WIDTH);

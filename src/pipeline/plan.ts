@@ -10,6 +10,8 @@ export interface Plan {
   generation: number;
   node: string;
   workers: number;
+  /** CPU of each worker; empty or absent: wherever the kernel likes. */
+  cpus?: number[];
   /** Microseconds that a worker polls without sleeping after the last packet. */
   busyPollUs: number;
   underlays: UnderlayPlan[];
@@ -89,7 +91,7 @@ export interface NetworkPlan {
   mtu: number;
   /** The MTU follows the underlay's device. */
   isMtuAuto?: boolean;
-  /** Largest MTU that its underlays carry; null where that is not known. */
+  /** Largest MTU that its underlays carry; null for a network of local ports only. */
   mtuMost?: number | null;
   ageingSec: number;
   macLimit: number;
@@ -149,10 +151,10 @@ export interface PeerPlan {
   mac: string | null;
   /** l3: on the underlay's own link; gets plain routed packets instead of the tunnel. */
   direct: boolean;
-  /** Largest inner packet, less than that of the network where the path takes less; absent: that of the network. */
-  mtu?: number;
   /** Learned from traffic of a network that accepts unknown peers. */
   dynamic: boolean;
+  /** Largest inner packet, less than that of the network where the path takes less; absent: that of the network. */
+  mtu?: number;
 }
 
 export interface StaticMacPlan {

@@ -1,4 +1,5 @@
 import { Piscina } from 'piscina';
+import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import type { Steps } from '../pipeline/walk.js';
 import { disown, type Estate, handOn } from './estate.js';
@@ -65,6 +66,8 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
   const dying = new Map<WorkerThread, Role>();
   /** Threads that are taking over what another one had. */
   const takeovers = new Set<Promise<void>>();
+  /** Figures of the threads that are gone. */
+  const past = new Float64Array(makeCounterBlock());
   let isStopping = false;
 
   function place(): WorkerThread {
@@ -134,7 +137,7 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     onLost(thread);
     const role = dying.get(thread);
     const message = thread.lastError ?? 'ended';
-    const estate = thread.cleanUp();
+    const estate = thread.cleanUp(past);
     if (role !== undefined) options.onLost({ index: role.index, message, ...estate });
     dying.delete(thread);
     if (thread !== standing) return;
@@ -228,6 +231,9 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
   return {
     threads,
     roles,
+    plan: () => duty?.plan ?? null,
+    /** Blocks of the threads that are gone, and of those that serve. */
+    counters: () => [past, ...threads.flatMap((thread) => (thread.serves ? [thread.counters] : []))],
     prepare,
     /** Every thread is warm and without a plan. */
     warm: () => warm,

@@ -27,6 +27,8 @@ export interface WorkerState {
   restarts: number;
   turns: number;
   isSleeping: boolean;
+  /** CPU that it is tied to (`node.pinning`), null when to none. */
+  cpu: number | null;
   lastError: string | null;
 }
 
@@ -106,6 +108,12 @@ export function createSupervisor(options: SupervisorOptions) {
     await crew.shrink(plan.workers);
   }
 
+  /** A thread that warms up has networks of its own in the tables. */
+  function isPlanned(): (row: { network: number }) => boolean {
+    const planned = new Set(crew.plan()?.networks.map(({ id }) => id));
+    return ({ network }) => planned.has(network);
+  }
+
   async function stop(): Promise<void> {
     stopCapture();
     await crew.stop();
@@ -155,16 +163,15 @@ export function createSupervisor(options: SupervisorOptions) {
     },
     events,
     nowSec,
-    macs: (): MacRow[] => readMacs(macTable),
-    neighbours: (): NeighbourRow[] => readNeighbours(neighbours, nowSec()),
+    macs: (): MacRow[] => readMacs(macTable).filter(isPlanned()),
+    neighbours: (): NeighbourRow[] => readNeighbours(neighbours, nowSec()).filter(isPlanned()),
     /** Forgets MACs, and the IP neighbours that were heard there; returns how many MACs. */
     flushMacs(filter: MacFilter): number {
       forgetNeighbours(neighbours, filter);
       return forgetMacs(macTable, filter);
     },
-    /** A block for each place that a thread was in. */
     get counters(): readonly Float64Array[] {
-      return threads.map(({ counters }) => counters);
+      return crew.counters();
     },
     workers: (): WorkerState[] =>
       roles.map(({ index, thread, state, restarts, lastError }) => ({
@@ -174,6 +181,7 @@ export function createSupervisor(options: SupervisorOptions) {
         restarts,
         turns: thread.control[TURNS],
         isSleeping: thread.control[SLEEPING] === 1,
+        cpu: crew.plan()?.cpus?.[index] ?? null,
         lastError,
       })),
     /** Slots of each worker. The rx window counts as home: it stands ready for the next receive. */

@@ -39,6 +39,17 @@ function withFault(steps: Steps, faultyStep: keyof Steps, isArmed: () => boolean
   return { ...steps, [faultyStep]: faulty };
 }
 
+/** CPUs that the thread may run on while no plan ties it to one. */
+let anyCpu: number[] = [];
+let tiedTo: number | undefined;
+
+function runOn(cpu: number | undefined): void {
+  if (cpu === tiedTo) return;
+  if (tiedTo === undefined) anyCpu = tun().affinity();
+  tun().setAffinity(cpu === undefined ? anyCpu : [cpu]);
+  tiedTo = cpu;
+}
+
 /** A plan was taken over: the thread serves. */
 let hasPlan = false;
 
@@ -55,6 +66,7 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
     }
     const { generation } = mail.plan;
     try {
+      runOn(mail.plan.cpus?.[mail.role]);
       pipeline.apply(mail.plan, mail.devices, mail.routesAt, mail.role);
       loop.watch(mail.devices);
       loop.busyPollUs = mail.plan.busyPollUs;
@@ -85,6 +97,7 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
     clock,
     tun: addon,
     preciseSeconds: () => precise[0],
+    exactSeconds: () => addon.monotonicNs() / 1e9,
     onUnknownPeer(underlay, network, sourceAt) {
       // The control thread needs to hear of a stranger once, not of each of its packets.
       if (((clock.millis - toldAtMs) & 0x7fffffff) < UNKNOWN_PEER_INTERVAL_MS) return;

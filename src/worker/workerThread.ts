@@ -1,7 +1,7 @@
 import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import { tun } from '../native/tun.js';
-import { makeCounterBlock } from '../packet/counters.js';
+import { addCounters, makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { bringHome } from '../packet/slots.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
@@ -19,7 +19,7 @@ export interface Duty {
 
 /**
  * A place for a thread: a partition of the arena, counters and a doorbell. The thread in it is one of the node's workers, or stands by, warm, to
- * become one. Threads come and go; the place stays, and so do the counters of all that were in it.
+ * become one. Threads come and go; the place stays.
  */
 export interface WorkerThread {
   readonly place: number;
@@ -29,6 +29,8 @@ export interface WorkerThread {
   state: 'free' | 'warming' | 'warm' | 'ending';
   threadId: number;
   lastError: string | null;
+  /** It has a plan, or had one: what its counters say is about real packets. Those of a thread that warms up are not. */
+  serves: boolean;
   /** It was ended from outside. */
   isTerminated: boolean;
   /** Runs the task in the pool; resolves when the thread is warm and polls, rejects when it ended before. */
@@ -43,8 +45,8 @@ export interface WorkerThread {
   askToStop(): void;
   /** Ends the thread wherever it is. */
   terminate(): void;
-  /** After the end of the thread: everything that it held is home or counted, and the place is free. */
-  cleanUp(): Estate;
+  /** After the end of the thread: everything that it held is home or counted, its figures are added to `past`, and the place is free. */
+  cleanUp(past: Float64Array): Estate;
   /** Gives the descriptors back, once. */
   close(): void;
 }
@@ -113,6 +115,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     state: 'free',
     threadId: 0,
     lastError: null,
+    serves: false,
     isTerminated: false,
     async launch(pool, faultyStep) {
       const channel = new MessageChannel();
@@ -189,6 +192,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         if (m.error !== undefined) throw new WeftError('WORKER', `worker ${role} refused the change: ${m.error}`);
         return true;
       });
+      thread.serves = true;
       thread.post({ type: 'plan', plan, role, devices: devices[role], routesAt });
       await Promise.race([taken, running]);
     },
@@ -202,9 +206,13 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       // A thread inside the poll notices its end only when the poll returns.
       tun().wake(doorbell);
     },
-    cleanUp() {
+    cleanUp(past) {
+      const estate = settleEstate(node, place, counters);
+      addCounters(past, counters);
+      counters.fill(0);
+      thread.serves = false;
       thread.state = 'free';
-      return settleEstate(node, place, counters);
+      return estate;
     },
     close() {
       if (isClosed) return;

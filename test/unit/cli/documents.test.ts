@@ -16,7 +16,9 @@ const STATUS: StatusDocument = {
     socket: '/run/weft/left.sock',
     generation: 1,
   },
-  workers: [{ index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, lastError: null }],
+  workers: [
+    { index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, cpu: null, lastError: null },
+  ],
   slots: { total: 328, free: 328, held: 0 },
   underlays: [
     {

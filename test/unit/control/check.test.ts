@@ -38,7 +38,7 @@ describe('a good configuration', () => {
   it('gets every default', () => {
     const { config, problems } = checkText(GOOD);
     expect(problems).toEqual([]);
-    expect(config!.node).toEqual({ workers: 1, busyPollUs: 50 });
+    expect(config!.node).toEqual({ workers: 1, pinning: 'none', busyPollUs: 50 });
     expect(config!.underlays[0]).toEqual({
       name: 'wan',
       kind: 'udp',

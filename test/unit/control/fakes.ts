@@ -95,6 +95,7 @@ export function fakeKernel(): FakeKernel {
     own: ['192.0.2.1'],
     routes: new Map(),
     news: { events: [], routes: false, overrun: false },
+    affinity: () => [0, 1, 2, 3],
     openTap(request: TapRequest) {
       call(`openTap ${key(request)}`);
       const known = kernel.links.get(key(request));
@@ -243,7 +244,7 @@ export function fakeDataplane(): FakeDataplane {
     macs: () => plane.rows,
     neighbours: () => [],
     workers: () => [
-      { index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, lastError: null },
+      { index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, cpu: null, lastError: null },
     ],
     slots: () => [{ total: 328, free: 328, held: 0 }],
     gsoFallbacks: () => [0],

@@ -82,7 +82,16 @@ function makeView(
     macs: () => [],
     neighbours: () => [],
     workers: () => [
-      { index: 0, threadId: 1, state: 'running', restarts: 1, turns: 0, isSleeping: false, lastError: 'boom' },
+      {
+        index: 0,
+        threadId: 1,
+        state: 'running',
+        restarts: 1,
+        turns: 0,
+        isSleeping: false,
+        cpu: null,
+        lastError: 'boom',
+      },
     ],
     slots: () => [
       { total: 10, free: 0, held: 10 },

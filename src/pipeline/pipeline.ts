@@ -64,6 +64,8 @@ export interface PipelineOptions {
   tun: Tun | null;
   /** Seconds with a fraction, for capture records. */
   preciseSeconds: () => number;
+  /** The same at this moment, not at the begin of the turn: for heartbeats, whose round trip is measured. Default: preciseSeconds. */
+  exactSeconds?: () => number;
   onUnknownPeer?: UnknownPeer;
   /** The path to an address (words of rxSrc from `addressAt`) takes `mtu` bytes at most; `isLocal`: the kernel of this machine says so. */
   onPathMtu?: (underlay: number, addressAt: number, mtu: number, isLocal: boolean) => void;
@@ -132,7 +134,8 @@ export function createPipeline(options: PipelineOptions) {
   const fields = bindTunnelFields(arena, burst, tables, kernel, new Int32Array(memory.sequences));
   const onUnknownPeer = options.onUnknownPeer ?? (() => {});
   const ring = memory.heartbeats ?? makeHeartbeatRing();
-  const heartbeats = bindHeartbeats(arena, burst, outbox, tables, counters, ring, options.preciseSeconds);
+  const exactSeconds = options.exactSeconds ?? options.preciseSeconds;
+  const heartbeats = bindHeartbeats(arena, burst, outbox, tables, counters, ring, exactSeconds);
   const tunnels = bindDecapStep(
     arena,
     burst,

@@ -22,7 +22,8 @@ describeWith(['tshark'], 'captures of other implementations', () => {
     }
     if (process.env.WEFT_WRITE_GOLDEN) writeFileSync(INNER_TABLE, tableText(rows));
     expect(tableText(rows)).toBe(readFileSync(INNER_TABLE, 'utf8'));
-  });
+    // tshark starts once for each capture.
+  }, 120_000);
 
   it('are all in the table', () => {
     const files = readdirSync(captureFile('')).filter((name) => /\.pcap(ng)?$/.test(name));

@@ -89,7 +89,8 @@ export function carrierPlan({ name, underlay, tunnel, udpPort }: CarrierSource, 
     sourcePortCount: hasSourcePorts ? ports.count : 0,
     dscp: underlay.dscp === 'inherit' ? -1 : underlay.dscp,
     ttl: underlay.ttl === 'inherit' ? 0 : underlay.ttl,
-    deliverOffloadLeak: underlay.offloadLeak === 'deliver',
+    // What the kernel has joined for a raw socket looks the same as what a sender left undone, and was verified.
+    deliverOffloadLeak: underlay.offloadLeak === undefined ? isRaw(tunnel) : underlay.offloadLeak === 'deliver',
     offloads: underlay.offloads ?? { segment: true, gro: true },
     frame: frame
       ? {

@@ -102,9 +102,9 @@ const UnderlaySchema = z.strictObject({
     .describe("TTL of sent packets, 1 to 255; frame underlays also 'inherit', to copy that of the inner packet"),
   offloadLeak: z
     .enum(['drop', 'deliver'])
-    .default('drop')
+    .optional()
     .describe(
-      'Packets that arrive with unfinished inner checksums: deliver is right between namespaces of one machine only',
+      'Packets that arrive with unfinished inner checksums: deliver is right between namespaces of one machine only; default: drop, but deliver for gre and ipip, whose packets the receiving kernel joins (GRO)',
     ),
   offloads: OffloadsSchema.optional().describe(
     'What the kernel is asked for, all of it unless told otherwise: {segment: false} works around a device that does it wrong',

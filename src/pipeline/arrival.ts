@@ -15,7 +15,8 @@ import { CSUM_UNFINISHED, type Transport } from './transport.js';
  * An offload leak is a packet that its sender left to hardware which was never there: over veth with transmit offloads on, the kernel's VXLAN
  * hands a socket uncut frames of up to 64 KB without a segment size, and even small ones with nothing but the pseudo header's sum as
  * checksum. On one machine such a frame may be delivered as it is; coming from a wire it is damage. So it is counted, and
- * delivered only when the underlay says so.
+ * delivered only when the underlay says so. Over raw sockets it may have been the receiving kernel, whose GRO knows nothing of them, that joined
+ * the packets: there it is delivered unless the underlay says otherwise.
  */
 export interface Arrival {
   markCongestion(n: number): void;

@@ -52,7 +52,7 @@ export interface UnderlayPlan {
   dscp: number;
   /** TTL or hop limit of outer packets, 0 to copy the inner one (frame underlays). */
   ttl: number;
-  /** Deliver packets with unfinished inner checksums (right between namespaces of one machine only). */
+  /** Deliver packets with unfinished inner checksums: right between namespaces of one machine, and where the receiving kernel joined them. */
   deliverOffloadLeak: boolean;
   /** What the kernel is asked for: UDP_SEGMENT, UDP_GRO. Of no meaning but for UDP. */
   offloads: { segment: boolean; gro: boolean };

@@ -2,7 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { checkValue, requireConfig } from '../../../src/control/check.js';
 import type { ConfigInput } from '../../../src/control/config.js';
 import { type HostFacts, makePlan } from '../../../src/control/plan.js';
-import type { Plan } from '../../../src/pipeline/plan.js';
+import type { Plan, UnderlayPlan } from '../../../src/pipeline/plan.js';
 
 const FACTS: HostFacts = {
   hostname: 'h',
@@ -45,6 +45,16 @@ describe('carriers', () => {
     { name: 'h', underlay: 'lan', preset: 'flannel', ports: [tun('h0')] },
     { name: 'i', underlay: 'lan', vni: 9, encapsulation: { type: 'vxlan', gpe: true } },
   ];
+
+  it('over raw sockets deliver what the kernel may have joined, unless told otherwise', () => {
+    const delivers = (settings: object) =>
+      plan(NETWORKS, { underlays: [{ ...UNDERLAYS[0], ...settings }] }).underlays.map((u) => u.deliverOffloadLeak);
+    const isRaw = (u: UnderlayPlan) => u.kind === 'raw';
+    expect(delivers({})).toEqual(plan(NETWORKS, { underlays: [UNDERLAYS[0]] }).underlays.map(isRaw));
+    expect(new Set(delivers({}))).toEqual(new Set([true, false]));
+    expect(new Set(delivers({ offloadLeak: 'drop' }))).toEqual(new Set([false]));
+    expect(new Set(delivers({ offloadLeak: 'deliver' }))).toEqual(new Set([true]));
+  });
 
   it('are one for each UDP port and each set of IP protocols, with names that stay', () => {
     const { underlays, networks } = plan(NETWORKS);

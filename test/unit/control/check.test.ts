@@ -48,7 +48,6 @@ describe('a good configuration', () => {
       sourcePorts: 16,
       dscp: 0,
       ttl: 64,
-      offloadLeak: 'drop',
     });
     expect(config!.networks[0]).toMatchObject({
       ageing: 300,

@@ -1,7 +1,9 @@
 /**
  * The part of the configuration that is about heartbeats between weft nodes.
  */
+import { createHmac, randomBytes } from 'node:crypto';
 import { z } from 'zod';
+import { text } from './values.js';
 
 const KEY_MAX = 256;
 
@@ -13,10 +15,14 @@ export const HeartbeatSchema = z.strictObject({
     .max(3_600_000)
     .default(5000)
     .describe('Milliseconds without an answer after which a peer is down, 200 to 3600000'),
-  key: z
-    .string()
-    .min(1)
-    .max(KEY_MAX)
+  key: text((key) =>
+    key.length >= 1 && key.length <= KEY_MAX
+      ? null
+      : {
+          message: `a key of ${key.length} characters`,
+          remedy: `give 1 to ${KEY_MAX}, such as the output of \`openssl rand -hex 16\``,
+        },
+  )
     .optional()
     .describe(
       `Secret of the network, the same at all of its nodes, up to ${KEY_MAX} characters; without it anybody who can send to the node can write heartbeats`,
@@ -24,6 +30,16 @@ export const HeartbeatSchema = z.strictObject({
 });
 
 export type HeartbeatConfig = z.output<typeof HeartbeatSchema>;
+
+/** Of this process: what stands in place of a key says nothing about it. */
+const SALT = randomBytes(16);
+
+/** The settings to be shown: in place of a key there is a word that is another one for another key. */
+export function withoutSecret(heartbeat: HeartbeatConfig): HeartbeatConfig {
+  if (heartbeat.key === undefined) return heartbeat;
+  const mark = createHmac('sha256', SALT).update(heartbeat.key).digest('hex').slice(0, 6);
+  return { ...heartbeat, key: `(secret ${mark})` };
+}
 
 /** What networks have beside `heartbeat`. */
 export const probeMtu = z

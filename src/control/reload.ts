@@ -8,6 +8,7 @@ import { WeftError } from '../packet/error.js';
 import { bridgePairs } from './bridges.js';
 import type { Config, NetworkConfig } from './config.js';
 import { defaultSocketPath } from './controlSocket.js';
+import { withoutSecret } from './heartbeatSchema.js';
 import { canonicalAddress, valueText } from './text.js';
 
 /** Settings of the node itself that it can take while it runs. */
@@ -103,8 +104,9 @@ function partsOf(config: Config): Part[] {
 }
 
 function networkParts(network: NetworkConfig): Part[] {
-  const { name } = network;
-  const own = Object.fromEntries(Object.entries(network).filter(([key]) => !PARTS.includes(key)));
+  const { name, heartbeat } = network;
+  const shown = heartbeat === undefined ? network : { ...network, heartbeat: withoutSecret(heartbeat) };
+  const own = Object.fromEntries(Object.entries(shown).filter(([key]) => !PARTS.includes(key)));
   return [
     { kind: 'network', name, network: null, settings: own },
     ...network.ports.map(

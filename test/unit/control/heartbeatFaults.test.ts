@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
 import { checkValue } from '../../../src/control/check.js';
+import { withoutSecret } from '../../../src/control/heartbeatSchema.js';
 import { faultsOf } from './faultsOf.js';
 
 const roaming = { vni: 1, peers: [{ address: '192.0.2.2', roams: true }] };
@@ -16,7 +17,12 @@ describe('faults of heartbeats', () => {
     ['the default timeout too', { vni: 1, heartbeat: { intervalMs: 6000 } }, /a timeout of 5000 ms/],
     ['too many of them', { vni: 1, heartbeat: { intervalMs: 99 } }, /intervalMs: .*at least 100/],
     ['an unknown key', { vni: 1, heartbeat: { interval: 5 } }, /unknown key `interval`.*did you mean `intervalMs`/],
-    ['an empty key', { vni: 1, heartbeat: { key: '' } }, /heartbeat\.key/],
+    ['an empty key', { vni: 1, heartbeat: { key: '' } }, /heartbeat\.key: a key of 0 characters/],
+    [
+      'a key that is too long',
+      { vni: 1, heartbeat: { key: 'k'.repeat(257) } },
+      /a key of 257 characters \(give 1 to 256/,
+    ],
     ['an underlay of frames', { vni: 1, heartbeat: {} }, /\.heartbeat: heartbeats are sent through sockets/, frame],
     ['probes without heartbeats', { vni: 1, probeMtu: true }, /probeMtu: paths are probed by heartbeats/],
     ['to roam without heartbeats', roaming, /peers\[0\]\.roams: .*only when heartbeats prove/],
@@ -47,6 +53,15 @@ describe('faults of heartbeats', () => {
   it('are none otherwise', () => {
     expect(faultsOf({ vni: 1, heartbeat: {}, probeMtu: false })).toEqual([]);
     expect(faultsOf({ ...keyed, probeMtu: true })).toEqual([]);
+  });
+
+  it('a key is never shown, and a change of it is', () => {
+    const settings = { intervalMs: 1000, timeoutMs: 5000 };
+    const [one, again, other] = ['abc', 'abc', 'abd'].map((key) => withoutSecret({ ...settings, key }));
+    expect(one).toEqual(again);
+    expect(one.key).not.toBe(other.key);
+    expect(one.key).toMatch(/^\(secret [0-9a-f]{6}\)$/);
+    expect(withoutSecret(settings)).toEqual(settings);
   });
 
   it('what is left out has a default', () => {

@@ -48,6 +48,8 @@ export type Suppress = (n: number, ports: readonly (Port | undefined)[]) => void
 
 /** Bytes in front of the options of neighbour discovery messages, from type 133 on (RFC 4861 section 4). */
 const OPTIONS_OFF = [8, 16, 24, 24, 40];
+const MALFORMED = -1;
+const AMBIGUOUS = -2;
 const MAPPED_WORD_2 = 0xffff_0000 | 0;
 
 export function bindSuppress(
@@ -141,17 +143,26 @@ export function bindSuppress(
     if (isAnswerKnown(i) && takes(i)) answers.reply(i, p, found.lo, found.hi);
   }
 
-  /** Position of the first option `wanted` between `optionsAt` and `end`; 0 without one, -1 when options are malformed. */
+  /** Position of the option `wanted` between `optionsAt` and `end`; 0 without one, MALFORMED, or AMBIGUOUS: several that differ, or no MAC. */
   function optionAt(optionsAt: number, end: number, wanted: number): number {
     let first = 0;
+    let isDoubtful = false;
     for (let p = optionsAt; p < end; ) {
       const optionLen = end - p < 8 ? 0 : bytes[p + 1] << 3;
-      if (optionLen === 0 || optionLen > end - p) return -1;
-      if (bytes[p] === wanted && first === 0) first = optionLen === 8 ? p : -1;
-      if (first < 0) return -1;
+      if (optionLen === 0 || optionLen > end - p) return MALFORMED;
+      if (bytes[p] === wanted) {
+        if (first === 0) first = p;
+        if (optionLen !== 8 || !Ethernet.macEqual(bytes, first + 2, bytes, p + 2)) isDoubtful = true;
+      }
       p += optionLen;
     }
-    return first;
+    return isDoubtful ? AMBIGUOUS : first;
+  }
+
+  /** Which of several MACs a receiver takes is its own affair: of a static neighbour none of them may be wrong. */
+  function refuseDoubt(i: number, addressAt: number): void {
+    setKeyV6(network[i], addressAt);
+    if (lookUpNeighbour(table, key, clock.seconds, found) && found.isStatic) drop[i] = DROP['static-neighbour'];
   }
 
   /** RFC 4861 section 6.1 and 7.1: what receivers discard is nobody's word. Returns the position of the message, or 0. */
@@ -218,6 +229,7 @@ export function bindSuppress(
     const isOfTarget = type === Icmpv6.NEIGHBOUR_ADVERTISEMENT || type === Icmpv6.REDIRECT;
     const wanted = isOfTarget ? Icmpv6.OPTION_TARGET_LINK_LAYER : Icmpv6.OPTION_SOURCE_LINK_LAYER;
     const option = optionAt(optionsAt, end, wanted);
+    if (option === AMBIGUOUS) refuseDoubt(i, isOfTarget ? p + Icmpv6.TARGET_OFF : ip + Ipv6.SRC_OFF);
     if (option < 0) return;
     const macAt = option === 0 ? 0 : option + 2;
     if (isOfTarget) hearTarget(i, p, macAt, type === Icmpv6.NEIGHBOUR_ADVERTISEMENT);

@@ -29,7 +29,7 @@ function fuzzRig(r: Random): Rig {
       w: { id: 5, network: 2 },
     },
     networks: [
-      network(1, { mtu: r.pick([1280, 1450, 9000]), acceptUnknownPeers: r.once(2) }),
+      network(1, { mtu: r.pick([1280, 1450, 9000]), acceptUnknownPeers: r.once(2), neighbourLimit: r.pick([0, 4]) }),
       network(2, { underlay: FRAMES }),
     ],
     peers: [

@@ -382,6 +382,18 @@ describe('a static neighbour', () => {
       icmpv6({ src: evil, ipSrc: 5, ipDst: linkLocal(2), dst: 2 }, 133, join('00000000', 1, 1, stationMac(evil))),
       icmpv6({ src: evil, ipSrc: 5 }, 134, join('40 00 0708 00000000 00000000', 1, 1, stationMac(evil))),
       redirect(5, evil),
+      // The truth and a lie: receivers differ in which of the two they take.
+      ...[
+        [5, evil],
+        [evil, 5],
+      ].map(([one, two]) =>
+        icmpv6(
+          { src: evil, ipSrc: 7 },
+          136,
+          join('20000000', linkLocal(5), 2, 1, stationMac(one), 2, 1, stationMac(two)),
+        ),
+      ),
+      icmpv6({ src: evil, ipSrc: 7 }, 136, join('20000000', linkLocal(5), 2, 2, stationMac(5), '0000000000000000')),
       // Nine options in front of the lie.
       icmpv6(
         { src: evil, ipSrc: 7 },

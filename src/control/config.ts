@@ -175,6 +175,16 @@ const NetworkSchema = z.strictObject({
     .describe(
       `Largest inner packet in bytes, ${MTU_MIN} to ${MTU_MAX}; auto: MTU of the underlay's device less the tunnel's headers (VXLAN over IPv4: 50), followed when the device's changes`,
     ),
+  fragment: z
+    .boolean()
+    .default(true)
+    .describe(
+      'IPv4 packets without DF that do not fit the way to a peer: true cuts them into fragments, false drops them (too-big). With DF, and over IPv6, the sender is told',
+    ),
+  mssClamp: z
+    .boolean()
+    .default(true)
+    .describe('Lower the MSS of TCP connections over tunnels to what fits; false: leave it as it is'),
   ageing: z.int().min(1).max(1_000_000).default(300).describe('Seconds after which an unheard MAC is forgotten'),
   macLimit: z.int().min(1).max(65536).default(8192).describe('Learned MACs at most'),
   broadcastLimit: z

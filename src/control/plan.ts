@@ -133,6 +133,8 @@ function networkPlan(
     mtu: room.mtu,
     isMtuAuto: room.isAuto,
     mtuMost: underlays.some(({ kind }) => kind === 'udp') ? room.most : null,
+    fragment: network.fragment,
+    mssClamp: network.mssClamp,
     ageingSec: network.ageing,
     macLimit: network.macLimit,
     neighbourLimit: neighbourLimitOf(network, domains.of(network.name), networks),

@@ -29,6 +29,8 @@ export const HAS_OPTIONS = 512;
 export const IS_HEARTBEAT = 2048;
 /** ARP, or an ICMPv6 message of neighbour discovery. The summary has it, too. */
 export const IS_DISCOVERY = 4096;
+/** A TCP segment with SYN: it may carry an MSS option. */
+export const IS_SYN = 8192;
 
 /** Value of `origin` and `dst`: where a MAC lives. 0 is nowhere. */
 export const TO_PORT = 1 << 20;
@@ -96,7 +98,7 @@ export const DONE = 63;
 /** Value of `payload` for whole Ethernet frames: Transparent Ethernet Bridging (RFC 1701, used by GRE, Geneve and NVGRE). */
 export const PAYLOAD_ETHERNET = 0x6558;
 
-/** All flags of all lanes. */
+/** What devices said of all lanes (flags before the parse step), and IS_SYN. */
 export const SUMMARY_FLAGS = 0;
 /** Bytes of all lanes. */
 export const SUMMARY_BYTES = 1;

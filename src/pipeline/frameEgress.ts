@@ -14,6 +14,7 @@ import {
 } from '../underlay/template.js';
 import type { FrameUnderlay } from '../underlay/underlay.js';
 import type { Answers } from './answers.js';
+import type { Fragmenter } from './fragment.js';
 import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
@@ -40,6 +41,7 @@ export function bindFrameEgress(
   tables: Tables,
   kernel: ChecksumKernel,
   segmenter: Segmenter,
+  fragmenter: Fragmenter,
   transport: Transport,
   settlement: Settlement,
   messages: Messages,
@@ -49,7 +51,7 @@ export function bindFrameEgress(
 ): SendToFrame {
   const { view } = arena;
   const { at, len, packets, flags, dst, tos, flow, l3 } = burst;
-  const { peerMtu, peerFrameMax, peerHasNextHop, templates } = tables;
+  const { peerMtu, peerNetwork, networkFragments, peerFrameMax, peerHasNextHop, templates } = tables;
   const { cursor, extAt, extLen } = outbox;
   const { reserve, extent, close } = messages;
   let out: FrameUnderlay;
@@ -109,6 +111,30 @@ export function bindFrameEgress(
     }
   }
 
+  const mayCut = (i: number, peer: number) =>
+    networkFragments[peerNetwork[peer]] !== 0 && peerHasNextHop[peer] !== 0 && fragmenter.mayCut(i, peerMtu[peer]);
+
+  /** What does not fit, as fragments: each is a packet of its own. */
+  function sendFragments(i: number, peer: number): void {
+    if ((flags[i] & (HAS_GSO | NEEDS_CSUM)) === NEEDS_CSUM) transport.complete(i);
+    const row = fields.rowOf(i, peer);
+    const headersLen = templates[row * TEMPLATE_WORDS + WORD_LEN];
+    fragmenter.begin(i, headersLen, peerMtu[peer]);
+    let made = -packets[i];
+    for (;;) {
+      reserve(2, 2);
+      const first = cursor[NEXT_EXTENT];
+      const inner = fragmenter.next() - headersLen;
+      if (inner < 0) break;
+      made++;
+      const frame = fragmenter.blockAt() + headersLen;
+      const headEnd = extAt[first] + extLen[first];
+      writeHeaders(i, peer, row, frame, inner, headEnd, extAt[first + 1], extLen[first + 1], 0);
+      close(first, 1, inner, PEER_ROW + peer);
+    }
+    settlement.cut(UNDERLAY_ROW + out.id, made);
+  }
+
   /** A header block in front of a frame that other receivers share, or that may lie right behind another lane: it came from a peer. */
   function sendReplica(i: number, peer: number, relayed: number): void {
     const row = fields.rowOf(i, peer);
@@ -140,8 +166,11 @@ export function bindFrameEgress(
     const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
     const relayed = fields.relayedLen(i, peer);
     if (transport.packetLen(i) + relayed > peerMtu[peer] || !fields.hasRoom(i, peer, relayed)) {
-      settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
-      answers.tooBig(i, peerMtu[peer]);
+      if (relayed === 0 && mayCut(i, peer)) sendFragments(i, peer);
+      else {
+        settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
+        answers.tooBig(i, peerMtu[peer]);
+      }
       return;
     }
     if (peerHasNextHop[peer] === 0) {

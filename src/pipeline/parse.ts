@@ -6,6 +6,7 @@ import {
   IS_DISCOVERY,
   IS_FRAGMENT,
   IS_HEARTBEAT,
+  IS_SYN,
   IS_TCP,
   IS_UDP,
   IS_V4,
@@ -26,6 +27,8 @@ import type { WalkKernel } from './walkKernel.js';
 
 /** VLAN tags that are looked through. */
 const VLAN_TAGS_MAX = 2;
+/** In byte 13 of a TCP header. */
+const TCP_SYN = 0x02;
 /** IPv6 extension headers that are looked through. */
 const EXTENSIONS_MAX = 8;
 
@@ -67,7 +70,9 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
       const headerLen = (v.getUint8(l4At + 12) >>> 4) << 2;
       if (headerLen < 20 || headerLen > end - l4At) return 0;
       l4[i] = l4At;
-      return IS_TCP;
+      if ((v.getUint8(l4At + 13) & TCP_SYN) === 0) return IS_TCP;
+      summary[SUMMARY_FLAGS] |= IS_SYN;
+      return IS_TCP | IS_SYN;
     }
     if (proto !== PROTO_UDP || end - l4At < 8) return 0;
     l4[i] = l4At;
@@ -200,12 +205,13 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
       heartbeats = 0;
       let bytes = 0;
       let seen = 0;
+      summary[SUMMARY_FLAGS] = 0;
       for (let i = 0; i < n; i++) {
         bytes += len[i];
         seen |= flags[i];
         if (drop[i] === 0) parsePacket(i);
       }
-      summary[SUMMARY_FLAGS] = seen;
+      summary[SUMMARY_FLAGS] |= seen;
       summary[SUMMARY_BYTES] = bytes;
       return heartbeats;
     },

@@ -21,10 +21,12 @@ import { bindCoalesce } from './coalesce.js';
 import { bindConnect } from './connect.js';
 import { bindDecapStep } from './decap.js';
 import { type BindCaptures, createDevices } from './devices.js';
+import { bindFragment } from './fragment.js';
 import { bindFrameEgress } from './frameEgress.js';
 import { bindHeartbeats, makeHeartbeatRing } from './heartbeats.js';
 import { instantiateInbound } from './inboundKernel.js';
 import { bindMessages } from './messages.js';
+import { bindMssClamp } from './mss.js';
 import { bindNeighbourAnswers } from './neighbourAnswers.js';
 import { bindOffloads } from './offloads.js';
 import { bindParse } from './parse.js';
@@ -123,6 +125,7 @@ export function createPipeline(options: PipelineOptions) {
 
   const transport = bindTransport(arena, burst, kernel);
   const segmenter = bindSegment(arena, burst, outbox, kernel, transport);
+  const fragmenter = bindFragment(arena, burst, outbox, kernel, segmenter);
   const coalescer = bindCoalesce(arena, burst, transport);
   const settlement = bindSettlement(outbox, counters);
   const capture = bindCapture(arena, partition, burst, outbox, kernel, options.preciseSeconds);
@@ -171,6 +174,7 @@ export function createPipeline(options: PipelineOptions) {
         : bindSuppress(arena, burst, tables, neighbours, macTable, kernel, transport, neighbourAnswers, clock),
     route: bindRoute(arena, burst, tables, bindRouteLookup(arena, burst, allocate), answers),
     connect: bindConnect(arena, burst, tables),
+    clampMss: bindMssClamp(arena, burst, tables),
     answer: answers.send,
     sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages),
     sendToSocket: bindSocketEgress(
@@ -179,6 +183,7 @@ export function createPipeline(options: PipelineOptions) {
       outbox,
       tables,
       segmenter,
+      fragmenter,
       transport,
       settlement,
       messages,
@@ -193,6 +198,7 @@ export function createPipeline(options: PipelineOptions) {
       tables,
       kernel,
       segmenter,
+      fragmenter,
       transport,
       settlement,
       messages,

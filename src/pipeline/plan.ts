@@ -93,6 +93,10 @@ export interface NetworkPlan {
   isMtuAuto?: boolean;
   /** Largest MTU that its underlays carry; null for a network of local ports only. */
   mtuMost?: number | null;
+  /** IPv4 packets without DF that do not fit are cut into fragments; without it they are dropped. */
+  fragment?: boolean;
+  /** The MSS of TCP's SYNs is lowered to what fits. */
+  mssClamp?: boolean;
   ageingSec: number;
   macLimit: number;
   /** l2: IP neighbours to learn at most, for which the node answers ARP and neighbour discovery; 0: it answers for nobody. */

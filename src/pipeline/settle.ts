@@ -1,4 +1,4 @@
-import { DROP_BASE, LAST_ERRNO, ROW_WIDTH, TX_BYTES, TX_PACKETS, TX_SUPERFRAMES } from '../packet/counters.js';
+import { DROP_BASE, LAST_ERRNO, MADE, ROW_WIDTH, TX_BYTES, TX_PACKETS, TX_SUPERFRAMES } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { IN_HAND_SETTLED, IN_HAND_TX, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
 
@@ -26,6 +26,8 @@ export interface Settlement {
   settle(n: number, row: number): void;
   /** Counts packets that were refused before they became a message. */
   refuse(row: number, reason: number, packets: number): void;
+  /** Counts packets that came into being because one was cut. */
+  cut(row: number, packets: number): void;
 }
 
 /** After tx: every message went and is counted as sent, or did not and is counted under a reason. */
@@ -100,5 +102,9 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
     finish(row, packets + peerPackets, bytes + peerBytes, supers);
   }
 
-  return { settle, refuse };
+  function cut(row: number, packets: number): void {
+    counters[row * ROW_WIDTH + MADE] += packets;
+  }
+
+  return { settle, refuse, cut };
 }

@@ -1,5 +1,5 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, FROM_PEER, ID_MASK, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, HAS_GSO, ID_MASK, IS_V6, NEEDS_CSUM } from '../packet/burst.js';
 import type { ChecksumKernel } from '../packet/checksum.js';
 import { PEER_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
@@ -7,6 +7,7 @@ import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/o
 import { TEMPLATE_END, TEMPLATE_WORDS, WORD_CHECKSUM, WORD_LEN, WORD_SEQUENCE } from '../underlay/template.js';
 import type { SocketUnderlay } from '../underlay/underlay.js';
 import type { Answers } from './answers.js';
+import type { Fragmenter } from './fragment.js';
 import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
@@ -36,6 +37,7 @@ export function bindSocketEgress(
   outbox: Outbox,
   tables: Tables,
   segmenter: Segmenter,
+  fragmenter: Fragmenter,
   transport: Transport,
   settlement: Settlement,
   messages: Messages,
@@ -45,7 +47,7 @@ export function bindSocketEgress(
 ): SendToSocket {
   const { view } = arena;
   const { at, len, packets, gsoType, flags, dst, tos, flow } = burst;
-  const { peerMtu, peerMoved, whole, templates } = tables;
+  const { peerMtu, peerMoved, peerNetwork, networkFragments, whole, templates } = tables;
   const {
     cursor,
     msgFirst,
@@ -154,6 +156,36 @@ export function bindSocketEgress(
     open = -1;
   }
 
+  const mayCut = (i: number, peer: number) =>
+    networkFragments[peerNetwork[peer]] !== 0 && fragmenter.mayCut(i, peerMtu[peer]);
+
+  /** What does not fit, as fragments: each is a packet of its own. */
+  function sendFragments(i: number, peer: number, socket: number, mark: number): void {
+    if ((flags[i] & (HAS_GSO | NEEDS_CSUM)) === NEEDS_CSUM) transport.complete(i);
+    const row = fields.rowOf(i, peer);
+    const headerBytes = templates[row * rowWords + wordLen];
+    const isWhole = isFinished(row);
+    fragmenter.begin(i, headerBytes, peerMtu[peer]);
+    open = -1;
+    let made = -packets[i];
+    for (;;) {
+      reserve(2, 2);
+      const first = cursor[NEXT_EXTENT];
+      const bytes = fragmenter.next();
+      if (bytes === 0) break;
+      made++;
+      const frameAt = fragmenter.blockAt() + headerBytes;
+      copyHeader(row, frameAt);
+      if (!isWhole)
+        fields.finish(peer, row, frameAt, extAt[first] + extLen[first], extAt[first + 1], extLen[first + 1]);
+      const m = open >= 0 && bytes <= openSize ? open : openMessage(peer, socket, mark, bytes);
+      if (msgPackets[m] === 0) msgFirst[m] = first;
+      addDatagram(m, bytes, bytes - headerBytes);
+    }
+    open = -1;
+    settlement.cut(UNDERLAY_ROW + out.id, made);
+  }
+
   /**
    * What came from a peer may lie right behind another lane of its datagram: the header goes to a block of its own. Relayed options go along,
    * they lie between the header and the frame.
@@ -201,15 +233,18 @@ export function bindSocketEgress(
       const i = list[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
       const relayed = fields.relayedLen(i, peer);
-      if (transport.packetLen(i) + relayed > peerMtu[peer] || !fields.hasRoom(i, peer, relayed)) {
-        settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
-        answers.tooBig(i, peerMtu[peer]);
-        continue;
-      }
       const hashed = ((flow[i] >>> 16) * sockets) >>> 16;
       let socket = socketV6 < 0 ? hashed : (flags[i] & IS_V6) !== 0 ? socketV6 : 0;
       if (listening >= 0 && peerMoved[peer] !== 0) socket = listening;
       const mark = outerTos(i);
+      if (transport.packetLen(i) + relayed > peerMtu[peer] || !fields.hasRoom(i, peer, relayed)) {
+        if (relayed === 0 && mayCut(i, peer)) sendFragments(i, peer, socket, mark);
+        else {
+          settlement.refuse(PEER_ROW + peer, DROP['too-big'], packets[i]);
+          answers.tooBig(i, peerMtu[peer]);
+        }
+        continue;
+      }
       if (gsoType[i] !== 0) sendSegments(i, peer, socket, mark);
       else sendLane(i, peer, socket, mark, relayed);
     }

@@ -24,6 +24,9 @@ export interface Tables {
   /** Per network. */
   readonly networkMtu: Int32Array;
   readonly networkMode: Int32Array;
+  /** 1: packets without DF that do not fit are cut; 1: the MSS of SYNs is lowered. */
+  readonly networkFragments: Int32Array;
+  readonly networkClampsMss: Int32Array;
   readonly networkDomain: Int32Array;
   /** CARRIES_* of tunnel/admit.ts. */
   readonly networkCarries: Int32Array;
@@ -79,6 +82,8 @@ export function createTables(allocate: Allocate): Tables {
   return {
     networkMtu: allocate(NETWORKS_MAX),
     networkMode: allocate(NETWORKS_MAX),
+    networkFragments: allocate(NETWORKS_MAX),
+    networkClampsMss: allocate(NETWORKS_MAX),
     networkDomain: allocate(NETWORKS_MAX),
     networkCarries: allocate(NETWORKS_MAX),
     networkVtepLo: allocate(NETWORKS_MAX),
@@ -129,6 +134,8 @@ function compileNetwork(tables: Tables, network: NetworkPlan, isDirect: boolean)
   const n = network.id;
   tables.networkMtu[n] = network.mtu;
   tables.networkMode[n] = MODES[network.mode];
+  tables.networkFragments[n] = network.fragment ? 1 : 0;
+  tables.networkClampsMss[n] = network.mssClamp ? 1 : 0;
   tables.networkDomain[n] = network.domain;
   tables.networkCarries[n] = carriesOf(network);
   tables.ageingSec[n] = network.ageingSec;

@@ -37,6 +37,9 @@ const IS_TCP: i32 = 4;
 const IS_UDP: i32 = 8;
 const NEEDS_CSUM: i32 = 64;
 const HAS_GSO: i32 = 1024;
+/** The flag as bytes 12 and 13 of a TCP header hold it, and how far IS_SYN is from it. */
+const TCP_SYN: i32 = 0x0200;
+const SYN_SHIFT: i32 = 4;
 const TO_PORT: i32 = 1 << 20;
 const TO_PEER: i32 = 2 << 20;
 const ID_MASK: i32 = TO_PORT - 1;
@@ -101,8 +104,9 @@ export function parse(n: i32): i32 {
       const total = swap16(load<u16>(o, 16));
       proto = load<u8>(o, 23);
       if (total <= length - 14) {
-        const tcpLen = (<i32>load<u8>(o, 46) >> 4) << 2;
-        if (proto == 6 && tcpLen >= 20 && total >= 20 + tcpLen) kind = IS_V4 | IS_TCP;
+        const tcp = <i32>load<u16>(o, 46);
+        const tcpLen = (tcp & 0xf0) >> 2;
+        if (proto == 6 && tcpLen >= 20 && total >= 20 + tcpLen) kind = IS_V4 | IS_TCP | ((tcp & TCP_SYN) << SYN_SHIFT);
         else if (proto == 17 && total >= 28) kind = IS_V4 | IS_UDP;
       }
     }
@@ -111,6 +115,7 @@ export function parse(n: i32): i32 {
       next += 4;
       continue;
     }
+    seen |= kind;
     store<i32>(p, load<i32>(o), DST_LO);
     store<i32>(p, load<u16>(o, 4), DST_HI);
     store<i32>(p, load<i32>(o, 6), SRC_LO);

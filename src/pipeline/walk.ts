@@ -6,6 +6,7 @@ import {
   HAS_GSO,
   ID_MASK,
   IS_DISCOVERY,
+  IS_SYN,
   LANES,
   NEEDS_CSUM,
   PARKED,
@@ -69,6 +70,8 @@ export interface Steps {
   suppress: Suppress;
   route(n: number): void;
   connect(n: number): void;
+  /** The MSS of SYNs, once it is known where they go. */
+  clampMss(n: number): void;
   /** ICMP answers about lanes of this burst. */
   answer(ports: readonly (Port | undefined)[]): void;
   sendToPort: SendToPort;
@@ -344,6 +347,7 @@ export function bindWalk(
       steps.lookup(n);
       if ((summary[SUMMARY_FLAGS] & IS_DISCOVERY) !== 0) steps.suppress(n, ports);
     }
+    if ((summary[SUMMARY_FLAGS] & IS_SYN) !== 0) steps.clampMss(n);
   }
 
   function inbound(n: number, mode: number, underlay: Underlay, row: number, isWhole: boolean): void {

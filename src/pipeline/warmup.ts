@@ -200,6 +200,8 @@ function framesOfStation(src: number): Inject[] {
     plain(ipv4Udp({ src, dst: 99, payload: 30 })),
     offloaded(ipv4Tcp({ src, dst: 99, payload: 200, unfinished: true }), tcp4),
     plain(ipv4Udp({ src, dst: 9, payload: 1500 })),
+    plain(ipv4Udp({ src, dst: 9, payload: 1600, fragment: true })),
+    plain(ipv4Tcp({ src, dst: 9, payload: 4, syn: true })),
     plain(ipv4Udp({ src, dst: 9, payload: 30, fragment: true })),
     plain(damaged(ipv4Udp({ src, dst: 9, payload: 60 }), 16, 0x7f)), // total length beyond the frame
     plain(damaged(ipv4Tcp({ src, dst: 9, payload: 60 }), 46, 0x10)), // data offset below 5

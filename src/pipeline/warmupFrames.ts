@@ -20,6 +20,8 @@ export interface FrameFields {
   /** Leaves the transport checksum at the pseudo header's sum, as a device with offloads hands it over. */
   unfinished?: boolean;
   fragment?: boolean;
+  /** TCP: with SYN and an MSS. */
+  syn?: boolean;
 }
 
 export const stationMac = (n: number) => Uint8Array.of(2, 0, 0, 0, 0, n);
@@ -42,11 +44,18 @@ function ipv4(f: FrameFields, protocol: number, headerBytes: number): Uint8Array
   return frame;
 }
 
+/** An MSS of 65,535 in the first four bytes behind the TCP header, which are an option now. */
+function writeMss(frame: Uint8Array, tcp: number): void {
+  frame[tcp + 12] = 6 << 4;
+  frame.set([2, 4, 255, 255], tcp + Tcp.HEADER_BYTES);
+}
+
 export function ipv4Tcp(f: FrameFields): Uint8Array {
   const frame = ipv4(f, Ipv4.PROTOCOL_TCP, Tcp.HEADER_BYTES);
   const at = IP + Ipv4.HEADER_BYTES;
   const bytes = frame.length - at;
-  Tcp.write(frame, at, f.srcPort ?? 1000, 2000, f.seq ?? 0, 7, Tcp.ACK, 500);
+  Tcp.write(frame, at, f.srcPort ?? 1000, 2000, f.seq ?? 0, 7, f.syn ? Tcp.SYN : Tcp.ACK, 500);
+  if (f.syn) writeMss(frame, at);
   Tcp.setChecksum(frame, at, 0);
   const pseudo = Checksum.pseudoIpv4(frame, IP, Ipv4.PROTOCOL_TCP, bytes);
   Tcp.setChecksum(frame, at, f.unfinished ? pseudo : Checksum.finish(Checksum.sum(frame, at, bytes, pseudo)));

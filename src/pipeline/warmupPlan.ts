@@ -42,6 +42,8 @@ const network = (id: number, underlay: number): NetworkPlan => ({
   broadcastPps: id === OVER_SOCKETS ? FLOODS_A_SECOND : 0,
   acceptUnknownPeers: false,
   heartbeats: true,
+  fragment: true,
+  mssClamp: true,
 });
 
 const port = (id: number): PortPlan => ({

@@ -78,6 +78,7 @@ const STEPS: Record<keyof Steps, boolean> = {
   suppress: true,
   route: true,
   connect: true,
+  clampMss: true,
   answer: false,
   sendToPort: true,
   sendToSocket: true,

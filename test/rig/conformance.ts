@@ -2,7 +2,7 @@
 // 9 behind peer A, 8 behind peer B.
 import { setStatic } from '../../src/forward/macTable.js';
 import { TO_PEER, TO_PORT } from '../../src/packet/burst.js';
-import type { RoutePlan } from '../../src/pipeline/plan.js';
+import type { NetworkPlan, RoutePlan } from '../../src/pipeline/plan.js';
 import { type ChecksumKind, macWords, stationMac } from './frames.js';
 import type { Datagram, VnetHeader } from './kernel.js';
 import { FRAMES, makeRig, network, peer, type Rig, type RigOptions, SOCKETS } from './pipeline.js';
@@ -84,6 +84,8 @@ export interface Bench {
 export interface BenchOptions extends Partial<RigOptions> {
   mtu?: number;
   acceptUnknownPeers?: boolean;
+  /** What else the network has. */
+  also?: Partial<NetworkPlan>;
   offloads?: boolean;
   /** Where stations are. */
   stations?: [station: number, value: number][];
@@ -109,7 +111,7 @@ const routesOf = (stations: [station: number, value: number][]): RoutePlan[] =>
 export const familyOf = (frame: Uint8Array): Family => (frame[12] === 0x86 ? 6 : 4);
 
 function rigOf(e: Encapsulation, way: Way, options: BenchOptions): Rig {
-  const { mtu = 1450, acceptUnknownPeers = false, offloads = false, stations = STATIONS, ...rest } = options;
+  const { mtu = 1450, acceptUnknownPeers = false, offloads = false, stations = STATIONS, also, ...rest } = options;
   const address = ADDRESS[way.family];
   const underlay = way.over === 'frame' ? FRAMES : SOCKETS;
   const { kind, udpPort } = e.tunnel;
@@ -117,7 +119,15 @@ function rigOf(e: Encapsulation, way: Way, options: BenchOptions): Rig {
   const rig = makeRig({
     ports: { a: { id: 1, network: 1, ...device }, b: { id: 2, network: 1 } },
     networks: [
-      network(1, { tunnel: e.tunnel, mode: e.mode, underlay, mtu, acceptUnknownPeers, vtepMac: VTEP_MAC.self }),
+      network(1, {
+        tunnel: e.tunnel,
+        mode: e.mode,
+        underlay,
+        mtu,
+        acceptUnknownPeers,
+        vtepMac: VTEP_MAC.self,
+        ...also,
+      }),
     ],
     peers: [
       peer(1, 1, address.a, { underlay, udpPort, mac: VTEP_MAC.a }),

@@ -84,6 +84,8 @@ describe('a plan', () => {
           mtu: 1450,
           isMtuAuto: true,
           mtuMost: 1450,
+          fragment: true,
+          mssClamp: true,
           ageingSec: 300,
           macLimit: 8192,
           neighbourLimit: 8192,

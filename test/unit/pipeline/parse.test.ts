@@ -5,6 +5,7 @@ import {
   HAS_VLAN,
   IS_DISCOVERY,
   IS_FRAGMENT,
+  IS_SYN,
   IS_TCP,
   IS_UDP,
   IS_V4,
@@ -50,6 +51,7 @@ function expected(frame: Uint8Array) {
   if (d.family === 4) flags |= IS_V4;
   if (d.family === 6) flags |= IS_V6;
   if (d.l4 > 0) flags |= d.protocol === 6 ? IS_TCP : IS_UDP;
+  if (d.l4 > 0 && d.protocol === 6 && frame[d.l4 + 13] & SYN) flags |= IS_SYN;
   if (d.isFragment) flags |= IS_FRAGMENT;
   if (d.hasOptions) flags |= HAS_OPTIONS;
   if (d.isDiscovery) flags |= IS_DISCOVERY;

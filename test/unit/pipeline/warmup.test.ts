@@ -41,7 +41,17 @@ describe('the warm-up', () => {
   it('calls every step of the walk, and often', () => {
     const l2 = ['parse', 'prefetch', 'learn', 'lookup', 'suppress'];
     const l3 = ['parsePackets', 'route'];
-    const steps = [...l2, ...l3, 'connect', 'checkOffloads', 'decap', 'arrive', 'completeChecksum', 'answer'];
+    const steps = [
+      ...l2,
+      ...l3,
+      'connect',
+      'checkOffloads',
+      'decap',
+      'arrive',
+      'completeChecksum',
+      'answer',
+      'clampMss',
+    ];
     const sends = ['sendToPort', 'sendToPort joined'];
     for (const to of ['sendToSocket', 'sendToFrame']) sends.push(to, `${to} flooded`);
     for (const name of [...steps, ...sends]) expect(calls.get(name) ?? 0, name).toBeGreaterThan(20);

@@ -7,12 +7,13 @@ import { pipeline } from './pipeline/pipeline.js';
 import { readEnvironment } from './report/machine.js';
 import { type Report, renderReport, writeJson } from './report/report.js';
 import { idle } from './system/idle.js';
+import { reload } from './system/reload.js';
 import { replay } from './system/replay.js';
 import { tcpVxlan } from './system/tcpVxlan.js';
 import { mac } from './tables/mac.js';
 import { routes } from './tables/routes.js';
 
-const benchmarks: Benchmark[] = [codec, pipeline, tcpVxlan, idle, routes, mac, replay];
+const benchmarks: Benchmark[] = [codec, pipeline, tcpVxlan, idle, reload, routes, mac, replay];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

@@ -118,6 +118,8 @@ export function bindParse(arena: Arena, burst: Burst, kernel: Pick<WalkKernel, '
       const bytes = proto === 44 ? 8 : (v.getUint8(next + 1) + 1) << 3;
       proto = v.getUint8(next);
       next += bytes;
+      // What is behind it is in the first fragment alone, and all fragments are of one flow.
+      if ((kind & IS_FRAGMENT) !== 0) break;
     }
     if ((kind & IS_FRAGMENT) === 0 && next <= end) {
       if (proto === PROTO_ICMPV6) kind |= discoveryOf(next, end);

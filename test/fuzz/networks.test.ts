@@ -68,14 +68,14 @@ function fuzzRig(r: Random): Rig {
     network(11, { ...over, tunnel: tunnelPlan('geneve', 51), mode: 'xconnect' }),
   ];
   const ports: Record<string, RigPort> = Object.fromEntries(
-    networks.map(({ id }) => [`p${id}`, { id, network: id, ...(id % 2 ? { vnetHdrLen: 12, offloads: 7 } : {}) }]),
+    networks.map(({ id }) => [`p${id}`, { id, network: id, ...(id % 2 ? { vnetHdrLen: 12, offloads: 0x67 } : {}) }]),
   );
   const rig = makeRig({
     ports: {
       ...ports,
       q6: { id: 16, network: 6 },
-      t1: { id: 17, network: 1, kind: 'tap', vnetHdrLen: 12, offloads: 7 },
-      t5: { id: 18, network: 8, kind: 'tun', vnetHdrLen: 12, offloads: 7 },
+      t1: { id: 17, network: 1, kind: 'tap', vnetHdrLen: 12, offloads: 0x67 },
+      t5: { id: 18, network: 8, kind: 'tun', vnetHdrLen: 12, offloads: 0x67 },
     },
     networks,
     peers: networks.flatMap(({ id, underlays: [underlay], tunnel }) => [

@@ -104,11 +104,12 @@ export function wholeFrame(r: Random, bytesMax: number): Uint8Array {
   }
 }
 
-/** A TCP superframe as a device hands it over, or as a tunnel leaks it: headers of any length, checksum unfinished. */
+/** A superframe of TCP or UDP as a device hands it over, or as a tunnel leaks it: headers of any length, checksum unfinished. */
 export function superframe(r: Random): Uint8Array {
   const family: 4 | 6 = r.once(2) ? 6 : 4;
   const src = r.pick(stations);
-  return tcp({
+  const make = r.once(3) ? udp : tcp;
+  return make({
     family,
     src,
     dst: r.once(3) ? BROADCAST : r.pick(stations),
@@ -166,7 +167,7 @@ export function anyOffload(r: Random, frame: Uint8Array): Partial<VnetHeader> | 
   const gsoSize = r.pick([34, 100, 536, 1000, 1400, 1 + r.below(9000)]);
   if (!r.once(3) && d !== null && d.l4 > 0) {
     const isTcp = d.protocol === 6;
-    const gsoType = isTcp && !r.once(3) ? (d.family === 4 ? 1 : 4) : 0;
+    const gsoType = r.once(3) ? 0 : !isTcp ? 5 : d.family === 4 ? 1 : 4;
     return { flags: 1, gsoType, gsoSize, csumStart: d.l4, csumOffset: isTcp ? 16 : 6 };
   }
   return {

@@ -16,7 +16,7 @@ import { DROP } from '../../../src/packet/drop.js';
 import { flowHash } from '../../../src/pipeline/parse.js';
 import { anyFrame } from '../../rig/arbitrary.js';
 import { decode } from '../../rig/decode.js';
-import { ACK, arpRequest, ethernet, ip, join, macWords, SYN, tcp, udp } from '../../rig/frames.js';
+import { ACK, arpRequest, ethernet, ip, join, macWords, noise, SYN, tcp, udp } from '../../rig/frames.js';
 import { makeLanes } from '../../rig/lanes.js';
 
 const lanes = makeLanes();
@@ -240,6 +240,26 @@ describe('the flow hash', () => {
     const fragments = [0x2000, 0x20b9, 0x0172].map((fragment) => flow(udp({ payload: 30, fragment })));
     expect(new Set(fragments).size).toBe(1);
     expect(flow(udp({ payload: 30 }))).not.toBe(fragments[0]);
+  });
+
+  it('is the same with IPv6 extension headers and without, and for all fragments', () => {
+    const destination = { number: 60, bytes: [0, 0, 1, 4, 0, 0, 0, 0] };
+    const hop = { ...destination, number: 0 };
+    const routing = { number: 43, bytes: [0, 0, 4, 0, 0, 0, 0, 0] };
+    const plain = flow(udp({ family: 6, payload: 30 }));
+    for (const extensions of [[hop], [destination], [hop, routing, destination]])
+      expect(flow(udp({ family: 6, payload: 30, extensions }))).toBe(plain);
+    const piece = (offset: number, more: number) => ({
+      number: 44,
+      bytes: [0, 0, offset >> 5, ((offset << 3) | more) & 255, 0, 0, 0, 9],
+    });
+    // Destination options behind the fragment header are in the first one only; in the others payload lies there.
+    const first = flow(udp({ family: 6, payload: 30, extensions: [piece(0, 1), destination] }));
+    const others = [2, 4].map((offset) =>
+      flow(ip({ family: 6, extensions: [piece(offset, 1)] }, 60, noise(64, offset))),
+    );
+    expect(others).toEqual([first, first]);
+    expect(first).not.toBe(plain);
   });
 
   it('differs by address, port, protocol, direction and, without IP, by MAC', () => {

@@ -123,6 +123,7 @@ const REMEDIES: Partial<Record<string, string>> = {
   'static-neighbour': 'a station claims an address that `staticNeighbours` gives to another MAC: find it, or correct the entry',
   'broadcast-limit': 'look for a loop or a scanning station; `broadcastLimit` of the network raises the limit',
   'no-slot': 'raise node.arena.largeSlots and smallSlots',
+  'stray-heartbeat': 'give the network `heartbeat` here as well, or take it away at the other node',
   'tx-full': 'the egress is slower than what is sent to it; a larger txqueuelen or fewer packets',
   'device-gone': 'set the device up, or remove the port',
   'outer-checksum':

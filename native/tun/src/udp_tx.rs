@@ -153,7 +153,8 @@ impl UdpTx {
                 libc::EINTR => {}
                 libc::EAGAIN | libc::ENOBUFS => return Err(Full(at)),
                 errno if is_pending(errno) && retried != Some(at) => retried = Some(at),
-                errno @ (libc::EIO | libc::EINVAL) if buffers.cuts.entry(at).segments > 1 => {
+                // Too long for the device says a kernel before 6.15 by EINVAL; only single datagrams leave its MTU in the error queue.
+                errno @ (libc::EIO | libc::EINVAL | libc::EMSGSIZE) if buffers.cuts.entry(at).segments > 1 => {
                     let before = *sent;
                     self.send_cut(buffers, at, socket, sent)?;
                     let went = *sent > before;
@@ -182,10 +183,10 @@ impl UdpTx {
     ) -> std::result::Result<(), Full> {
         let cut = *buffers.cuts.entry(message);
         let whole = buffers.headers.entry(message).msg_hdr;
-        buffers.messages.counters.increment(GSO_FALLBACKS);
         // SAFETY: the header was prepared over scratch and arena memory that stays alive.
         match unsafe { buffers.datagrams.send(socket, &whole, cut) } {
             Ok(bytes) => {
+                buffers.messages.counters.increment(GSO_FALLBACKS);
                 buffers.messages.result.set(message, bytes);
                 *sent += 1;
             }

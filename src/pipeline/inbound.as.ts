@@ -5,6 +5,8 @@
  * Columns are 256 bytes apart in the order of packet/burst.ts; inboundKernel.ts checks it before it hands the addresses over.
  */
 
+import { sum } from '../packet/checksum.as';
+
 // Byte offsets of lane columns from the first.
 const AT: usize = 1 * 256;
 const LEN: usize = 2 * 256;
@@ -71,6 +73,14 @@ function headerSum(ip: usize): i32 {
   return fold(<i32>sum);
 }
 
+/** RFC 768: a zero checksum means none, RFC 6936 over IPv6, too. `addressBytes` of addresses are in front of the header. */
+@inline
+function udpChecksumIsRight(udp: usize, udpLen: i32, addressBytes: i32): bool {
+  if (load<u16>(udp, 6) == 0) return true;
+  const addresses = sum(<i32>udp - addressBytes, addressBytes);
+  return fold(addresses + (17 << 8) + load<u16>(udp, 4) + sum(<i32>udp, udpLen)) == 0xffff;
+}
+
 @inline
 function kindOf(port: i32): i32 {
   const end = rules + RULE_FIRST_PORT + (<usize>load<i32>(rules, RULE_PORTS) << 3);
@@ -120,8 +130,8 @@ function openV6(ip: usize, bytes: i32, source: usize): i32 {
 }
 
 /**
- * Whole outer frames: untagged Ethernet, IPv4 or IPv6 with nothing odd about it to our address, a tunnel that we have, by IP protocol or by UDP
- * without a checksum. Such a lane is left at its tunnel header; others are for underlay/outer.ts. Returns how many those are.
+ * Whole outer frames: untagged Ethernet, IPv4 or IPv6 with nothing odd about it to our address, a tunnel that we have, by IP protocol or by
+ * UDP. Such a lane is left at its tunnel header; others are for underlay/outer.ts. Returns how many those are.
  */
 export function outer(n: i32): i32 {
   const first = lanes;
@@ -152,7 +162,8 @@ export function outer(n: i32): i32 {
     if (protocol == 17) {
       const bytes = <i32>(ipEnd - o);
       const udpLen = swap16(load<u16>(o, 4));
-      if (bytes >= 8 && udpLen >= 8 && udpLen <= bytes && load<u16>(o, 6) == 0) kind = kindOf(load<u16>(o, 2));
+      if (bytes >= 8 && udpLen >= 8 && udpLen <= bytes) kind = kindOf(load<u16>(o, 2));
+      if (kind != 0 && !udpChecksumIsRight(o, udpLen, type == IPV4_TYPE ? 8 : 32)) kind = 0;
       tunnelEnd = o + udpLen;
       o += 8;
     } else if (protocol == 47) kind = load<i32>(rules, RULE_GRE);

@@ -1,5 +1,5 @@
-// `weft up CONFIG` with a supervisor that can be hurt: SIGUSR2 ends worker 0 as a crash would, and WEFT_FAULTY_STEP names the step of the
-// walk in which its first incarnation throws at the first real frame.
+// `weft up CONFIG` with a supervisor that can be hurt: SIGUSR2 ends worker 0 as a crash would, with WEFT_VICTIMS=all each worker in turn, and
+// WEFT_FAULTY_STEP names the step of the walk in which its first incarnation throws at the first real frame.
 import { readFileSync } from 'node:fs';
 import { parse } from 'yaml';
 import { createNode } from '../../dist/control/node.js';
@@ -19,7 +19,11 @@ const node = createNode(
 );
 for (const name of ['worker-lost', 'worker-replaced'])
   node.on(name, (event) => console.log(name, JSON.stringify(event)));
-process.on('SIGUSR2', () => supervisor.terminate(0));
+let deaths = 0;
+process.on('SIGUSR2', () => {
+  const victim = process.env.WEFT_VICTIMS === 'all' ? deaths++ % node.config.node.workers : 0;
+  supervisor.terminate(victim);
+});
 process.on('SIGTERM', async () => {
   await node.stop();
   process.exit(0);

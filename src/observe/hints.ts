@@ -120,7 +120,8 @@ const REMEDIES: Partial<Record<string, string>> = {
   'tx-too-big': 'the MTU of the peer was lowered then; where it keeps growing, set `mtu` of the network lower',
   'mac-flap': 'look for a loop, or for two stations with one MAC',
   'static-mac': 'a station uses a MAC that `staticMacs` puts elsewhere',
-  'static-neighbour': 'a station claims an address that `staticNeighbours` gives to another MAC: find it, or correct the entry',
+  'static-neighbour':
+    'a station claims an address that `staticNeighbours` gives to another MAC: find it, or correct the entry',
   'broadcast-limit': 'look for a loop or a scanning station; `broadcastLimit` of the network raises the limit',
   'no-slot': 'raise node.arena.largeSlots and smallSlots',
   'stray-heartbeat': 'give the network `heartbeat` here as well, or take it away at the other node',

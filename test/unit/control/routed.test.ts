@@ -125,7 +125,7 @@ it('shows modes, tunnels, carriers and bridges in its status', () => {
     ].join('\n'),
   );
   expect(text).toContain('underlay lan/ipip  192.0.2.1 ip/4+41 on eth0 (MTU 1500)\n');
-  expect(text).toMatch(/^192\.0\.2\.2 +routed/m);
+  expect(text).toMatch(/^192\.0\.2\.2 \(direct\) +routed/m);
 });
 
 it('counts and names stations by the network that they are behind, bridged or not', () => {

@@ -49,6 +49,8 @@ const NUMBERS = [
   'nesting-limit',
   'wrong-mac',
   'not-routed',
+  'stray-heartbeat',
+  'static-neighbour',
 ];
 
 describe('the drop list', () => {

@@ -4,6 +4,7 @@ import { parseArgs } from 'node:util';
 import { type Benchmark, type OptionValues, UsageError } from './benchmark.js';
 import { codec } from './micro/codec.js';
 import { pipeline } from './pipeline/pipeline.js';
+import { scale } from './pipeline/scale.js';
 import { readEnvironment } from './report/machine.js';
 import { type Report, renderReport, writeJson } from './report/report.js';
 import { idle } from './system/idle.js';
@@ -13,7 +14,7 @@ import { tcpVxlan } from './system/tcpVxlan.js';
 import { mac } from './tables/mac.js';
 import { routes } from './tables/routes.js';
 
-const benchmarks: Benchmark[] = [codec, pipeline, tcpVxlan, idle, reload, routes, mac, replay];
+const benchmarks: Benchmark[] = [codec, pipeline, scale, tcpVxlan, idle, reload, routes, mac, replay];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

@@ -3,6 +3,7 @@ import { type Benchmark, numberOption, UsageError } from '../benchmark.js';
 import type { Findings, Series } from '../report/report.js';
 import { median } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
+import { startClock } from './clock.js';
 import type { Variant } from './scenario.js';
 import type { Assignment, Outcome } from './variantWorker.js';
 
@@ -10,7 +11,6 @@ const SIZES = [64, 512, 1400];
 const HEAP_PACKETS = 12_000_000;
 const PACKETS_PER_SAMPLE = 1_000_000;
 const SAMPLES_PER_THREAD = 3;
-const CLOCK_INTERVAL_MS = 5;
 /** A thread that allocates a little shows it only while its young generation is not collected. */
 const YOUNG_GENERATION_MB = 256;
 
@@ -40,20 +40,6 @@ function runInThread(assignment: Assignment): Promise<Outcome> {
       outcome === null ? reject(new Error(`${assignment.variant.name}: no result`)) : resolve(outcome),
     );
   });
-}
-
-/** Writes the time where the workers read it, as a native poll would do at each turn. */
-function startClock(): { words: SharedArrayBuffer; stop: () => void } {
-  const words = new SharedArrayBuffer(8);
-  const clock = new Int32Array(words);
-  const tick = () => {
-    const millis = Math.floor(performance.now()) + 60_000;
-    clock[1] = millis;
-    clock[0] = Math.floor(millis / 1000);
-  };
-  tick();
-  const timer = setInterval(tick, CLOCK_INTERVAL_MS);
-  return { words, stop: () => clearInterval(timer) };
 }
 
 interface Gathered {

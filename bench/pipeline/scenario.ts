@@ -4,7 +4,7 @@ import { TO_PEER, TO_PORT } from '../../dist/packet/burst.js';
 import { type Clock, createClock } from '../../dist/packet/clock.js';
 import { makeCounterBlock, PEERS_MAX } from '../../dist/packet/counters.js';
 import { createSlotState } from '../../dist/packet/slots.js';
-import { createPipeline, type Pipeline } from '../../dist/pipeline/pipeline.js';
+import { createPipeline, type Pipeline, type PipelineMemory } from '../../dist/pipeline/pipeline.js';
 import type { Plan } from '../../dist/pipeline/plan.js';
 import type { Steps } from '../../dist/pipeline/walk.js';
 import { warmUp } from '../../dist/pipeline/warmup.js';
@@ -131,8 +131,8 @@ function makePlan(variant: Variant): Plan {
 }
 
 /** Half of the stations are behind the local port, half behind the peer; flows run from where the frames come in to the other side. */
-function makeFlows(variant: Variant): Flow[] {
-  const random = createRandom(1);
+function makeFlows(variant: Variant, seed: number): Flow[] {
+  const random = createRandom(seed);
   const side = variant.macs / 2;
   const [from, to] = variant.direction === 'encap' ? [0, side] : [side, 0];
   return Array.from({ length: variant.flows }, (_, k) => ({
@@ -178,26 +178,38 @@ function learnStations(pipeline: Pipeline, variant: Variant, now: number): void 
   }
 }
 
-/**
- * One worker's pipeline between a memory port and a frame underlay on a memory device, with all frames of the variant staged in slots of their
- * own. One for each thread: a second pipeline in an isolate would make a second instance of every hot closure.
- */
-export function createScenario(variant: Variant, wrapSteps?: (steps: Steps) => Steps): Scenario {
+/** What the workers of a node have in common, and the counters of one of them: plain data, for a thread's workerData. */
+export type SharedMemory = PipelineMemory;
+
+/** Memory of a node for so many workers; `worker` of it takes the first part unless told otherwise. */
+export function makeMemory(variant: Variant, workers = 1): SharedMemory {
   const shape: ArenaShape = {
     ...DEFAULT_SHAPE,
-    workers: 1,
+    workers,
     smallSlots: variant.flows + 256,
     macBytes: macTableBytes(MACS),
   };
-  const memory = {
+  return {
     arena: createArenaMemory(shape),
     shape,
     slots: createSlotState(shape),
     counters: makeCounterBlock(),
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
   };
+}
+
+/**
+ * One worker's pipeline between a memory port and a frame underlay on a memory device, with all frames of the variant staged in slots of their
+ * own. One for each thread: a second pipeline in an isolate would make a second instance of every hot closure.
+ */
+export function createScenario(
+  variant: Variant,
+  wrapSteps?: (steps: Steps) => Steps,
+  memory = makeMemory(variant),
+  worker = 0,
+): Scenario {
   const clock = createClock();
-  const options = { worker: 0, memory, clock, tun: null, preciseSeconds: () => 0, wrapSteps };
+  const options = { worker, memory, clock, tun: null, preciseSeconds: () => 0, wrapSteps };
   const pipeline = createPipeline(options);
   warmUp(pipeline, clock);
 
@@ -208,7 +220,7 @@ export function createScenario(variant: Variant, wrapSteps?: (steps: Steps) => S
   learnStations(pipeline, variant, clock.seconds);
 
   const loop = devices.memory.get(source) as MemoryPort;
-  for (const flow of shuffle(makeFlows(variant))) {
+  for (const flow of shuffle(makeFlows(variant, 1 + worker))) {
     if (!loop.inject(makeFrame(variant, flow), undefined, variant.frameOffset))
       throw new RangeError('the arena is too small');
   }

@@ -13,7 +13,8 @@ export const MAIL = 1;
 export const SLEEPING = 2;
 /** Turns since the thread started: shows life. */
 export const TURNS = 3;
-export const CONTROL_WORDS = 16;
+/** More than are used: every turn writes, and words of two threads must not lie in one cache line. */
+export const CONTROL_WORDS = 64;
 
 /** The argument of a worker's one long task: what its place is made of. Its first plan comes by message. */
 export interface WorkerTask {

@@ -88,12 +88,15 @@ export function createHeartbeats(config: Config, around: HeartbeatSurroundings):
   const nowMs = () => around.now() * 1000;
   const nameOf = ({ network, peer }: Watch): PeerName => ({ network: network.name, address: peer.address });
 
-  /** The descriptor that leads to a peer. What the kernel learns about paths it tells sending sockets alone, so padded heartbeats go there. */
-  function socketTo({ underlay, peer }: Watch, isPadded: boolean): number | undefined {
+  /**
+   * The descriptor that leads to a peer. What the kernel learns about paths it tells sending sockets alone, so padded heartbeats go there; but
+   * not to a peer that may be behind a NAT, which lets in what comes from the tunnel's own port.
+   */
+  function socketTo({ underlay, peer, at }: Watch, isPadded: boolean): number | undefined {
     const sockets = around.sockets(peer.underlay);
     if (sockets === undefined) return undefined;
     if (underlay.kind === 'raw') return sockets.txFds[Math.max(0, sockets.protocols.indexOf(IPV4))];
-    return isPadded ? sockets.txFds[0] : sockets.rxFds[0];
+    return isPadded && at === null ? sockets.txFds[0] : sockets.rxFds[0];
   }
 
   function send(watch: Watch, to: Destination, outerBytes: number, rest: Partial<Heartbeat.Heartbeat>): number {
@@ -145,7 +148,8 @@ export function createHeartbeats(config: Config, around: HeartbeatSurroundings):
       pending.set(small, { kind: 'probe', watch, sentAt: now, isPadded: false });
       const failure = send(watch, destinationOf(watch), outerBytes, { sequence: padded });
       if (failure !== 0) watch.probe.noteRefused(now);
-      else send(watch, destinationOf(watch), 0, { sequence: small });
+      // The same way in all but its size.
+      else send(watch, destinationOf(watch), Math.min(outerBytes, watch.probe.limits.floor), { sequence: small });
     }
     const found = watch.probe.take();
     if (found === null) return;

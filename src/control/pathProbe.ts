@@ -3,8 +3,8 @@
  * heartbeats that are never fragmented, and a search for the largest that is answered. Pure: whoever holds it says what time it is, in
  * monotonic milliseconds, and sends.
  *
- * A size is tried by a pair of heartbeats, the padded one and a small one behind it. Where only the small one is answered, the try has failed;
- * where neither is, it says nothing about the size and is made again.
+ * A size is tried by a pair of heartbeats, the padded one and a small one behind it, of a size that every path takes. Where only the small one is
+ * answered, the try has failed; where neither is, it says nothing about the size and is made again.
  *
  *   full size    answered: the path is whole, next look in 10 minutes      3 failed tries: search
  *   search       by halves between what every path takes and the full size, 2 tries a size; a hole that was known is tried first

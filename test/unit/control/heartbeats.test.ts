@@ -1,4 +1,5 @@
 // Two nodes with nothing but memory between them: heartbeats that one sends are what the other hears, with the delay and the losses of the path.
+import fc from 'fast-check';
 import { afterEach, beforeEach, describe, expect, it, vi } from 'vitest';
 import { checkValue } from '../../../src/control/check.js';
 import type { Config, ConfigInput } from '../../../src/control/config.js';
@@ -226,6 +227,44 @@ describe('two nodes', () => {
   });
 });
 
+it('whatever comes in, nothing happens but what should', async () => {
+  const a = start(A, B, { peers: [{ address: B, roams: true }] });
+  start(B, A);
+  await pass(1000);
+  const real = world.log.filter(({ from }) => from.address === B).map(({ heard }) => heard.message);
+  const random = fc.sample(fc.uint8Array({ minLength: 72, maxLength: 72 }), 200);
+  const changed = fc
+    .sample(fc.tuple(fc.constantFrom(...real), fc.nat(71), fc.integer({ min: 1, max: 255 })), 500)
+    .map(([message, at, bits]) => message.map((byte, k) => (k === at ? byte ^ bits : byte)));
+  for (const message of [...random, ...changed])
+    for (const from of [B, '203.0.113.9'])
+      arrive({
+        from: { address: from, udpPort: 4789 },
+        to: { address: A, udpPort: 4789 },
+        outerBytes: 122,
+        heard: { message, length: 72 },
+      });
+  world.log = [];
+  await pass(1000);
+  expect(a.events).toEqual(['up']);
+  expect(a.document()).toMatchObject({ state: 'up', at: null, lost: 0 });
+  expect(world.log.filter(({ to }) => to.address === '203.0.113.9')).toEqual([]);
+});
+
+it('another key is taken over at once', async () => {
+  const [a, b] = [start(A, B), start(B, A)];
+  await pass(1000);
+  a.heartbeats.configure(configOf(A, B, { heartbeat: { ...KEY, key: 'new' } }));
+  await pass(1500);
+  expect([a.document().state, b.document().state]).toEqual(['down', 'down']);
+  b.heartbeats.configure(configOf(B, A, { heartbeat: { ...KEY, key: 'new' } }));
+  await pass(500);
+  expect([a.document().state, b.document().state]).toEqual(['up', 'up']);
+  a.heartbeats.configure(configOf(A, B, { heartbeat: undefined }));
+  await pass(2000);
+  expect([a.document(), b.document().state]).toEqual([undefined, 'down']);
+});
+
 describe('a peer that roams', () => {
   const nat = { address: '203.0.113.5', udpPort: 31000 };
   const roams = { peers: [{ address: B, roams: true }] };
@@ -353,6 +392,30 @@ describe('a black hole', () => {
     await pass(10_000);
     expect(a.document().blackHole).toBeNull();
     expect(a.paths.list()).toMatchObject([{ bytes: 1400, why: 'icmp' }]);
+  });
+
+  it('is none where a NAT lets in nothing but what comes from the tunnel’s port', async () => {
+    const nat = { address: '203.0.113.5', udpPort: 31000 };
+    world.nat.set(B, nat);
+    const a = start(A, B, { peers: [{ address: B, roams: true }] });
+    const b = start(B, A);
+    world.loses = ({ from, to }) => to.address === nat.address && from.udpPort !== 4789;
+    await pass(12_000);
+    for (const side of [a, b]) {
+      expect(side.document()).toMatchObject({ state: 'up', blackHole: null });
+      expect(side.paths.list()).toEqual([]);
+    }
+    expect(a.document().at).toEqual(nat);
+    // It was looked for all the same.
+    expect(world.log.some(({ from, outerBytes }) => from.address === A && outerBytes === 1500)).toBe(true);
+  });
+
+  it('is none where only some ports get through', async () => {
+    const a = start(A, B);
+    start(B, A);
+    world.loses = ({ from, to }) => to.address === B && from.udpPort !== 4789;
+    await pass(20_000);
+    expect([a.document().blackHole, a.paths.list()]).toEqual([null, []]);
   });
 
   it('is not looked for without probeMtu', async () => {

@@ -1,5 +1,6 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, FROM_PEER, HAS_GSO, IS_TCP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, HAS_GSO, ID_MASK, IS_TCP, IS_V4, NEEDS_CSUM, TO_PEER } from '../packet/burst.js';
+import { PEER_ROW, ROW_WIDTH, RX_PACKETS } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { GSO_TCPV4, GSO_TCPV6 } from '../packet/offload.js';
 import * as Ecn from '../wire/ecn.js';
@@ -25,10 +26,10 @@ export interface Arrival {
 
 const ETHERNET_WITH_TAGS = 22;
 
-export function bindArrival(arena: Arena, burst: Burst, transport: Transport): Arrival {
+export function bindArrival(arena: Arena, burst: Burst, transport: Transport, counters: Float64Array): Arrival {
   const { bytes } = arena;
-  const { at, len, drop, flags, network, packets, tos, outerTos, l3, l4, gsoType, gsoSize, csumStart, csumOffset } =
-    burst;
+  const { at, len, drop, flags, network, origin, packets, tos, outerTos, l3, l4 } = burst;
+  const { gsoType, gsoSize, csumStart, csumOffset } = burst;
 
   function mark(i: number): void {
     const inner = tos[i];
@@ -46,7 +47,9 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
   /** Turns a leaked frame into what it would be from a device: metadata that says what is unfinished. False: nothing that could be cut. */
   function adopt(i: number, mtu: number): boolean {
     const isTcp = (flags[i] & IS_TCP) !== 0;
-    if (len[i] > mtu + ETHERNET_WITH_TAGS && isTcp) {
+    if (transport.packetLen(i) > mtu) {
+      // Where datagrams were joined, nothing says how long each was.
+      if (!isTcp) return false;
       const headers = transport.headersLen(i);
       const size = mtu - headers + (l3[i] - at[i]);
       // A hostile sender chooses its headers: they must fit a header block, leave room for payload, and end with their packet.
@@ -55,6 +58,9 @@ export function bindArrival(arena: Arena, burst: Burst, transport: Transport): A
       gsoType[i] = (flags[i] & IS_V4) !== 0 ? GSO_TCPV4 : GSO_TCPV6;
       gsoSize[i] = size;
       packets[i] = Math.ceil((len[i] - headers) / size);
+      // Admission has counted it as one packet of its peer.
+      if ((origin[i] & TO_PEER) !== 0)
+        counters[(PEER_ROW + (origin[i] & ID_MASK)) * ROW_WIDTH + RX_PACKETS] += packets[i] - 1;
     }
     flags[i] |= NEEDS_CSUM;
     csumStart[i] = l4[i] - at[i];

@@ -130,7 +130,7 @@ export function createPipeline(options: PipelineOptions) {
   const settlement = bindSettlement(outbox, counters);
   const capture = bindCapture(arena, partition, burst, outbox, kernel, options.preciseSeconds);
   const messages = bindMessages(outbox, settlement, capture);
-  const arrival = bindArrival(arena, burst, transport);
+  const arrival = bindArrival(arena, burst, transport, counters);
   const outer = bindOuter(arena, burst, outbox, kernel);
   const answers = bindAnswers(arena, burst, outbox, kernel, messages, clock, counters, zeroVnetAt);
   const neighbourAnswers = bindNeighbourAnswers(arena, burst, outbox, kernel, messages, counters, zeroVnetAt);

@@ -3,6 +3,7 @@ import { checkValue, requireConfig } from '../../../src/control/check.js';
 import type { ConfigInput } from '../../../src/control/config.js';
 import { type HostFacts, makePlan } from '../../../src/control/plan.js';
 import { compilePlan, createTables } from '../../../src/pipeline/tables.js';
+import { capturePlan } from '../../../src/replay/captureConfig.js';
 import { KIND } from '../../../src/tunnel/tunnel.js';
 import { vtepKey } from '../../../src/tunnel/vtep.js';
 
@@ -113,6 +114,18 @@ describe('a network over two underlays', () => {
       [1, 0],
       [0, 2],
     ]);
+  });
+});
+
+describe('a replay of it', () => {
+  it('has a capture for each underlay, with the next hops of all peers', () => {
+    const { underlays, networks, peers } = capturePlan(requireConfig(checkValue(configOf())));
+    expect(underlays.map(({ name, kind }) => [name, kind])).toEqual([
+      ['lan4', 'frame'],
+      ['lan6', 'frame'],
+    ]);
+    expect(networks[0].underlays).toEqual([1, 2]);
+    for (const peer of peers) expect(underlays[peer.underlay - 1].frame?.neighbours).toHaveProperty([peer.address]);
   });
 });
 

@@ -1,5 +1,6 @@
 import { describe, expect, it } from 'vitest';
-import { FROM_PEER, NEEDS_CSUM } from '../../../src/packet/burst.js';
+import { FROM_PEER, NEEDS_CSUM, TO_PEER } from '../../../src/packet/burst.js';
+import { PEER_ROW, ROW_WIDTH, ROWS, RX_PACKETS } from '../../../src/packet/counters.js';
 import { DROP } from '../../../src/packet/drop.js';
 import { GSO_TCPV4, GSO_TCPV6 } from '../../../src/packet/offload.js';
 import { bindArrival } from '../../../src/pipeline/arrival.js';
@@ -9,7 +10,8 @@ import { makeLanes } from '../../rig/lanes.js';
 
 const lanes = makeLanes();
 const { burst } = lanes;
-const arrival = bindArrival(lanes.arena, burst, lanes.transport);
+const counters = new Float64Array(ROWS * ROW_WIDTH);
+const arrival = bindArrival(lanes.arena, burst, lanes.transport, counters);
 const MTU = 1450;
 const networkMtu = new Int32Array(512).fill(MTU);
 
@@ -110,6 +112,7 @@ describe('an offload leak', () => {
       expect(arrive(make({ payload: 100, checksum: 'good' }), false)).toEqual(FINE);
     }
     expect(arrive(udp({ payload: 100, checksum: 'zero' }), false)).toEqual(FINE);
+    expect(arrive(udp({ family: 6, payload: 100, checksum: 'zero' }), false)).toEqual(FINE);
     expect(arrive(arpRequest(1), false)).toEqual(FINE);
   });
 
@@ -137,6 +140,22 @@ describe('an offload leak', () => {
     }
     const three = tcp({ family: 6, payload: 30_000, checksum: 'unfinished', extensions: extensions(3) });
     expect(arrive(three, true).slice(0, 4)).toEqual([0, 22, GSO_TCPV6, 1366]);
+  });
+
+  it('is cut as soon as it is longer than the MTU, and counted as what it is cut into', () => {
+    expect(arrive(tcp({ payload: 1410, checksum: 'unfinished' }), true)).toEqual([0, 1, 0, 0, true]);
+    const received = () => counters[(PEER_ROW + 7) * ROW_WIDTH + RX_PACKETS];
+    const before = received();
+    lanes.lay([tcp({ payload: 1411, checksum: 'unfinished' })], { flags: FROM_PEER });
+    lanes.parse(1);
+    burst.origin[0] = TO_PEER | 7;
+    arrival.findLeaks(1, true, networkMtu);
+    expect([burst.packets[0], burst.gsoSize[0], received() - before]).toEqual([2, 1410, 1]);
+  });
+
+  it('of datagrams is not delivered uncut: nothing says how long each was', () => {
+    for (const family of [4, 6] as const)
+      expect(arrive(udp({ family, payload: 3000, checksum: 'unfinished' }), true)).toEqual(LEAK);
   });
 
   it('is not cut when bytes stand behind its packet', () => {

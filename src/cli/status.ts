@@ -76,7 +76,7 @@ function networkTable({ networks }: StatusDocument): string {
     n.mode === 'l3'
       ? plural(n.routes, 'route')
       : n.mode === 'l2'
-        ? `${count(n.macs)} of ${count(n.macLimit)} MACs`
+        ? `${count(n.macs)} of ${count(n.macLimit)} MACs${n.neighbourLimit > 0 ? `, ${plural(n.neighbours, 'neighbour')}` : ''}`
         : null,
   ]);
   const header = ['NETWORK', 'MODE', 'TUNNEL', 'ID', 'UNDERLAY', 'MTU', 'PORTS', 'PEERS', 'KNOWS'];

@@ -110,6 +110,10 @@ export interface NetworkDocument {
   peers: number;
   macs: number;
   macLimit: number;
+  /** IP neighbours that the node knows, configured ones included. */
+  neighbours: number;
+  /** Most that it learns; 0: it answers neither ARP nor neighbour discovery. */
+  neighbourLimit: number;
   /** Prefixes that lead to its ports and peers. */
   routes: number;
 }

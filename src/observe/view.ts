@@ -4,7 +4,7 @@
 import { getSystemErrorName } from 'node:util';
 import { account, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../packet/counters.js';
 import type { Plan, UnderlayPlan } from '../pipeline/plan.js';
-import type { DataplaneView, MacRow } from './dataplane.js';
+import type { DataplaneView, MacRow, NeighbourRow } from './dataplane.js';
 import type {
   DeviceState,
   LivenessDocument,
@@ -76,7 +76,7 @@ export function buildStatus(view: NodeView): StatusDocument {
     workers: dataplane.workers(),
     slots,
     underlays: underlayDocuments(view),
-    networks: networkDocuments(plan, macs),
+    networks: networkDocuments(plan, macs, dataplane.neighbours()),
     ports: portDocuments(view),
     peers: buildPeers(view),
     account: account([...dataplane.counters, view.retired]),
@@ -86,7 +86,11 @@ export function buildStatus(view: NodeView): StatusDocument {
   return status;
 }
 
-function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['networks'] {
+function networkDocuments(
+  plan: Plan,
+  macs: readonly MacRow[],
+  neighbours: readonly NeighbourRow[],
+): StatusDocument['networks'] {
   return plan.networks.map((network) => {
     const { kind, id, hasKey } = network.tunnel;
     const isTunneled = network.underlays.length > 0 && kind !== 'none';
@@ -110,6 +114,11 @@ function networkDocuments(plan: Plan, macs: readonly MacRow[]): StatusDocument['
       peers: peers.size,
       macs: macs.filter((mac) => ports.has(mac.port) || peers.has(mac.peer)).length,
       macLimit: network.macLimit,
+      // Static ones that were not heard yet have no place.
+      neighbours: neighbours.filter(({ port, peer, network: domain }) =>
+        port === 0 && peer === 0 ? domain === network.id : ports.has(port) || peers.has(peer),
+      ).length,
+      neighbourLimit: network.neighbourLimit,
       routes: plan.routes.filter(({ port, peer }) => ports.has(port) || peers.has(peer)).length,
     };
   });

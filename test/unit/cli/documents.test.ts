@@ -58,6 +58,8 @@ const STATUS: StatusDocument = {
       peers: 1,
       macs: 2,
       macLimit: 8192,
+      neighbours: 3,
+      neighbourLimit: 8192,
       routes: 0,
     },
   ],
@@ -120,7 +122,7 @@ underlay wan  192.0.2.1 udp/4789 on eth0 (MTU 1500), checksums off
   because  checksums are off; set them
 
 NETWORK  MODE  TUNNEL  ID  UNDERLAY   MTU  PORTS  PEERS  KNOWS
-blue     l2    vxlan   42  wan       1450      1      1  2 of 8,192 MACs
+blue     l2    vxlan   42  wan       1450      1      1  2 of 8,192 MACs, 3 neighbours
 
 PORT  NETWORK  TYPE  DEVICE       MAC                 MTU  PATH                    RECEIVED  SENT  DROPPED
 web   blue     tap   web0 in web  02:00:00:00:00:0a  1450  superframes (TSO, USO)     1,200     3        4

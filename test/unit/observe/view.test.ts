@@ -1,7 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import type { DataplaneView } from '../../../src/observe/dataplane.js';
 import { buildDrops, buildStats } from '../../../src/observe/figures.js';
-import { buildPeers, buildStatus, type NodeView } from '../../../src/observe/view.js';
+import { buildNeighbours, buildPeers, buildStatus, type NodeView } from '../../../src/observe/view.js';
 import {
   DROP_BASE,
   LAST_ERRNO,
@@ -150,6 +150,28 @@ describe('drops', () => {
         },
       ],
     });
+  });
+});
+
+describe('neighbours', () => {
+  it('stand in the order of their addresses, with the place where they were heard', () => {
+    const view = makeView();
+    const row = { network: 1, mac: '02:00:00:00:00:01', isRouter: null, isStatic: false, expiresInSec: 5 };
+    view.dataplane.neighbours = () => [
+      { ...row, address: 'fd00::2', port: 0, peer: 9, isRouter: false },
+      { ...row, address: '10.0.0.10', port: 5, peer: 0 },
+      { ...row, address: '10.0.0.9', port: 0, peer: 0, isStatic: true, expiresInSec: Number.POSITIVE_INFINITY },
+    ];
+    const shown = buildNeighbours(view);
+    const learned = { network: 'blue', mac: row.mac, static: false, router: null, expiresInSec: 5 };
+    expect(shown.map(({ port, peer }) => [port, peer !== null])).toEqual([
+      [null, false],
+      ['web', false],
+      [null, true],
+    ]);
+    expect(shown[1]).toEqual({ ...learned, address: '10.0.0.10', port: 'web', peer: null });
+    expect(shown[0]).toMatchObject({ address: '10.0.0.9', static: true, expiresInSec: null });
+    expect(shown[2]).toMatchObject({ address: 'fd00::2', router: false });
   });
 });
 

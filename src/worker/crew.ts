@@ -257,7 +257,7 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     async apply(next: Duty): Promise<void> {
       duty = next;
       await Promise.all(
-        roles.map(async (role) => {
+        roles.slice(0, next.plan.workers).map(async (role) => {
           await role.thread.apply(next, role.index);
           if (role.state === 'starting') role.state = 'running';
         }),

@@ -365,4 +365,34 @@ describeWith(['addon'], 'two workers', () => {
     expect((await quiet(n)).held).toBe(0);
     expect(n.supervisor.slots().map((s) => s.held)).toEqual([0, 0]);
   });
+
+  it('are what a plan makes of one, and one of two', async () => {
+    const n = await node({ workers: 1, workersMax: 2 });
+    n.plan.ports[1] = filePort(2, 'file', 1, null);
+    n.plan.underlays.pop();
+    n.plan.networks[1].underlays = [];
+    n.plan.peers.pop();
+    await n.start();
+    const heard = async () => {
+      const before = n.received.length;
+      n.inject('web', arpRequest(1));
+      await until('the peer has the frame', () => n.received.length > before);
+    };
+    await heard();
+    const [all] = n.devices;
+    const nothingRead = all.ports.map((p) => ({ ...p, rxFd: -1 }));
+    // Now the new one reads the ports.
+    const two = [
+      { ports: nothingRead, underlays: all.underlays },
+      { ports: all.ports, underlays: all.underlays },
+    ];
+    await n.supervisor.apply({ ...n.plan, generation: 2, workers: 2 }, two);
+    expect(n.supervisor.workers().map((w) => w.state)).toEqual(['running', 'running']);
+    await heard();
+    await n.supervisor.apply({ ...n.plan, generation: 3, workers: 1 }, [all]);
+    expect(n.supervisor.workers().length).toBe(1);
+    await heard();
+    const { received, held } = await quiet(n);
+    expect([received, held]).toEqual([3, 0]);
+  });
 });

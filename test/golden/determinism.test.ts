@@ -10,6 +10,7 @@ import type { ConfigInput } from '../../src/control/config.js';
 import type { ReplayInput, ReplayReport } from '../../src/replay/options.js';
 import { type TimedFrame, writeTimed } from '../rig/captureRecords.js';
 import { BROADCAST, outer, udp, vxlan } from '../rig/frames.js';
+import { arp } from '../rig/neighbours.js';
 
 type ReplayModule = typeof import('../../src/replay/replay.js');
 const BUILT = new URL('../../dist/replay/replay.js', import.meta.url).href;
@@ -31,6 +32,7 @@ const config: ConfigInput = {
       ageing: 3,
       broadcastLimit: 500,
       macLimit: 40,
+      neighbourLimit: 25,
       ports: [
         { type: 'tap', name: 'web' },
         { type: 'tap', name: 'db' },
@@ -53,6 +55,11 @@ function traffic(seed: number, wrap: (frame: Uint8Array, any: (below: number) =>
   let micros = 1_700_000_000_000_000;
   return Array.from({ length: FRAMES }, () => {
     micros += any(2) === 0 ? any(50) : any(2000);
+    // Some of these are answered, as long as sender and target are known.
+    if (any(8) === 0) {
+      const station = any(30);
+      return { micros, data: wrap(arp({ sha: station, spa: station, tpa: any(30) }), any) };
+    }
     const dst = any(20) === 0 ? BROADCAST : any(60);
     return { micros, data: wrap(udp({ src: any(60), dst, payload: any(300), sport: any(500) }), any) };
   });
@@ -101,6 +108,8 @@ describe('a replay, again and again', () => {
   it('is of some interest', () => {
     const { dropped, ...report } = first.report as ReplayReport;
     expect(report).toMatchObject({ read: 3 * FRAMES, held: 0 });
+    expect(report.made).toBeGreaterThan(20);
+    expect(report.consumed).toBe(report.made);
     expect(Object.keys(dropped)).toEqual(expect.arrayContaining(['broadcast-limit', 'same-port', 'split-horizon']));
     expect(report.outputs.every(({ packets }) => packets > 300)).toBe(true);
   });

@@ -21,12 +21,15 @@ export {
   type ConfigInput,
   configJsonSchema,
   type NetworkConfig,
+  type NetworkInput,
   type PeerInput,
   type PortConfig,
   type PortInput,
+  type StaticMacInput,
   type UnderlayConfig,
 } from './control/config.js';
-export { createNode, type Node, type NodeEvents, type NodeOptions } from './control/node.js';
+export { createNode, type Node, type NodeEvents, type NodeOptions, type ReloadOptions } from './control/node.js';
+export { RestartError } from './control/reload.js';
 export type { CaptureOptions, CaptureStream } from './observe/capture.js';
 export type { WorkerState } from './observe/dataplane.js';
 export type * from './observe/documents.js';

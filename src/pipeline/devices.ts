@@ -209,7 +209,8 @@ export function createDevices(context: Context): Devices {
     apply(plan, opened) {
       networks = plan.networks;
       const ports = plan.ports.map((p) => {
-        const text = JSON.stringify([p.kind, p.name, p.pcap, opened.ports.find((q) => q.port === p.id)]);
+        const link = p.kind === 'pcap' && isRouted(p) ? 'ip' : 'ethernet';
+        const text = JSON.stringify([p.kind, p.name, p.pcap, link, opened.ports.find((q) => q.port === p.id)]);
         return [p.id, { text, open: () => openPort(p, opened) }] as const;
       });
       const underlays = plan.underlays.map((u) => {

@@ -2,6 +2,7 @@ import { describe, expect, it } from 'vitest';
 import { dropsText } from '../../../src/cli/drops.js';
 import { macText } from '../../../src/cli/mac.js';
 import { peersText } from '../../../src/cli/peers.js';
+import { reloadText } from '../../../src/cli/reload.js';
 import { accountText } from '../../../src/cli/stats.js';
 import { statusText } from '../../../src/cli/status.js';
 import type { StatusDocument } from '../../../src/observe/documents.js';
@@ -250,5 +251,39 @@ describe('tables', () => {
   it('of the account', () => {
     const line = accountText({ received: 10, copied: 2, made: 1, sent: 9, dropped: 2, consumed: 1, held: 1 });
     expect(line).toBe('account: received 10 + copied 2 + made 1 = sent 9 + dropped 2 + consumed 1 + held 1');
+  });
+});
+
+describe('a reload as text', () => {
+  it('is a line for each change, with what was and is', () => {
+    const text = reloadText({
+      applied: true,
+      generation: 2,
+      changes: [
+        {
+          action: 'changed',
+          kind: 'underlay',
+          name: 'wan',
+          network: null,
+          settings: [{ name: 'device', from: null, to: 'eth0' }],
+          effect: 'reopened',
+        },
+        { action: 'removed', kind: 'peer', name: '192.0.2.9', network: 'blue', settings: [], effect: null },
+      ],
+      restart: [],
+    });
+    expect(text.split('\n')).toEqual([
+      '         WHAT      NAME       NETWORK  SETTINGS             EFFECT',
+      'changed  underlay  wan        -        device none -> eth0  sockets opened anew',
+      'removed  peer      192.0.2.9  blue     -                    -',
+      '2 changes',
+    ]);
+  });
+
+  it('says what needs a restart, and that nothing changed', () => {
+    const restart = [{ setting: 'node.workers', from: 1, to: 2, why: 'memory' }];
+    expect(reloadText({ applied: false, generation: 1, changes: [], restart })).toBe(
+      'nothing changed\n\nneeds a restart, so a reload would be refused:\n  node.workers: 1 -> 2 (memory)',
+    );
   });
 });

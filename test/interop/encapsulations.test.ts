@@ -1,7 +1,7 @@
 // Nodes of every encapsulation at once: side by side on one underlay, bridged, and the routes that hosts get.
 import { afterEach, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config.js';
-import type { RouteDocument } from '../../src/observe/documents.js';
+import type { PeerDocument, RouteDocument } from '../../src/observe/documents.js';
 import { makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, removeNamespaces, runIn } from '../rig/namespaces.js';
 import { expectQuiet, failUp, nodeName, scratchFile, up } from '../rig/node.js';
@@ -42,7 +42,7 @@ const isRouted = (network: Partial<Network>) =>
 function everything(host: 1 | 2): ConfigInput {
   const [own, peer] = host === 1 ? [UNDERLAY_A, UNDERLAY_B] : [UNDERLAY_B, UNDERLAY_A];
   const networks = KINDS.map(([name, rest], i): Network => {
-    const common = { name, underlay: 'veth', ...rest };
+    const common = { name, underlay: 'veth', heartbeat: {}, ...rest };
     const address = isRouted(rest) ? `10.${i + 1}.${host}.1/24` : `10.${i + 1}.0.${host}/24`;
     const type = isRouted(rest) ? ('tun' as const) : ('tap' as const);
     const prefixes = isRouted(rest) ? { prefixes: [`10.${i + 1}.${3 - host}.0/24`] } : {};
@@ -66,6 +66,9 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'one node', () =
       const { sent, received } = await sendTcp(a.namespace, b.namespace, address, 2_000_000);
       expect(received, name).toEqual(sent);
     }
+    for (const node of nodes)
+      for (const { network, liveness, pathMtu } of await node.get<PeerDocument[]>('/v1/peers'))
+        expect([liveness?.state, pathMtu], `heartbeats through ${network}`).toEqual(['up', null]);
     await expectQuiet(...nodes);
     for (const node of nodes) expect((await node.stats()).account.dropped).toBe(0);
   });

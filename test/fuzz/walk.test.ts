@@ -2,6 +2,7 @@
 // device may say of them. Nothing throws, every packet is accounted for, every slot is home, and nothing is sent that is longer than
 // what came and its headers, or that a second reader finds wrong.
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { drainHeartbeats, makeHeartbeatRing } from '../../src/pipeline/heartbeats.js';
 import { decode, decodeOuter, isIpChecksumRight, isTransportChecksumRight } from '../rig/decode.js';
 import { arpRequest, join, noise, outer, toHex, vxlan } from '../rig/frames.js';
 import type { Datagram, SentMessage } from '../rig/kernel.js';
@@ -19,6 +20,9 @@ afterAll(() => console.log(`${batches} batches`));
 
 const LONGEST_IP = 65_535 + 22;
 
+/** Heartbeats of all rigs. */
+const ring = makeHeartbeatRing();
+
 function fuzzRig(r: Random): Rig {
   const rig = makeRig({
     ports: {
@@ -30,7 +34,13 @@ function fuzzRig(r: Random): Rig {
       w: { id: 5, network: 2 },
     },
     networks: [
-      network(1, { mtu: r.pick([1280, 1450, 9000]), acceptUnknownPeers: r.once(2), neighbourLimit: r.pick([0, 4]) }),
+      network(1, {
+        mtu: r.pick([1280, 1450, 9000]),
+        acceptUnknownPeers: r.once(2),
+        neighbourLimit: r.pick([0, 4]),
+        heartbeats: r.once(2),
+        roams: r.once(2),
+      }),
       network(2, { underlay: FRAMES }),
     ],
     peers: [
@@ -41,6 +51,7 @@ function fuzzRig(r: Random): Rig {
     ],
     underlay: { checksum: r.once(2), dscp: r.pick([-1, 0, 46]), deliverOffloadLeak: r.once(2) },
     segment: !r.once(4),
+    heartbeats: ring,
   });
   if (r.once(3)) rig.pipeline.capture.key = r.pick([1, 2, 4]);
   for (const [port, station] of [
@@ -61,6 +72,12 @@ function clear(rig: Rig): { delivered: Delivered[]; sent: SentMessage[]; wire: U
 /** What must hold of all that went out, when nothing longer than `longest` came in; `isCut`: all of it came from one superframe. */
 function checkOutput(rig: Rig, longest: number, isCut = false): void {
   const { delivered, sent, wire } = clear(rig);
+  drainHeartbeats(ring, ({ length, message, network: net, peer: sender }) => {
+    expect(length).toBeGreaterThanOrEqual(72);
+    expect(length).toBeLessThanOrEqual(longest);
+    expect([message.length, net, [0, 1, 2].includes(sender)]).toEqual([72, 1, true]);
+  });
+  expect(delivered.filter(({ frame }) => isHeartbeat(frame))).toEqual([]);
   if (isCut) {
     checkSegments(delivered.filter((d) => !d.vnet?.gsoType).map((d) => d.frame));
     checkSegments(sent.flatMap((m) => m.datagrams.map((d) => d.slice(8))));
@@ -148,11 +165,20 @@ function fuzz(name: string, batch: (r: Random, rig: Rig) => number): void {
 const VNIS = [41, 41, 41, 42, 0, 0xffffff];
 const ADDRESSES = [PEER_A, PEER_A, PEER_B, '198.18.0.99'];
 
+const HEARTBEAT = join('027765667400 020000000009 88b5');
+const heartbeat = (r: Random) => join(HEARTBEAT, noise(r.below(r.pick([80, 1400])), 5));
+const isHeartbeat = (frame: Uint8Array) =>
+  toHex(frame.slice(0, 6)) === '027765667400' && toHex(frame.slice(12, 14)) === '88b5';
+
 function anyDatagram(r: Random): Datagram {
   const from = r.pick(ADDRESSES);
   const tos = r.pick([undefined, 0, 1, 2, 3, 0xff]);
   const isTruncated = r.once(30);
   if (r.once(10)) return { bytes: noise(r.below(60), r.below(10_000)), from, tos };
+  if (r.once(10)) {
+    const bytes = vxlan(r.pick(VNIS), heartbeat(r));
+    return { bytes: r.once(2) ? damage(r, bytes) : bytes, from, tos, isTruncated };
+  }
   if (r.once(8)) return { bytes: vxlan(41, superframe(r)).slice(0, 65_507), from, tos };
   const tunnel = (frame: Uint8Array) => vxlan(r.pick(VNIS), frame, r.once(10) ? r.below(256) : 8);
   if (!r.once(4)) {

@@ -11,7 +11,7 @@ import {
 } from '../forward/neighbourTable.js';
 import { ID_MASK, TO_PEER, TO_PORT } from '../packet/burst.js';
 import { WeftError } from '../packet/error.js';
-import type { StaticNeighbourPlan } from '../pipeline/plan.js';
+import type { NetworkPlan, StaticNeighbourPlan } from '../pipeline/plan.js';
 import { addressWords } from '../pipeline/tables.js';
 import * as Address from '../wire/address.js';
 import * as Ethernet from '../wire/ethernet.js';
@@ -73,6 +73,16 @@ export function forgetNeighbours(table: NeighbourTable | null, filter: MacFilter
       (place === 0 || e.place === place) &&
       (filter.network === undefined || e.network === filter.network),
   );
+}
+
+/** Sets what networks learn at most; what those know that answer no more is forgotten. */
+export function limitNeighbours(table: NeighbourTable | null, networks: readonly NetworkPlan[]): void {
+  if (table === null) return;
+  for (const { id, neighbourLimit } of networks) {
+    const hasEnded = neighbourLimit === 0 && table.limits[id] > 0;
+    table.limits[id] = neighbourLimit;
+    if (hasEnded) forgetNeighbours(table, { network: id });
+  }
 }
 
 /** Makes the static entries those of a plan. Those that stay keep where they were heard. */

@@ -12,7 +12,13 @@ import type { Steps } from '../pipeline/walk.js';
 import { createCrew, type Role } from './crew.js';
 import type { Estate } from './estate.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
-import { forgetNeighbours, installNeighbours, type NeighbourRow, readNeighbours } from './neighbourRows.js';
+import {
+  forgetNeighbours,
+  installNeighbours,
+  limitNeighbours,
+  type NeighbourRow,
+  readNeighbours,
+} from './neighbourRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
 import { type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
 import type { Duty } from './workerThread.js';
@@ -81,11 +87,9 @@ export function createSupervisor(options: SupervisorOptions) {
   function adopt(plan: Plan, devices: WorkerDevices[]): Duty {
     const routesAt = placeRoutes(arena, plan, 1 - routeHalf);
     routeHalf = 1 - routeHalf;
-    for (const n of plan.networks) {
-      macTable.limits[n.id] = n.macLimit;
-      if (neighbours !== null) neighbours.limits[n.id] = n.neighbourLimit;
-    }
+    for (const n of plan.networks) macTable.limits[n.id] = n.macLimit;
     installStatics(macTable, plan.statics);
+    limitNeighbours(neighbours, plan.networks);
     installNeighbours(neighbours, plan.staticNeighbours);
     return { plan, devices, routesAt };
   }

@@ -1,6 +1,11 @@
 import { describe, expect, it } from 'vitest';
 import { forgetMacs } from '../../../src/worker/macRows.js';
-import { forgetNeighbours, installNeighbours, readNeighbours } from '../../../src/worker/neighbourRows.js';
+import {
+  forgetNeighbours,
+  installNeighbours,
+  limitNeighbours,
+  readNeighbours,
+} from '../../../src/worker/neighbourRows.js';
 import { BROADCAST, ethernet, join, stationMac, stationV4, toHex, udp } from '../../rig/frames.js';
 import {
   advertise,
@@ -239,6 +244,14 @@ describe('what is known', () => {
     expect(forgetNeighbours(rig.pipeline.neighbours, { peer: 1 })).toBe(1);
     expect(forgetNeighbours(rig.pipeline.neighbours, { peer: 1 })).toBe(0);
     expect(known(rig)).toEqual(['10.0.0.1 02:00:00:00:00:01']);
+  });
+
+  it('is forgotten when its network is to answer no more', () => {
+    const rig = met();
+    limitNeighbours(rig.pipeline.neighbours, [suppressing({ neighbourLimit: 1 })]);
+    expect(known(rig)).toHaveLength(2);
+    limitNeighbours(rig.pipeline.neighbours, [suppressing({ neighbourLimit: 0 })]);
+    expect(known(rig)).toEqual([]);
   });
 
   it('belongs to its network', () => {

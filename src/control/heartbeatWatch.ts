@@ -46,7 +46,7 @@ export function createWatch(source: WatchSource, now: number): Watch {
   const watch: Watch = {
     ...source,
     home,
-    liveness: createLiveness(source.settings, now),
+    liveness: createLiveness(source.settings, now, now + source.settings.intervalMs * turnOf(source.peer)),
     probe: null,
     identity: null,
     at: null,
@@ -65,6 +65,9 @@ export function destinationOf({ at, peer, network }: Watch): Destination {
   return at ?? { address: peer.address, udpPort: network.tunnel.udpPort === 0 ? 0 : peer.udpPort };
 }
 
+/** Peers in sixteen turns: not all heartbeats of a node at once. A part of the interval. */
+const turnOf = ({ id }: PeerPlan) => (id & 15) / 16;
+
 /** Outer bytes of a full packet, and of what every path takes. `told`: what routers or the kernel said about the path. */
 function limitsOf({ network, peer }: Watch, told: number | undefined): ProbeLimits {
   const family = familyOf(peer.address) === 6 ? 6 : 4;
@@ -81,7 +84,7 @@ export function aimProbe(watch: Watch, told: number | undefined, now: number): v
   const limits = limitsOf(watch, told);
   const { limits: before } = watch.probe ?? { limits: null };
   if (before?.full === limits.full && before.floor === limits.floor) return;
-  watch.probe = createPathProbe(limits, now + PROBE_DELAY_MS);
+  watch.probe = createPathProbe(limits, now + PROBE_DELAY_MS * (1 + turnOf(watch.peer)));
 }
 
 /** How long an answer may take before a probe counts as lost. */

@@ -49,10 +49,10 @@ export interface Liveness {
 /** Heartbeats that the recent loss is reckoned over. */
 const HISTORY = 64;
 
-export function createLiveness({ intervalMs, timeoutMs }: Timing, startedAt: number): Liveness {
+export function createLiveness({ intervalMs, timeoutMs }: Timing, startedAt: number, firstAt = startedAt): Liveness {
   const waiting = new Map<number, number>();
   const fates: boolean[] = [];
-  let nextAt = startedAt;
+  let nextAt = firstAt;
   let state: LivenessState = 'unknown';
   let since = startedAt;
   let answeredAt: number | null = null;

@@ -77,6 +77,8 @@ describe('heartbeats', () => {
     expect(due.filter((now) => liveness.isDue(now))).toEqual([500, 1500, 2520, 3500, 60_000, 61_000]);
     liveness.hurry(61_500);
     expect(liveness.isDue(61_500)).toBe(true);
+    const later = createLiveness(TIMING, 500, 800);
+    expect([500, 799, 800, 1799, 1800].filter((now) => later.isDue(now))).toEqual([800, 1800]);
   });
 
   it('are counted, lost ones after the timeout', () => {

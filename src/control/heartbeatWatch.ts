@@ -29,7 +29,7 @@ export interface Watch extends Roamer {
   at: Destination | null;
   movedAt: number;
   challengedAt: number;
-  /** Heartbeats from its address that another key wrote. */
+  /** Heartbeats from its address that another key wrote, since its last answer. */
   refused: number;
   /** Answers that it may still have in this second. */
   answersLeft: number;

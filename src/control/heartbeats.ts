@@ -206,6 +206,7 @@ export function createHeartbeats(config: Config, around: HeartbeatSurroundings):
     if (watch.peer.id !== heard.peer) return;
     pending.delete(said.sequence);
     watch.identity = identityOf(said);
+    watch.refused = 0;
     if (waiting.kind === 'probe') watch.probe?.noteAnswer(waiting.isPadded, nowMs());
     else watch.liveness.noteAnswer(said.sequence, heard.seconds * 1000, said.heldUs);
   }

@@ -169,7 +169,7 @@ export interface LivenessDocument {
   loss: number;
   /** Where a peer that roams is now; null while it is where it is configured. */
   at: { address: string; udpPort: number } | null;
-  /** Heartbeats from its address that were written with another key. */
+  /** Heartbeats from its address that were written with another key, since its last answer. */
   refused: number;
   /** Largest outer packet that gets to it, where larger ones vanish in silence; null without such a hole. */
   blackHole: number | null;

@@ -257,9 +257,11 @@ it('another key is taken over at once', async () => {
   a.heartbeats.configure(configOf(A, B, { heartbeat: { ...KEY, key: 'new' } }));
   await pass(1500);
   expect([a.document().state, b.document().state]).toEqual(['down', 'down']);
+  expect(b.document().refused).toBeGreaterThan(3);
   b.heartbeats.configure(configOf(B, A, { heartbeat: { ...KEY, key: 'new' } }));
   await pass(500);
   expect([a.document().state, b.document().state]).toEqual(['up', 'up']);
+  expect([a.document().refused, b.document().refused]).toEqual([0, 0]);
   a.heartbeats.configure(configOf(A, B, { heartbeat: undefined }));
   await pass(2000);
   expect([a.document(), b.document().state]).toEqual([undefined, 'down']);

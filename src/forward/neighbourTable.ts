@@ -249,8 +249,11 @@ function refresh(table: NeighbourTable, e: number, claim: Neighbour, mayReplace:
     rest = (rest & ~keep) | (old & keep);
   }
   const until = isStatic ? NEVER : expires;
-  if (isSame && rest === old) Atomics.store(entries, e + EXPIRES, until);
-  else writeMac(table, e, network, claim.lo, rest, until);
+  if (isSame) {
+    // One word: a static entry is never out of a reader's sight.
+    Atomics.store(entries, e + REST, rest);
+    Atomics.store(entries, e + EXPIRES, until);
+  } else writeMac(table, e, network, claim.lo, rest, until);
   return isSame && rest >>> PLACE_SHIFT === old >>> PLACE_SHIFT ? LEARNED : LEARN_MOVED;
 }
 

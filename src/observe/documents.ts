@@ -10,7 +10,7 @@ import type { WorkerState } from './dataplane.js';
 
 /** Why a faster way is not in use, and what would bring it back. */
 export interface PathReason {
-  /** What is missing: `tso`, `vnet-header`, `udp-segment`, `udp-gro`, `gso-max-size`, `steering`, `buffers`, `device`. */
+  /** What is missing: `tso`, `uso`, `vnet-header`, `udp-segment`, `udp-gro`, `gso-max-size`, `steering`, `buffers`, `device`. */
   feature: string;
   reason: string;
   /** What the user can do; null when nothing. */

@@ -12,6 +12,8 @@ export interface Role {
   readonly index: number;
   /** The last one that had it. */
   thread: WorkerThread;
+  /** That one works no more. */
+  isVacant: boolean;
   /** `replacing`: its thread works no more, and another one has not taken its devices over yet. */
   state: 'starting' | 'running' | 'replacing' | 'stopped';
   restarts: number;
@@ -42,7 +44,7 @@ const STOP_TIMEOUT_MS = 2_000;
 const RESTART_DELAY_MAX_MS = 5_000;
 const QUICK_FAULT_MS = 5_000;
 /** A node that has just started has better things to do than to warm a spare thread up. */
-const SPARE_DELAY_MS = 500;
+const SPARE_DELAY_MS = 2_000;
 
 export type Crew = ReturnType<typeof createCrew>;
 
@@ -90,8 +92,10 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
   }
 
   function keepSpare(delayMs: number): void {
+    if (spareTimer !== undefined && delayMs > 0) return;
     clearTimeout(spareTimer);
     spareTimer = setTimeout(() => {
+      spareTimer = undefined;
       if (isStopping || spare !== null || roles.length >= shape.workers) return;
       const launched = launch();
       spare = launched;
@@ -129,7 +133,8 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
 
   function onLost(thread: WorkerThread): void {
     const role = roles.find((r) => r.thread === thread);
-    if (!isStopping && role?.state === 'running') replace(role, performance.now());
+    if (isStopping || role === undefined || role.state === 'starting' || role.isVacant) return;
+    replace(role, performance.now());
   }
 
   function onEnded(thread: WorkerThread): void {
@@ -151,6 +156,7 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     const dead = role.thread;
     const isQuick = !dead.isTerminated && lostAt - role.since < QUICK_FAULT_MS;
     role.state = 'replacing';
+    role.isVacant = true;
     role.restarts++;
     role.lastError = dead.lastError ?? 'ended';
     role.quickFaults = isQuick ? role.quickFaults + 1 : 0;
@@ -166,20 +172,22 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
 
   async function fill(vacancy: Vacancy): Promise<void> {
     const { role, ended } = vacancy;
+    const stoodBy = spare !== null;
     let thread: WorkerThread;
     try {
       // Without a spare the dead thread's own place may be the only one.
-      if (spare === null) await ended;
+      if (!stoodBy) await ended;
       thread = await warmThread();
     } catch {
       fillLater(vacancy, RESTART_DELAY_MAX_MS);
       return;
     }
     if (isStopping || !roles.includes(role)) standBy(thread);
-    else await takeOver(vacancy, thread);
+    else await takeOver(vacancy, thread, stoodBy);
   }
 
-  async function takeOver({ role, place: from, ended, lostAt }: Vacancy, thread: WorkerThread): Promise<void> {
+  async function takeOver(vacancy: Vacancy, thread: WorkerThread, stoodBy: boolean): Promise<void> {
+    const { role, place: from, ended, lostAt } = vacancy;
     handOn(arena, from, thread.place);
     try {
       await give(role, thread);
@@ -187,8 +195,12 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
       // It cannot take the plan, and ends: that comes back through onLost.
       return;
     }
+    // It may have ended on the way, and be replaced itself.
+    if (role.isVacant || role.thread !== thread) return;
+    role.state = 'running';
     const afterMs = performance.now() - lostAt;
-    keepSpare(0);
+    // Where none stood by the node has just started, or falls over again and again.
+    keepSpare(stoodBy ? 0 : SPARE_DELAY_MS);
     // What was lost is told before.
     await ended;
     if (!isStopping) options.onReplaced(role.index, afterMs, thread);
@@ -197,8 +209,8 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
   /** Gives a warm thread the devices of a worker. */
   async function give(role: Role, thread: WorkerThread): Promise<void> {
     role.thread = thread;
+    role.isVacant = false;
     role.since = performance.now();
-    role.state = 'running';
     if (duty === null) return;
     const given = thread.apply(duty, role.index);
     const settled = given.catch(() => {});
@@ -286,5 +298,14 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
 }
 
 function newRole(index: number, thread: WorkerThread): Role {
-  return { index, thread, state: 'starting', restarts: 0, lastError: null, since: performance.now(), quickFaults: 0 };
+  return {
+    index,
+    thread,
+    isVacant: false,
+    state: 'starting',
+    restarts: 0,
+    lastError: null,
+    since: performance.now(),
+    quickFaults: 0,
+  };
 }

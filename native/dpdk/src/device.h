@@ -1,0 +1,48 @@
+// Devices of DPDK: probed by their devargs, configured with queues over weft's frames, started, stopped.
+#pragma once
+
+#include <rte_ether.h>
+#include <stdint.h>
+
+#include <string>
+
+#include "frames.h"
+
+namespace weft {
+
+struct DeviceRequest {
+  std::string devargs;
+  uint16_t queues = 1;
+  uint16_t mtu = 1500;
+  /// Receive into large slots: superframes in one piece.
+  bool takesSuperframes = false;
+  /// What to ask for, of kOffload*.
+  uint32_t offloads = 0;
+};
+
+/// Bits as TUNSETOFFLOAD has them: what the device takes unfinished or uncut.
+constexpr uint32_t kOffloadChecksum = 0x01;
+constexpr uint32_t kOffloadTso4 = 0x02;
+constexpr uint32_t kOffloadTso6 = 0x04;
+
+struct Device {
+  uint16_t port = 0;
+  std::string driver;
+  rte_ether_addr mac{};
+  uint16_t queues = 0;
+  uint32_t offloads = 0;
+  uint16_t mtu = 0;
+  bool takesChains = false;
+};
+
+struct DeviceState {
+  bool isUp = false;
+  uint32_t speedMbps = 0;
+  uint64_t rxPackets = 0, txPackets = 0, missed = 0, rxErrors = 0, txErrors = 0, noBuffers = 0;
+};
+
+Device openDevice(const DeviceRequest& request, const Frames& frames);
+void closeDevice(uint16_t port);
+DeviceState deviceState(uint16_t port);
+
+}  // namespace weft

@@ -1,0 +1,23 @@
+// Failures of control functions: what JavaScript gets is an Error with `code`, `errno` and `syscall`, as from
+// native/tun.
+#pragma once
+
+#include <stdexcept>
+#include <string>
+
+namespace weft {
+
+/// A call of DPDK that failed. `error` is a positive errno.
+struct DpdkFailure : std::runtime_error {
+  DpdkFailure(std::string call, int error, const std::string& detail = "");
+  std::string call;
+  int error;
+};
+
+/// What DPDK has logged since the last call, its lines joined: DPDK says why in its log alone.
+std::string takeLog();
+
+/// Directs DPDK's log to `takeLog`. Once a process.
+void captureLog();
+
+}  // namespace weft

@@ -1,0 +1,34 @@
+// Offload metadata: struct virtio_net_hdr on weft's side, flags and lengths of an mbuf on DPDK's.
+#pragma once
+
+#include <rte_mbuf.h>
+#include <stdint.h>
+
+namespace weft {
+
+constexpr uint32_t kVnetBytes = 12;
+
+/// virtio 1.2 section 5.1.6, little-endian.
+struct VnetHeader {
+  uint8_t flags;
+  uint8_t gsoType;
+  uint16_t headerLen;
+  uint16_t gsoSize;
+  uint16_t csumStart;
+  uint16_t csumOffset;
+  uint16_t buffers;
+};
+static_assert(sizeof(VnetHeader) == kVnetBytes);
+
+constexpr uint8_t kNeedsChecksum = 1;
+constexpr uint8_t kGsoTcp4 = 1;
+constexpr uint8_t kGsoTcp6 = 4;
+constexpr uint8_t kGsoEcn = 0x80;
+
+/// Metadata of a received mbuf; false when there is none, or none that can be told.
+bool readOffload(const rte_mbuf* mbuf, VnetHeader* to);
+
+/// Puts metadata on an mbuf that is about to be sent. False: nothing that DPDK has words for.
+bool writeOffload(const VnetHeader& from, rte_mbuf* mbuf);
+
+}  // namespace weft

@@ -1,0 +1,76 @@
+// One worker's queue pair of a device, bound to its lane columns and its io block. The functions of a turn: they
+// allocate nothing of JavaScript's and throw nothing.
+#pragma once
+
+#include <rte_mbuf.h>
+#include <stdint.h>
+
+#include <memory>
+
+#include "frames.h"
+#include "offload.h"
+
+namespace weft {
+
+/// Byte offsets in the arena of the burst's columns (packet/burst.ts), one word a lane.
+struct LaneColumns {
+  uint32_t slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop;
+  /// Values of the flags column.
+  int32_t needsChecksum, hasGso;
+  /// Drop reason of a frame that does not fit a slot in one piece.
+  int32_t truncated;
+  uint32_t lanes;
+};
+
+/// Columns of the io block (packet/outbox.ts), in words.
+struct MessageColumns {
+  uint32_t messages, extents;
+  uint32_t msgFirst, msgCount, msgResult, extAt, extLen;
+};
+
+/// Words of `state`, shared with JavaScript.
+enum QueueState { kHeld, kCopied, kCopiedBytes, kNoHeads, kChained, kQueueStateWords };
+
+struct QueueRequest {
+  uint16_t port = 0, rxQueue = 0, txQueue = 0;
+  bool receives = true;
+  bool sends = true;
+  /// Messages begin with a virtio-net header.
+  bool hasVnet = false;
+  /// The device sends a frame of several mbufs.
+  bool takesChains = false;
+  int32_t place = 0;
+};
+
+class Queue {
+ public:
+  Queue(std::shared_ptr<Frames> frames, const QueueRequest& request, const LaneColumns& lanes,
+        const MessageColumns& columns, int32_t* io, int32_t* state);
+
+  /// Fills lanes 0..n; returns n.
+  int32_t receive();
+  /// Sends messages 0..n. `isShared`: others send the same slots as well. Returns how many went.
+  int32_t send(uint32_t n, bool isShared);
+  /// Frees what is still held of lanes 0..n.
+  void release(uint32_t n);
+
+ private:
+  void fillLane(uint32_t lane, rte_mbuf* mbuf);
+  rte_mbuf* build(uint32_t message, bool isShared, int32_t* result);
+  rte_mbuf* buildSingle(uint32_t at, uint32_t length, bool isShared, int32_t* result);
+  rte_mbuf* buildChain(uint32_t extent, uint32_t count, int32_t* result);
+  rte_mbuf* attached(const SlotClass& slots, uint32_t at, uint32_t length, int32_t* result);
+  bool append(rte_mbuf** head, rte_mbuf** tail, uint32_t at, uint32_t length, int32_t* result);
+  uint32_t flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count);
+  const SlotClass* slotsOf(uint32_t at) const;
+  int32_t* column(uint32_t offset) const { return reinterpret_cast<int32_t*>(frames_->arena + offset); }
+
+  std::shared_ptr<Frames> frames_;
+  QueueRequest request_;
+  LaneColumns lanes_;
+  MessageColumns columns_;
+  int32_t* io_;
+  int32_t* state_;
+};
+
+}  // namespace weft

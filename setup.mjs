@@ -2,10 +2,10 @@
 // Brings a fresh clone, or a changed one, to where `weft` can be run, tested, measured or packed; repeats nothing that is up to date.
 //
 //   node setup.mjs --for start|test|bench|build|pack
-//   node setup.mjs --only native|wasm|typescript|bench
+//   node setup.mjs --only native|dpdk|wasm|typescript|bench
 //
 // Exit status: 0 ready, 1 wrong usage, 2 something is missing or a step failed. All progress goes to stderr.
-import { bench, native, typescript, wasm } from './setup/builds.mjs';
+import { bench, dpdk, native, typescript, wasm } from './setup/builds.mjs';
 import { withLock } from './setup/lock.mjs';
 import * as packages from './setup/packages.mjs';
 import { guest, openVswitch } from './setup/peers.mjs';
@@ -13,14 +13,14 @@ import { findCargo, SetupError, say, shownStep } from './setup/process.mjs';
 import { nodeLack, rootLack, tunLack } from './setup/requirements.mjs';
 import { dropStamp, isFresh, writeStamp } from './setup/stamps.mjs';
 
-const builds = { native, wasm, typescript, bench };
+const builds = { native, dpdk, wasm, typescript, bench };
 
 const purposes = {
-  start: ['wasm', 'typescript', 'native'],
-  test: ['wasm', 'typescript', 'native'],
-  bench: ['wasm', 'typescript', 'native', 'bench'],
-  build: ['wasm', 'typescript', 'native'],
-  pack: ['wasm', 'typescript', 'native'],
+  start: ['wasm', 'typescript', 'native', 'dpdk'],
+  test: ['wasm', 'typescript', 'native', 'dpdk'],
+  bench: ['wasm', 'typescript', 'native', 'dpdk', 'bench'],
+  build: ['wasm', 'typescript', 'native', 'dpdk'],
+  pack: ['wasm', 'typescript', 'native', 'dpdk'],
 };
 
 function parseArguments(args) {
@@ -44,7 +44,7 @@ function refuseWhatCannotWork(purpose, steps, coming) {
   const lacks = [nodeLack()];
   if (purpose === 'start')
     lacks.push(rightsLack('these still work: "npm run build", "npx weft check CONFIG.yaml", "npm test"'));
-  if (purpose !== 'pack') for (const name of steps) if (isStale(name)) lacks.push(...builds[name].lacks(coming));
+  if (purpose !== 'pack') for (const name of steps) if (isStale(name) && !builds[name].without) lacks.push(...builds[name].lacks(coming));
   const said = lacks.filter((lack) => lack !== null);
   if (said.length > 0) throw new SetupError(said.join('\nset-up: '));
 }
@@ -73,6 +73,10 @@ async function provideBuild(name, purpose) {
   const hash = build.hash();
   if (isFresh(name, hash, build.outputs())) return 0;
   const lacks = build.lacks([]);
+  if (lacks.length > 0 && build.without) {
+    say(`${build.without}: ${lacks.join(' ')}`);
+    return 0;
+  }
   if (lacks.length > 0) {
     if (purpose !== 'pack') throw new SetupError(lacks.join('\nset-up: '));
     say(`packing without the ${build.title.replace(/ \(.*/, '')}: ${lacks.join(' ')}`);
@@ -82,6 +86,22 @@ async function provideBuild(name, purpose) {
   await shownStep(build.title, build.make);
   writeStamp(name, hash);
   return 1;
+}
+
+/** The tests build the addon over DPDK as well; where it cannot be had, they are skipped, and that is no failure. */
+async function provideDpdkPackages(purpose) {
+  const names = purpose === 'test' ? packages.missingDebianPackages('dpdk') : [];
+  if (names.length === 0) return 0;
+  try {
+    const lack = packages.installLack(names, purpose);
+    if (lack) throw new SetupError(lack);
+    await shownStep(`Debian packages ${names.join(' ')}`, () => packages.installDebianPackages(names));
+    return 1;
+  } catch (error) {
+    if (!(error instanceof SetupError)) throw error;
+    say(`tests with DPDK are skipped: ${error.message}`);
+    return 0;
+  }
 }
 
 /** What only some interop tests need: what cannot be had is said, and no failure. */
@@ -130,6 +150,7 @@ async function provideAll({ purpose, steps, only }) {
       purpose === 'test' ? rightsLack('"native" and "interop" tests that need it are skipped, all others run') : null;
     for (const sentence of [lack, withoutRights]) if (sentence) say(sentence);
     done += await provideDebianPackages(coming);
+    done += await provideDpdkPackages(purpose);
     done += await provideNpmPackages();
     done += await provideRustComponents(purpose);
   } else if (steps[0] !== 'native') {

@@ -1,8 +1,8 @@
-// The three builds: Rust addon, AssemblyScript kernels, TypeScript. Each says what it is made from and what it makes.
+// The builds: Rust addon, addon over DPDK (where DPDK is), AssemblyScript kernels, TypeScript. Each says what it is made from and what it makes.
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { run, SetupError } from './process.mjs';
-import { linkerLack, rustLack } from './requirements.mjs';
+import { dpdkLack, dpdkVersion, linkerLack, rustLack } from './requirements.mjs';
 import { filesBelow, hashOf, root } from './stamps.mjs';
 
 const at = (...parts) => join(root, ...parts);
@@ -35,6 +35,23 @@ export const native = {
     const built = at('native/tun/target/release', library);
     if (!existsSync(built)) throw new SetupError(`cargo succeeded but left no ${relative(root, built)}`);
     place(built, at('native/tun/weft_tun.node'));
+  },
+};
+
+/** Optional: without it there are no ports of type dpdk and vhost-user, and everything else works. */
+export const dpdk = {
+  title: 'DPDK addon (make)',
+  without: 'ports of type dpdk and vhost-user are left out',
+  outputs: () => [at('native/dpdk/weft_dpdk.node')],
+  hash: () =>
+    hashOf(
+      filesBelow(at('native/dpdk'), (name) => /^Makefile$|\.(cc|h)$/.test(name)),
+      [platform, dpdkVersion() ?? ''],
+    ),
+  lacks: () => [dpdkLack(), linkerLack()].filter((lack) => lack !== null),
+  async make() {
+    await run('make', ['--jobs', '2', '--no-print-directory', 'OUTPUT=build/weft_dpdk.node'], { cwd: at('native/dpdk') });
+    place(at('native/dpdk/build/weft_dpdk.node'), at('native/dpdk/weft_dpdk.node'));
   },
 };
 

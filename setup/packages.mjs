@@ -12,7 +12,10 @@ const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', nftables: 'nft', 'pytho
 // Peers of the interop tests, whose tests are skipped without them.
 const FOR_PEERS = { 'openvswitch-common': 'ovs-ofctl', 'qemu-system-x86': 'qemu-system-x86_64' };
 
-const byPurpose = { start: FOR_START, bench: FOR_START, test: { ...FOR_START, ...FOR_TEST }, peers: FOR_PEERS };
+// What the addon over DPDK is built with, and testpmd, the peer of its tests.
+const FOR_DPDK = { 'libdpdk-dev': 'dpdk-testpmd', 'dpdk-dev': 'dpdk-testpmd', 'pkg-config': 'pkg-config', make: 'make' };
+
+const byPurpose = { start: FOR_START, bench: FOR_START, test: { ...FOR_START, ...FOR_TEST }, peers: FOR_PEERS, dpdk: FOR_DPDK };
 
 // `${...}` is dpkg-query's own syntax.
 const isInstalled = (name) =>
@@ -27,7 +30,7 @@ export function missingDebianPackages(purpose) {
     .filter(([name, command]) => !(byDpkg ? isInstalled(name) : hasCommand(command)))
     .map(([name]) => name);
   // Any C compiler links the addon; only where there is none is one installed.
-  return hasCommand('cc') || purpose === 'peers' ? missing : ['g++', ...missing];
+  return hasCommand('cc') || purpose === 'peers' || purpose === 'dpdk' ? missing : ['g++', ...missing];
 }
 
 /** Why `names` cannot be installed from here and what to do about it, in one sentence; null when they can. */

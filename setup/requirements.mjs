@@ -44,6 +44,15 @@ export function linkerLack() {
   return 'A C and C++ compiler is needed to link the native addon: install it with "apt-get install g++".';
 }
 
+/** Version of the DPDK that the addon would be built against, null without its headers. */
+export const dpdkVersion = () => outputOf('pkg-config', ['--modversion', 'libdpdk'])?.trim() ?? null;
+
+export function dpdkLack() {
+  const missing = ['pkg-config', 'make'].filter((name) => !hasCommand(name));
+  if (missing.length === 0 && dpdkVersion() !== null) return null;
+  return 'DPDK 22.11 or newer with its headers was not found: install it with "apt-get install libdpdk-dev pkg-config make".';
+}
+
 export function rootLack() {
   if (isRoot()) return null;
   return `root is needed (this is user ${process.getuid?.() ?? 'unknown'}): network namespaces and TAP devices cannot be made without it, so run the same command with sudo or as root.`;

@@ -4,6 +4,7 @@
  */
 import { z } from 'zod';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
+import { DpdkSchema } from './dpdkSchema.js';
 import { DEFAULT_UDP_PORT, EncapsulationSchema, MODES } from './encapsulation.js';
 import { HeartbeatSchema, probeMtu, roams } from './heartbeatSchema.js';
 import { PinningSchema } from './pinning.js';
@@ -50,6 +51,7 @@ const NodeSchema = z.strictObject({
     .default(50)
     .describe('Microseconds that a worker polls without sleeping after the last packet, 0 to 1000000'),
   arena: ArenaSchema.optional().describe('Size of the shared memory that holds the frames'),
+  dpdk: DpdkSchema.optional().describe('DPDK, under ports of type dpdk and vhost-user'),
 });
 
 const FrameSchema = z.strictObject({
@@ -247,7 +249,7 @@ export type ConfigInput = z.input<typeof ConfigSchema>;
 export type Config = z.output<typeof ConfigSchema>;
 export type NetworkConfig = Config['networks'][number];
 export type UnderlayConfig = Config['underlays'][number];
-export type { DevicePortConfig, PortConfig, PortInput } from './portSchema.js';
+export type { DevicePortConfig, DpdkPortConfig, PortConfig, PortInput } from './portSchema.js';
 export type NetworkInput = z.input<typeof NetworkSchema>;
 export type StaticMacInput = z.input<typeof StaticMacSchema>;
 export type PeerInput = string | z.input<typeof PeerSchema>;

@@ -3,9 +3,11 @@
  * here, in one place, whether a start failed half way or a node stops.
  */
 import type { DeviceReports } from '../observe/view.js';
-import type { Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
+import { WeftError } from '../packet/error.js';
+import type { DpdkPlan, FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
 import type { Predecessors, UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
+import { type OpenDpdkDevice, openDpdkDevice } from './dpdkDevices.js';
 import { createHostRoutes } from './hostRoutes.js';
 import { segmentOverhead } from './mtu.js';
 import { openRawSockets } from './rawSockets.js';
@@ -34,8 +36,16 @@ interface Standing {
   tap: TapDevice;
 }
 
-export function createDevices(kernel: DeviceKernel): Devices {
+/** An open device of DPDK and the port that it was opened for. */
+interface StandingDpdk {
+  plan: PortPlan;
+  device: OpenDpdkDevice;
+}
+
+/** `dpdkFrames`: starts DPDK if need be, and returns the number of its pools. */
+export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Devices {
   const taps = new Map<number, Standing>();
+  const dpdks = new Map<number, StandingDpdk>();
   const underlays = new Map<number, UnderlaySockets>();
   const routes = createHostRoutes(kernel);
   /** Open, and in no use once the workers have changed over. */
@@ -67,6 +77,7 @@ export function createDevices(kernel: DeviceKernel): Devices {
     };
   }
 
+  const closeDpdk = ({ device }: StandingDpdk) => device.close();
   const closeTap = ({ tap }: Standing) => tap.close();
   const closeUnderlay = (sockets: UnderlaySockets, kept: UnderlaySockets | null) => sockets.close(kept);
 
@@ -85,10 +96,22 @@ export function createDevices(kernel: DeviceKernel): Devices {
     }
   }
 
+  function openDpdkPort(port: PortPlan, plan: DpdkPlan, undo: (() => void)[]): void {
+    const standing = dpdks.get(port.id);
+    if (standing && isSameDevice(standing.plan, port)) return;
+    const owner = { object: `port ${port.name}`, port: port.id, underlay: 0, mtu: port.mtu, plan };
+    const device = openDpdkDevice(dpdkFrames(), owner);
+    undo.push(replace(dpdks, port.id, { plan: port, device }, closeDpdk));
+  }
+
   function openPorts(plan: Plan, undo: (() => void)[]): void {
     for (const port of plan.ports) {
       const standing = taps.get(port.id);
       const overhead = segmentOverhead(plan, port.network);
+      if (port.dpdk === undefined) {
+        const dpdk = dpdks.get(port.id);
+        if (dpdk) undo.push(replace(dpdks, port.id, null, closeDpdk));
+      } else openDpdkPort(port, port.dpdk, undo);
       if (port.tap === null) {
         if (standing) undo.push(replace(taps, port.id, null, closeTap));
       } else if (standing && isSameDevice(standing.plan, port)) {
@@ -138,6 +161,11 @@ export function createDevices(kernel: DeviceKernel): Devices {
       taps.delete(id);
       failures.push(...tap.close());
     }
+    for (const [id, { device }] of dpdks) {
+      if (!isGone('ports', id)) continue;
+      dpdks.delete(id);
+      failures.push(...device.close());
+    }
     for (const [id, sockets] of underlays) {
       if (!isGone('underlays', id)) continue;
       underlays.delete(id);
@@ -158,9 +186,12 @@ export function createDevices(kernel: DeviceKernel): Devices {
       Array.from({ length: plan.workers }, (_, worker) => ({
         ports: present(plan.ports, taps).map(({ tap }) => queueOf(tap, worker, plan.workers)),
         underlays: present(plan.underlays, underlays).map((sockets) => sockets.workers[worker]),
+        dpdk: present(plan.ports, dpdks).map(({ device }) => device.queuesOf(worker, plan.workers)),
       })),
     reports: (plan) => ({
-      ports: new Map(plan.ports.map((port) => [port.id, portReport(taps.get(port.id)?.tap, port.kind)])),
+      ports: new Map(
+        plan.ports.map((port) => [port.id, portReport(taps.get(port.id)?.tap, dpdks.get(port.id)?.device, port)]),
+      ),
       underlays: new Map(
         plan.underlays.map((underlay) => [
           underlay.id,
@@ -169,6 +200,10 @@ export function createDevices(kernel: DeviceKernel): Devices {
       ),
     }),
   };
+}
+
+function noDpdk(): number {
+  throw new WeftError('USAGE', 'devices of DPDK work in a running node only', { remedy: 'put a capture in their place' });
 }
 
 /** Runs a step of the way back; its failure as text, if there is one. */
@@ -208,7 +243,11 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
   return { port, rxFd: queue < fds.length ? fds[queue] : -1, txFd: fds[queue % fds.length], vnetHdrLen, offloads };
 }
 
-function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
+function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined, { kind }: PortPlan) {
+  if (dpdk) {
+    const { path, mac, queues, state } = dpdk;
+    return { path, mac, queues, offloads: offloadNames(dpdk.offloads), state };
+  }
   if (tap)
     return {
       path: tap.path,
@@ -221,7 +260,7 @@ function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
   return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, offloads: [], state: () => null };
 }
 
-function frameReport(kind: 'memory' | 'pcap' | undefined) {
+function frameReport(kind: FrameDevicePlan['kind'] | undefined) {
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
   return {
     path: { send: use, receive: use, reasons: [] },

@@ -21,6 +21,7 @@ import { createSupervisor } from '../worker/supervisor.js';
 import { checkValue, requireConfig } from './check.js';
 import type { Config, ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
 import { type DeviceKernel, loadKernel } from './deviceKernel.js';
+import { dpdkSlotsOf } from './dpdkDevices.js';
 import { neighbourBytesOf } from './neighbours.js';
 import { routeBytesOf } from './routeRoom.js';
 import { RunningNode } from './runningNode.js';
@@ -118,7 +119,12 @@ export interface NodeParts {
 function supervisorOf(config: Config): Dataplane {
   const { node, networks } = config;
   const macs = networks.reduce((sum, network) => sum + network.macLimit, 0);
-  const shape = { ...node.arena, neighbourBytes: neighbourBytesOf(config), routeBytes: routeBytesOf(config) };
+  const shape = {
+    ...node.arena,
+    neighbourBytes: neighbourBytesOf(config),
+    routeBytes: routeBytesOf(config),
+    dpdkSlots: dpdkSlotsOf(config),
+  };
   return createSupervisor({ workers: node.workers, shape, macs: Math.max(16384, macs) });
 }
 

@@ -2,8 +2,9 @@
  * Ports of a plan.
  */
 import { WeftError } from '../packet/error.js';
-import type { PortPlan, TapPlan } from '../pipeline/plan.js';
-import type { DevicePortConfig, PortConfig } from './config.js';
+import type { DpdkPlan, PortPlan, TapPlan } from '../pipeline/plan.js';
+import type { DevicePortConfig, DpdkPortConfig, PortConfig } from './config.js';
+import { isDpdkPort } from './portSchema.js';
 
 /** Accounts of this machine, for the owners of devices. */
 export interface Accounts {
@@ -30,7 +31,29 @@ export function portPlan(port: PortConfig, setting: PortSetting, accounts: Accou
     mtu: port.mtu ?? mtu,
     tap: port.type === 'tap' || port.type === 'tun' ? tapPlan(port, setting, accounts) : null,
     pcap: port.type === 'pcap' ? { input: port.input ?? null, output: port.output ?? null } : null,
+    ...(isDpdkPort(port) ? { dpdk: dpdkPlan(port, setting, accounts) } : {}),
   };
+}
+
+function dpdkPlan(port: DpdkPortConfig, { id, workers }: PortSetting, accounts: Accounts): DpdkPlan {
+  const common = { queues: port.queues ?? workers, offloads: port.offloads };
+  if (port.type === 'dpdk') return { ...common, devargs: port.devargs, socket: null };
+  const settings = [
+    // Every driver's devices have names of their own; the port's id makes this one unique in the process.
+    `net_vhost${id}`,
+    `iface=${port.path}`,
+    `queues=${common.queues}`,
+    `client=${port.mode === 'client' ? 1 : 0}`,
+    `tso=${port.offloads ? 1 : 0}`,
+  ];
+  const mode = port.socketMode === undefined ? null : Number.parseInt(port.socketMode, 8);
+  const socket = {
+    path: port.path,
+    owner: accountId(port, port.owner, accounts.users, 'user'),
+    group: accountId(port, port.group, accounts.groups, 'group'),
+    mode,
+  };
+  return { ...common, devargs: settings.join(), socket: port.mode === 'server' ? socket : null };
 }
 
 function tapPlan(port: DevicePortConfig, { workers, hostRoutes }: PortSetting, accounts: Accounts): TapPlan {
@@ -55,7 +78,7 @@ export function netnsPath(netns: string | undefined): string | null {
 }
 
 function accountId(
-  port: DevicePortConfig,
+  port: DevicePortConfig | DpdkPortConfig,
   who: number | string | undefined,
   known: ReadonlyMap<string, number>,
   kind: string,

@@ -2,9 +2,22 @@
  * Ports in the configuration.
  */
 import { z } from 'zod';
-import { account, device, interfaceAddress, MTU_MAX, MTU_MIN, mac, mtu, name, prefix, WORKERS_MAX } from './values.js';
+import { SOCKET_PATH_MAX } from './text.js';
+import {
+  account,
+  device,
+  interfaceAddress,
+  MTU_MAX,
+  MTU_MIN,
+  mac,
+  mtu,
+  name,
+  prefix,
+  text,
+  WORKERS_MAX,
+} from './values.js';
 
-const TYPES = 'Kind of port: tap, tun, memory or pcap';
+const TYPES = 'Kind of port: tap, tun, memory, pcap, dpdk or vhost-user';
 
 const portName = name.describe('Name of the port, unique in the node');
 const portMtu = mtu
@@ -82,14 +95,76 @@ const PcapPortSchema = z.strictObject({
   output: z.string().min(1).optional().describe('Capture file that frames are written to'),
 });
 
+const queues = z
+  .int()
+  .min(1)
+  .max(WORKERS_MAX)
+  .optional()
+  .describe('Queues of the device, at most one for each worker; default: one for each worker');
+
+const superframes = z
+  .boolean()
+  .default(true)
+  .describe('TCP superframes and unfinished checksums, as far as the device takes them');
+
+const DpdkPortSchema = z.strictObject({
+  type: z.literal('dpdk').describe(TYPES),
+  name: portName,
+  devargs: text((value) =>
+    /^[\w:.-]+(,|$)/.test(value)
+      ? null
+      : {
+          message: 'not the devargs of a device',
+          remedy: 'give a name of DPDK and its settings, like net_memif0,role=server,socket=/run/memif.sock',
+        },
+  ).describe('Device of DPDK by its devargs, like net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap'),
+  mtu: portMtu,
+  queues,
+  offloads: superframes,
+});
+
+const VhostUserPortSchema = z.strictObject({
+  type: z.literal('vhost-user').describe(TYPES),
+  name: portName,
+  path: text((value) =>
+    value.startsWith('/') && Buffer.byteLength(value) <= SOCKET_PATH_MAX && !/[,=[\]]/.test(value)
+      ? null
+      : {
+          message: 'not an absolute path that fits a Unix socket address',
+          remedy: `give an absolute path of at most ${SOCKET_PATH_MAX} bytes, without commas, brackets or equal signs`,
+        },
+  ).describe('Unix socket that the virtual machine is reached by'),
+  mode: z
+    .enum(['server', 'client'])
+    .default('server')
+    .describe('server: weft listens and the machine connects; client: weft connects, again and again'),
+  mtu: portMtu,
+  queues,
+  offloads: superframes,
+  owner: account.optional().describe('Mode server: user (number or name) that the socket belongs to'),
+  group: account.optional().describe('Mode server: group (number or name) that the socket belongs to'),
+  socketMode: z
+    .string()
+    .regex(/^0?[0-7]{3}$/, 'not an octal file mode like 0660')
+    .optional()
+    .describe('Mode server: permissions of the socket, like 0660; default: by the umask'),
+});
+
 export const PortSchema = z.discriminatedUnion('type', [
   TapPortSchema,
   TunPortSchema,
   MemoryPortSchema,
   PcapPortSchema,
+  DpdkPortSchema,
+  VhostUserPortSchema,
 ]);
 
 export type PortInput = z.input<typeof PortSchema>;
 export type PortConfig = z.output<typeof PortSchema>;
 /** A port with a device of the kernel. */
 export type DevicePortConfig = Extract<PortConfig, { type: 'tap' | 'tun' }>;
+/** A port with a device of DPDK. */
+export type DpdkPortConfig = Extract<PortConfig, { type: 'dpdk' | 'vhost-user' }>;
+
+export const isDpdkPort = (port: PortConfig): port is DpdkPortConfig =>
+  port.type === 'dpdk' || port.type === 'vhost-user';

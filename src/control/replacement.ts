@@ -4,7 +4,9 @@
 import type { Plan, PortPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js';
 
 /** A TAP as it is made: without what can be set while it stands. */
-function makingOf({ kind, tap }: PortPlan): string {
+function makingOf({ kind, tap, dpdk, mtu }: PortPlan): string {
+  // A device of DPDK is made with all that it has.
+  if (dpdk !== undefined) return JSON.stringify([kind, dpdk, mtu]);
   const { addresses: _addresses, mac: _mac, hostRoutes: _hostRoutes, ...making } = tap ?? ({} as TapPlan);
   return JSON.stringify([kind, making]);
 }
@@ -42,7 +44,13 @@ export function isSameReceiver(before: UnderlayPlan, after: UnderlayPlan): boole
   return receivingOf(before) === receivingOf(after);
 }
 
-const placeOf = ({ tap }: PortPlan) => tap && `${tap.netns ?? ''} ${tap.device}`;
+/** What two devices cannot have at one time: a name in a namespace, a name or a socket in DPDK. */
+const placesOf = ({ tap, dpdk }: PortPlan): string[] => {
+  if (tap !== null) return [`${tap.netns ?? ''} ${tap.device}`];
+  if (dpdk === undefined) return [];
+  const [name, ...settings] = dpdk.devargs.split(',');
+  return [`dpdk ${name}`, ...settings.filter((setting) => setting.startsWith('iface='))];
+};
 
 /**
  * Ids of ports whose devices must go before others come: two devices of one name cannot stand in one namespace. Only those are without
@@ -51,8 +59,8 @@ const placeOf = ({ tap }: PortPlan) => tap && `${tap.netns ?? ''} ${tap.device}`
 export function portsInTheWay(before: Plan, after: Plan): Set<number> {
   const stays = (port: PortPlan) => after.ports.some((other) => other.id === port.id && isSameDevice(port, other));
   const isNew = (port: PortPlan) => !before.ports.some((other) => other.id === port.id && isSameDevice(port, other));
-  const wanted = new Set(after.ports.filter((port) => port.tap !== null && isNew(port)).map(placeOf));
-  const inTheWay = before.ports.filter((port) => port.tap !== null && !stays(port) && wanted.has(placeOf(port)));
+  const wanted = new Set(after.ports.filter(isNew).flatMap(placesOf));
+  const inTheWay = before.ports.filter((port) => !stays(port) && placesOf(port).some((place) => wanted.has(place)));
   return new Set(inTheWay.map(({ id }) => id));
 }
 
@@ -60,7 +68,7 @@ export function portsInTheWay(before: Plan, after: Plan): Set<number> {
 export function madeAnew(before: Plan, after: Plan): Set<string> {
   const ports = after.ports.filter((port) => {
     const was = before.ports.find(({ id }) => id === port.id);
-    return was !== undefined && port.tap !== null && !isSameDevice(was, port);
+    return was !== undefined && (port.tap ?? port.dpdk ?? null) !== null && !isSameDevice(was, port);
   });
   const carriers = after.underlays.filter((carrier) => {
     const was = before.underlays.find(({ id }) => id === carrier.id);

@@ -31,6 +31,7 @@ import { readConfigFile } from './configFile.js';
 import { defaultSocketPath } from './controlSocket.js';
 import { type DeviceKernel, requireRights } from './deviceKernel.js';
 import { createDevices } from './devices.js';
+import { dpdkSettings } from './dpdkDevices.js';
 import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
 import { gatherFacts, nodeName } from './facts.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
@@ -100,6 +101,7 @@ export class RunningNode extends ChangingNode implements Node {
         await run.dataplane.stop();
       } finally {
         for (const failure of run.devices.closeAll()) this.emit('warning', `not closed cleanly: ${failure}`);
+        run.dataplane.dropDpdk();
         await run.api?.close();
         this.#setState('stopped');
       }
@@ -124,7 +126,7 @@ export class RunningNode extends ChangingNode implements Node {
     const kernel = this.#parts.kernel();
     const facts = gatherFacts(config, kernel);
     const planned = makePlan(config, facts);
-    const devices = createDevices(kernel);
+    const devices = createDevices(kernel, () => dataplane.dpdkFrames(dpdkSettings(this.#config)));
     devices.open(planned.plan);
     undo.push(() => devices.closeAll());
     await dataplane.start(planned.plan, devices.forWorkers(planned.plan));

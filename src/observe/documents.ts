@@ -121,7 +121,7 @@ export interface NetworkDocument {
 export interface PortDocument {
   name: string;
   network: string;
-  type: 'tap' | 'tun' | 'memory' | 'pcap';
+  type: 'tap' | 'tun' | 'memory' | 'pcap' | 'dpdk' | 'vhost-user';
   mtu: number;
   device: string | null;
   netns: string | null;

@@ -6,6 +6,7 @@
  *   worker 1          the same
  *   ...
  *   node              the MAC table (forward/macTable.ts) | the neighbour table (forward/neighbourTable.ts) | two halves for route tables (forward/routeTable.ts)
+ *   DPDK              small slots | large slots: pools that devices of DPDK receive into, for all workers (native/dpdk)
  *
  * Each worker owns its partition: only it takes and gives its slots, so the free stacks need no lock. Everybody may read every slot.
  *
@@ -54,6 +55,8 @@ export interface ArenaShape {
   neighbourBytes: number;
   /** Bytes for route tables: two halves, the one that workers read and the one that the next table is written to. 0: no L3 networks. */
   routeBytes: number;
+  /** Slots for devices of DPDK, of the node as a whole; absent: none. */
+  dpdkSlots?: { small: number; large: number };
 }
 
 export const DEFAULT_SHAPE: Omit<ArenaShape, 'workers'> = {
@@ -94,6 +97,8 @@ export interface Arena {
   readonly neighbourAt: number;
   /** Where the first half of the route tables begins; the second is `routeBytes / 2` further. */
   readonly routeAt: number;
+  /** Where DPDK's slots lie; their ids follow those of all workers. */
+  readonly dpdkAt: number;
 }
 
 const align = (n: number, to: number) => Math.ceil(n / to) * to;
@@ -126,8 +131,13 @@ function layOut(shape: ArenaShape) {
   }
   const neighbourAt = align(at + shape.macBytes, LINE);
   const routeAt = align(neighbourAt + shape.neighbourBytes, PAGE);
-  return { partitions, macAt: at, neighbourAt, routeAt, end: align(routeAt + shape.routeBytes, PAGE) };
+  const dpdkAt = align(routeAt + shape.routeBytes, PAGE);
+  const end = align(dpdkAt + dpdkBytes(shape), PAGE);
+  return { partitions, macAt: at, neighbourAt, routeAt, dpdkAt, end };
 }
+
+const dpdkBytes = ({ dpdkSlots }: ArenaShape) =>
+  dpdkSlots === undefined ? 0 : dpdkSlots.small * SMALL_STRIDE + dpdkSlots.large * LARGE_STRIDE;
 
 /** Positions in an arena of this shape stay below 2^31. */
 export const isWithinReach = (shape: ArenaShape) => layOut(shape).end / PAGE <= PAGES_MAX;

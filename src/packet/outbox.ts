@@ -167,6 +167,8 @@ export const { layout: IO_LAYOUT, words: IO_WORDS } = layOut();
 export const NEXT_MESSAGE = 0;
 export const NEXT_EXTENT = 1;
 export const NEXT_HEADER = 2;
+/** 1 while the frames of a port's messages go to other receivers as well: a device that keeps frames must not take them over. */
+export const IS_SHARED = 3;
 
 export interface Outbox {
   readonly io: Int32Array;

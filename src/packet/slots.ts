@@ -3,7 +3,8 @@ import { type Arena, type ArenaShape, LARGE_DATA, SMALL_DATA, slotStart, slotsPe
 /**
  * Free stacks and the holder column, in shared memory so that the supervisor can bring a dead worker's slots home.
  *
- *   holders   one word a slot: HOME on its owner's stack, otherwise 1 + the worker (or device) that holds it
+ *   holders   one word a slot: HOME on its owner's stack, otherwise 1 + the worker (or device) that holds it. Slots of DPDK stand behind those of
+ *             all workers: HOME while a mempool or a device has them (native/dpdk)
  *   stacks    per worker and class: [top, slot, slot, ...]
  *
  * Last in, first out: the slot used last is the one whose lines are still in the cache.
@@ -31,8 +32,9 @@ const smallStack = (shape: ArenaShape, worker: number) => worker * stackWords(sh
 const largeStack = (shape: ArenaShape, worker: number) => smallStack(shape, worker) + shape.smallSlots + 1;
 
 export function createSlotState(shape: ArenaShape): SlotState {
+  const { small, large } = shape.dpdkSlots ?? { small: 0, large: 0 };
   const state = {
-    holders: new SharedArrayBuffer(shape.workers * slotsPerWorker(shape) * 4),
+    holders: new SharedArrayBuffer((shape.workers * slotsPerWorker(shape) + small + large) * 4),
     stacks: new SharedArrayBuffer(shape.workers * stackWords(shape) * 4),
   };
   for (let w = 0; w < shape.workers; w++) bringHome(shape, state, w);

@@ -1,10 +1,13 @@
+import { dpdk } from '../native/dpdk.js';
 import type { Tun } from '../native/tun.js';
 import type { Allocate, Arena, Partition } from '../packet/arena.js';
 import type { Burst } from '../packet/burst.js';
+import { PORT_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import type { Outbox } from '../packet/outbox.js';
 import type { SlotPool } from '../packet/slots.js';
 import type { CaptureContext } from '../port/captureKernel.js';
+import { bindDpdkPorts } from '../port/dpdk.js';
 import type { LinkDevice } from '../port/linkLayer.js';
 import { bindMemoryPorts, type MemoryPort } from '../port/memory.js';
 import { bindPcapPorts, type OpenCapture } from '../port/pcap.js';
@@ -29,6 +32,8 @@ interface Context {
   outbox: Outbox;
   outer: Outer;
   inbound: OuterKernel;
+  /** Place of the worker. */
+  place: number;
   window: RxWindow;
   partition: Partition;
   pools: { small: SlotPool; large: SlotPool };
@@ -68,6 +73,10 @@ const WELL_KNOWN: [port: number, kind: number][] = [
   [DEFAULT_PORT.fou, KIND.fou],
   [DEFAULT_PORT.gue, KIND.gue],
 ];
+
+/** A worker's part of the device of DPDK of a port or a frame underlay; the other is 0. */
+const queuesOf = ({ dpdk = [] }: WorkerDevices, port: number, underlay: number) =>
+  dpdk.find((q) => q.port === port && q.underlay === underlay);
 
 /** What a frame underlay takes: the tunnels of its networks, or all of them. */
 function outerRules(underlay: UnderlayPlan, plan: Plan): OuterRules {
@@ -133,6 +142,16 @@ export function createDevices(context: Context): Devices {
     return captures({ id, name, device, ...files }).port;
   }
 
+  let openDpdkPort: ReturnType<typeof bindDpdkPorts> | null = null;
+  function openDpdk(name: string, port: number, underlay: number, opened: WorkerDevices): Port {
+    const queues = queuesOf(opened, port, underlay);
+    if (queues === undefined) throw new WeftError('WORKER', `${name} has no open device of DPDK`, { object: name });
+    openDpdkPort ??= bindDpdkPorts(arena, burst, outbox, context.place, dpdk());
+    const isUnderlay = port === 0;
+    const id = isUnderlay ? underlay : port;
+    return openDpdkPort({ ...queues, id, name, isUnderlay, row: (isUnderlay ? UNDERLAY_ROW : PORT_ROW) + id });
+  }
+
   /** Ports of L3 networks carry IP packets. */
   let networks: Plan['networks'] = [];
   const isRouted = (port: PortPlan) => networks.find((n) => n.id === port.network)?.mode === 'l3';
@@ -143,6 +162,7 @@ export function createDevices(context: Context): Devices {
       const carries = isRouted(plan) ? 'ip' : 'ethernet';
       return openCapture(plan.id, plan.name, plan.pcap, { carries, isUnderlay: false });
     }
+    if (plan.dpdk !== undefined) return openDpdk(plan.name, plan.id, 0, opened);
     const queue = opened.ports.find((q) => q.port === plan.id);
     if (queue === undefined || openTap === null) {
       throw new WeftError('WORKER', `port ${plan.name} has no open device`, { object: `port ${plan.name}` });
@@ -150,7 +170,8 @@ export function createDevices(context: Context): Devices {
     return openTap({ id: plan.id, name: plan.name, ...queue });
   }
 
-  function openFrameDevice(id: number, plan: FrameDevicePlan): Port {
+  function openFrameDevice(id: number, plan: FrameDevicePlan, opened: WorkerDevices): Port {
+    if (plan.kind === 'dpdk') return openDpdk(plan.name, 0, id, opened);
     if (plan.kind === 'memory') return openMemory(id, plan.name);
     const { name, input, output } = plan;
     return openCapture(id, name, { input, output }, { carries: 'ethernet', isUnderlay: true });
@@ -175,7 +196,7 @@ export function createDevices(context: Context): Devices {
     return openFrame({
       id,
       name,
-      device: openFrameDevice(id, frame),
+      device: openFrameDevice(id, frame, opened),
       rules: outerRules(plan, all),
       tos: plan.dscp < 0 ? -1 : plan.dscp << 2,
       deliverOffloadLeak,
@@ -210,13 +231,15 @@ export function createDevices(context: Context): Devices {
       networks = plan.networks;
       const ports = plan.ports.map((p) => {
         const link = p.kind === 'pcap' && isRouted(p) ? 'ip' : 'ethernet';
-        const text = JSON.stringify([p.kind, p.name, p.pcap, link, opened.ports.find((q) => q.port === p.id)]);
+        const device = p.dpdk ? queuesOf(opened, p.id, 0) : opened.ports.find((q) => q.port === p.id);
+        const text = JSON.stringify([p.kind, p.name, p.pcap, link, device]);
         return [p.id, { text, open: () => openPort(p, opened) }] as const;
       });
       const underlays = plan.underlays.map((u) => {
         // A frame underlay tells the tunnels of its networks apart by itself.
         const rules = u.frame && outerRules(u, plan);
-        const text = JSON.stringify([u, opened.underlays.find((s) => s.underlay === u.id), rules]);
+        const device = u.frame ? queuesOf(opened, 0, u.id) : opened.underlays.find((s) => s.underlay === u.id);
+        const text = JSON.stringify([u, device, rules]);
         return [u.id, { text, open: () => openUnderlay(u, plan, opened) }] as const;
       });
       keep('port', walk.ports, new Map(ports));

@@ -225,6 +225,7 @@ export function createPipeline(options: PipelineOptions) {
     outbox,
     outer,
     inbound,
+    place: worker,
     window,
     partition,
     pools,

@@ -61,11 +61,13 @@ export interface UnderlayPlan {
 }
 
 export interface FrameDevicePlan {
-  kind: 'memory' | 'pcap';
+  kind: 'memory' | 'pcap' | 'dpdk';
   /** Key of a memory device; for pcap the input and output files (null: none). */
   name: string;
   input: string | null;
   output: string | null;
+  /** dpdk */
+  dpdk?: DpdkPlan;
   mac: string;
   neighbours: Record<string, string>;
   /**
@@ -115,12 +117,25 @@ export interface PortPlan {
   id: number;
   name: string;
   network: number;
-  kind: 'tap' | 'tun' | 'memory' | 'pcap';
+  kind: 'tap' | 'tun' | 'memory' | 'pcap' | 'dpdk' | 'vhost-user';
   mtu: number;
   /** tap and tun */
   tap: TapPlan | null;
   /** pcap: input and output files. */
   pcap: { input: string | null; output: string | null } | null;
+  /** dpdk and vhost-user */
+  dpdk?: DpdkPlan;
+}
+
+/** A device of DPDK. */
+export interface DpdkPlan {
+  /** Name of the device and what its driver is to know. */
+  devargs: string;
+  queues: number;
+  /** Superframes and unfinished checksums, as far as the device takes them. */
+  offloads: boolean;
+  /** vhost-user, this side listening: its socket. */
+  socket: { path: string; owner: number | null; group: number | null; mode: number | null } | null;
 }
 
 /** A TAP or TUN device. */
@@ -194,6 +209,26 @@ export interface RoutePlan {
 export interface WorkerDevices {
   ports: TapQueue[];
   underlays: CarrierSockets[];
+  /** Absent: none. */
+  dpdk?: DpdkQueues[];
+}
+
+/** What a worker has of a device of DPDK. */
+export interface DpdkQueues {
+  /** Port or frame underlay of the plan; the other is 0. */
+  port: number;
+  underlay: number;
+  /** The pools (layFrames). */
+  frames: number;
+  /** Number of the device in DPDK. */
+  device: number;
+  /** Queue that this worker reads, -1 when another worker reads for it. */
+  rxQueue: number;
+  txQueue: number;
+  /** TUN_F_* bits: what the device takes from us uncut or unfinished. */
+  offloads: number;
+  /** The device sends frames of several pieces. */
+  chains: boolean;
 }
 
 export interface TapQueue {

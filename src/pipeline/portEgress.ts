@@ -2,7 +2,7 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, FROM_PEER, HAS_GSO, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { PORT_ROW } from '../packet/counters.js';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, writeVnet } from '../packet/offload.js';
-import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import { IS_SHARED, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
 import type { Coalescer } from './coalesce.js';
 import type { Messages } from './messages.js';
@@ -130,6 +130,8 @@ export function bindPortEgress(
 
   return function sendToPort(port, list, count, mayCoalesce) {
     out = port;
+    // A flood is what is not to be joined, and several receive it.
+    cursor[IS_SHARED] = mayCoalesce ? 0 : 1;
     messages.begin(port, PORT_ROW + port.id, port.id, port.vnetHdrLen > 0);
     // Frames of local devices come as superframes already; only what a tunnel brought is worth joining.
     const kinds = (port.takesTso4 && port.takesTso6 ? IS_TCP : 0) | (port.takesUso ? IS_UDP : 0);

@@ -2,13 +2,14 @@ import type { Tun } from '../native/tun.js';
 import type { Clock } from '../packet/clock.js';
 import { IO_LAYOUT, READY_MAX } from '../packet/outbox.js';
 import type { Pipeline } from './pipeline.js';
-import type { WorkerDevices } from './plan.js';
+import type { DpdkQueues, WorkerDevices } from './plan.js';
 
 /**
  * The turn loop: one native poll over all descriptors and the doorbell, then a walk for each that is ready.
  *
  * Idle policy: after the last packet the worker keeps looking for busyPollUs without sleeping, then blocks in the poll. The doorbell
- * ends the sleep. `sleeping` says for people whether the worker blocks; the control thread rings always, its messages are rare.
+ * ends the sleep. Devices of DPDK have no descriptor: with some of them a worker naps, each time twice as long, until they have something.
+ * `sleeping` says for people whether the worker blocks; the control thread rings always, its messages are rare.
  */
 export interface TurnLoop {
   /** Watches exactly the descriptors of these devices. */
@@ -30,6 +31,9 @@ const BURSTS_PER_TURN = 4;
 const SLEEP_MAX_US = 1_000_000;
 const UNDERLAY_IDS = 1 << 16;
 const TICK_MS = 1000;
+/** Naps between two looks at devices of DPDK. The longest is what a first packet waits, and costs a thousand looks a second. */
+const NAP_MIN_US = 16;
+const NAP_MAX_US = 1024;
 
 export function createTurnLoop(
   pipeline: Pipeline,
@@ -47,6 +51,9 @@ export function createTurnLoop(
   const precise = new Float64Array(io.buffer, io.byteOffset + (IO_LAYOUT.clock + 2) * 4, 1);
   /** Ids of devices without a descriptor (capture files): looked at in every turn while they have more. */
   let unpolled: number[] = [];
+  /** Ids of devices that are looked at in every turn, whatever they have: DPDK's. */
+  let looked: number[] = [];
+  let napUs = NAP_MIN_US;
   let busyAt = 0;
   let tickedAtMs = 0;
 
@@ -79,6 +86,12 @@ export function createTurnLoop(
     clock.millis = clockWords[1];
   }
 
+  function nap(): number {
+    const us = napUs;
+    napUs = Math.min(2 * us, NAP_MAX_US);
+    return Math.min(us, loop.sleepUs);
+  }
+
   const deviceOf = (id: number) => (id >= UNDERLAY_IDS ? walk.underlays[id - UNDERLAY_IDS] : walk.ports[id]);
   const hasWaiting = (id: number) => deviceOf(id)?.hasMore() ?? false;
 
@@ -87,6 +100,7 @@ export function createTurnLoop(
     let total = 0;
     for (let k = 0; k < n; k++) total += serve(ready[k]);
     for (const id of unpolled) if (hasWaiting(id)) total += serve(id);
+    for (const id of looked) total += serve(id);
     return total;
   }
 
@@ -119,7 +133,10 @@ export function createTurnLoop(
         watched.set(fd, id);
       }
       const elsewhere = devices.ports.filter((q) => q.rxFd < 0).map((q) => q.port);
-      unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere]));
+      const dpdk = devices.dpdk ?? [];
+      const idOf = (q: DpdkQueues) => (q.port !== 0 ? q.port : UNDERLAY_IDS + q.underlay);
+      looked = dpdk.filter((q) => q.rxQueue >= 0).map(idOf);
+      unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere, ...dpdk.map(idOf)]));
       busyAt = 0;
     },
     turn() {
@@ -128,11 +145,14 @@ export function createTurnLoop(
       if (isBusy || (unpolled.length > 0 && unpolled.some(hasWaiting))) n = poll.wait(0);
       else {
         Atomics.store(sleeping, sleepingAt, 1);
-        n = poll.wait(loop.sleepUs);
+        n = poll.wait(looked.length > 0 ? nap() : loop.sleepUs);
         Atomics.store(sleeping, sleepingAt, 0);
       }
       const total = serveReady(n);
-      if (total > 0) busyAt = precise[0];
+      if (total > 0) {
+        busyAt = precise[0];
+        napUs = NAP_MIN_US;
+      }
       if (((clock.millis - tickedAtMs) & 0x7fffffff) >= TICK_MS) {
         tickedAtMs = clock.millis;
         pipeline.tick();

@@ -3,6 +3,7 @@
  * Afterwards its account balances: received is sent, or dropped under a reason, or `worker-lost`.
  */
 import { breakLock } from '../forward/macTable.js';
+import { dpdk } from '../native/dpdk.js';
 import { type Arena, VNET_STRIDE } from '../packet/arena.js';
 import { LANES } from '../packet/burst.js';
 import {
@@ -48,7 +49,8 @@ export function settleEstate(node: NodeMemory, place: number, counters: Float64A
   countSent(io, counters);
   countReceived(arena, place, io, counters);
   io.fill(0, IO_LAYOUT.inHand, IO_LAYOUT.inHand + 16);
-  const slotsHeld = Math.max(0, countHeld(shape, slots, place) - LANES);
+  const ofDpdk = node.dpdkFrames === 0 ? 0 : dpdk().sweep(node.dpdkFrames, place);
+  const slotsHeld = Math.max(0, countHeld(shape, slots, place) - LANES) + ofDpdk;
   bringHome(shape, slots, place);
   breakLock(macTable, MAC_HOLDER + place);
   if (neighbours !== null) breakLock(neighbours, MAC_HOLDER + place);

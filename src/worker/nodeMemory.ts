@@ -26,6 +26,8 @@ export interface NodeMemory {
   readonly sequences: SharedArrayBuffer;
   /** A ring of heartbeats for each place. */
   readonly heartbeats: readonly SharedArrayBuffer[];
+  /** DPDK's pools over its slots (layFrames); 0 until there is a device of DPDK. */
+  dpdkFrames: number;
 }
 
 /** Room for MACs when the node does not say otherwise. */
@@ -45,6 +47,7 @@ export function createNodeMemory(workers: number, macs?: number, shape?: Partial
     memory,
     arena,
     slots: createSlotState(whole),
+    dpdkFrames: 0,
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
     heartbeats: Array.from({ length: whole.workers }, makeHeartbeatRing),
     macTable: attachMacTable(buffer, CONTROL_HOLDER, arena.macAt, macBytes),

@@ -10,6 +10,7 @@ import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import { placeRoutes } from '../pipeline/routes.js';
 import type { Steps } from '../pipeline/walk.js';
 import { createCrew, type Role } from './crew.js';
+import { type DpdkSettings, dpdkFramesState, dropDpdkFrames, layDpdkFrames } from './dpdkFrames.js';
 import type { Estate } from './estate.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
 import {
@@ -198,6 +199,12 @@ export function createSupervisor(options: SupervisorOptions) {
       }),
     /** Messages that the kernel refused to cut and the addon sent as single datagrams, by place. */
     gsoFallbacks: () => threads.map(({ place }) => ioBlock(arena, place)[IO_LAYOUT.counters + COUNTER_GSO_FALLBACKS]),
+    /** Starts DPDK over the node's slots, if there is none yet; returns the number of its pools. */
+    dpdkFrames: (settings: DpdkSettings): number => layDpdkFrames(node, settings),
+    /** How many slots and heads DPDK has free; null without DPDK. */
+    dpdkState: () => dpdkFramesState(node),
+    /** After the last device of DPDK is closed. */
+    dropDpdk: () => dropDpdkFrames(node),
     arenaBytes: node.memory.buffer.byteLength,
     /** Ends a worker as a crash would: for tests of the replacement. */
     terminate(index: number): Promise<void> {

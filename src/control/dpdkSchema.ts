@@ -1,0 +1,45 @@
+/**
+ * DPDK in the configuration of a node.
+ */
+import { z } from 'zod';
+
+const SMALL_DEFAULT = 4096;
+const LARGE_DEFAULT = 1024;
+
+export const DpdkSchema = z.strictObject({
+  memoryMb: z
+    .int()
+    .min(16)
+    .max(65536)
+    .default(128)
+    .describe("DPDK's own memory in MiB, for queues and headers; frames lie in the arena"),
+  hugepages: z
+    .boolean()
+    .default(false)
+    .describe('Take that memory from huge pages, which must be reserved; without them nothing has to be set up'),
+  cores: z
+    .array(z.int().min(0).max(1023))
+    .min(1)
+    .optional()
+    .describe("CPUs that DPDK's own threads may use; default: all. Workers are pinned by node.pinning"),
+  prefix: z
+    .string()
+    .regex(/^[\w.-]+$/, 'letters, digits, dots, dashes and underscores only')
+    .optional()
+    .describe('Name of this process among those that use DPDK on the machine; default: by its process id'),
+  pci: z.boolean().default(false).describe('Look for PCI devices; needed for network cards'),
+  smallSlots: z
+    .int()
+    .min(512)
+    .max(262144)
+    .default(SMALL_DEFAULT)
+    .describe('Slots of 2 KiB for devices of DPDK, of the node as a whole'),
+  largeSlots: z
+    .int()
+    .min(512)
+    .max(16384)
+    .default(LARGE_DEFAULT)
+    .describe('Slots of 64 KiB, for those that bring superframes or have a large MTU'),
+});
+
+export type DpdkConfig = z.output<typeof DpdkSchema>;

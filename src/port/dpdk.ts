@@ -1,0 +1,84 @@
+import { type Dpdk, QUEUE_HELD, QUEUE_WORDS } from '../native/dpdk.js';
+import type { Arena } from '../packet/arena.js';
+import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
+import { DROP } from '../packet/drop.js';
+import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_LEN } from '../packet/offload.js';
+import { IN_HAND_TX, IN_HAND_TX_ROW, IO_LAYOUT, IS_SHARED, type Outbox } from '../packet/outbox.js';
+import { definePort, type Port } from './port.js';
+
+export interface DpdkPortOptions {
+  id: number;
+  name: string;
+  /** Counter row of what is sent. */
+  row: number;
+  /** The device of a frame underlay: no virtio-net header in front of its messages. */
+  isUnderlay: boolean;
+  frames: number;
+  device: number;
+  rxQueue: number;
+  txQueue: number;
+  offloads: number;
+  chains: boolean;
+}
+
+/**
+ * One worker's devices of DPDK. Native code fills the lanes itself: a received mbuf is a slot of the arena, and a lane names it.
+ *
+ * A frame that leaves as one piece leaves as the mbuf that it came in. Everything else (headers in front of a shared payload, segments, frames
+ * of kernel devices) is a mbuf of DPDK's own, with windows into received slots where the device takes chains and copies where not.
+ */
+export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place: number, dpdk: Dpdk) {
+  const { inHand, io, cursor } = outbox;
+  const lanes = {
+    lanes: LANES,
+    slot: burst.slot.byteOffset,
+    at: burst.at.byteOffset,
+    len: burst.len.byteOffset,
+    packets: burst.packets.byteOffset,
+    gsoType: burst.gsoType.byteOffset,
+    gsoSize: burst.gsoSize.byteOffset,
+    csumStart: burst.csumStart.byteOffset,
+    csumOffset: burst.csumOffset.byteOffset,
+    flags: burst.flags.byteOffset,
+    drop: burst.drop.byteOffset,
+    needsCsum: NEEDS_CSUM,
+    hasGso: HAS_GSO,
+    truncated: DROP.truncated,
+  };
+  if (burst.slot.buffer !== arena.memory.buffer) throw new TypeError('lane columns must lie in the arena');
+
+  return function openDpdkPort(options: DpdkPortOptions): Port {
+    const { frames, device: port, rxQueue, txQueue, chains, row, isUnderlay } = options;
+    const state = sharedInts(QUEUE_WORDS);
+    const vnet = !isUnderlay && (options.offloads & TUN_F_CSUM) !== 0;
+    const queue = dpdk.bindQueue({ frames, port, rxQueue, txQueue, vnet, chains, place }, io, IO_LAYOUT, lanes, state);
+    const { rx, tx, release } = queue;
+    const held = QUEUE_HELD;
+    let last = 0;
+    return definePort({
+      id: options.id,
+      name: options.name,
+      rx() {
+        last = rx();
+        return last;
+      },
+      hasMore: () => last === LANES,
+      tx(n) {
+        // Copies for several peers of an underlay have headers of their own in front.
+        const went = tx(n, isUnderlay ? 0 : cursor[IS_SHARED]);
+        inHand[IN_HAND_TX_ROW] = row;
+        inHand[IN_HAND_TX] = n;
+        return went;
+      },
+      release(n) {
+        if (state[held] > 0) release(n);
+      },
+      vnetHdrLen: vnet ? VNET_LEN : 0,
+      takesPartialChecksum: vnet,
+      takesTso4: vnet && (options.offloads & TUN_F_TSO4) !== 0,
+      takesTso6: vnet && (options.offloads & TUN_F_TSO6) !== 0,
+      takesUso: false,
+      close() {},
+    });
+  };
+}

@@ -25,6 +25,11 @@ const needs = {
   root: { isMet: () => process.getuid?.() === 0, lack: 'root' },
   tun: { isMet: tunOpens, lack: 'a usable /dev/net/tun' },
   addon: { isMet: () => built('native/tun/weft_tun.node'), lack: 'the native addon (npm run build:native)' },
+  dpdk: {
+    isMet: () => built('native/dpdk/weft_dpdk.node'),
+    lack: 'the DPDK addon (libdpdk-dev, and "npm run build")',
+  },
+  testpmd: { isMet: () => hasCommand('dpdk-testpmd'), lack: 'the dpdk-testpmd command (dpdk-dev)' },
   ip: { isMet: () => hasCommand('ip'), lack: 'the ip command (iproute2)' },
   iperf3: { isMet: () => hasCommand('iperf3'), lack: 'the iperf3 command' },
   ping: { isMet: () => hasCommand('ping'), lack: 'the ping command (iputils-ping)' },

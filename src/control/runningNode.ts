@@ -116,6 +116,7 @@ export class RunningNode extends ChangingNode implements Node {
     if (hasTaps || hasSockets) requireRights(hasTaps);
     // The workers warm up while everything else is opened.
     const dataplane = this.#parts.dataplane(config);
+    undo.push(() => dataplane.dropDpdk());
     undo.push(() => dataplane.stop());
     dataplane.prepare();
     let api: ApiServer | null = null;

@@ -79,8 +79,12 @@ void populate(SlotClass& slots, uint8_t* arena, const SlotShape& shape, const ch
 
 }  // namespace
 
+Frames::Frames(uint8_t* theArena, uint32_t bytes, int32_t* theHolders)
+    : arena(theArena), arenaBytes(bytes), holders(theHolders) {}
+
+// It delegates, so that the destructor frees what was made when a later pool fails.
 Frames::Frames(uint8_t* theArena, uint32_t bytes, int32_t* theHolders, uint32_t holderCount, const FramesShape& shape)
-    : arena(theArena), arenaBytes(bytes), holders(theHolders) {
+    : Frames(theArena, bytes, theHolders) {
   for (const SlotShape* one : {&shape.small, &shape.large}) {
     const uint64_t end = one->at + static_cast<uint64_t>(one->stride) * one->count;
     if (one->count == 0) continue;

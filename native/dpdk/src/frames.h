@@ -91,6 +91,9 @@ class Frames {
   /// Empties the calling thread's caches.
   void flushCaches() const;
   std::vector<rte_mempool*> pools() const;
+
+ private:
+  Frames(uint8_t* arena, uint32_t arenaBytes, int32_t* holders);
 };
 
 /// Numbers for JavaScript; 0 is none. The registry keeps an object until it is dropped, bindings keep it longer.

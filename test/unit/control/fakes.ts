@@ -248,6 +248,10 @@ export function fakeDataplane(): FakeDataplane {
     ],
     slots: () => [{ total: 328, free: 328, held: 0 }],
     gsoFallbacks: () => [0],
+    dpdkFrames() {
+      throw new Error('a fake dataplane has no memory for DPDK');
+    },
+    dropDpdk() {},
     flushMacs(filter) {
       plane.flushed.push(filter);
       return 0;

@@ -1,0 +1,141 @@
+// Nodes with ports over devices of DPDK that need no hardware: frames from file to file, changes while they run, workers that die. Needs
+// the built package (worker threads cannot run TypeScript).
+import { afterEach, expect, it } from 'vitest';
+import type { ConfigInput } from '../../src/control/config.js';
+import type { Node, NodeParts } from '../../src/control/node.js';
+import type { Supervisor } from '../../src/worker/supervisor.js';
+import { readFrames, writePcap } from '../rig/captureFiles.js';
+import { BROADCAST, udp } from '../rig/frames.js';
+import { scratchFile } from '../rig/node.js';
+import { describeWith } from '../rig/requirements.js';
+import { sleep, until } from '../rig/waiting.js';
+
+const built = (path: string) => new URL(`../../dist/${path}`, import.meta.url).href;
+const open: Node[] = [];
+let supervisor: Supervisor;
+
+async function start(config: ConfigInput, workers = 1): Promise<Node> {
+  const { createNode } = (await import(built('control/node.js'))) as typeof import('../../src/control/node.js');
+  const { createSupervisor } = (await import(
+    built('worker/supervisor.js')
+  )) as typeof import('../../src/worker/supervisor.js');
+  const { dpdkSlotsOf } = (await import(
+    built('control/dpdkDevices.js')
+  )) as typeof import('../../src/control/dpdkDevices.js');
+  const dataplane: NodeParts['dataplane'] = (checked) => {
+    supervisor = createSupervisor({ workers, shape: { neighbourBytes: 65536, dpdkSlots: dpdkSlotsOf(checked) } });
+    return supervisor;
+  };
+  const node = createNode(
+    { ...config, node: { name: 'dpdk', workers, ...config.node } },
+    { control: false },
+    { dataplane },
+  );
+  open.push(node);
+  await node.start();
+  return node;
+}
+
+afterEach(async () => {
+  for (const node of open.splice(0)) await node.stop();
+});
+
+const port = (name: string, devargs: string) => ({ type: 'dpdk' as const, name, devargs, queues: 1 });
+const network = (ports: ReturnType<typeof port>[]): ConfigInput => ({
+  networks: [{ name: 'blue', broadcastLimit: 0, suppressNeighbours: false, ports }],
+});
+/** Takes all and brings nothing. */
+const SILENT = 'net_null1,no-rx=1';
+/** A file of frames from one station to another, to be read again and again. */
+function endless(): string {
+  const path = scratchFile('endless.pcap');
+  writePcap(
+    path,
+    Array.from({ length: 64 }, (_, i) => udp({ src: 1, dst: 2, sport: 1000 + i, payload: 18 })),
+  );
+  return path;
+}
+const portOf = (node: Node, name: string) => node.status().ports.find((p) => p.name === name)!;
+
+/** Everything that DPDK lent out is home again. */
+async function everythingIsHome(): Promise<void> {
+  await until('every slot is home', () => {
+    const state = supervisor.dpdkState()!;
+    return Object.values(state).every(({ total, free }) => total === free);
+  });
+}
+
+describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
+  it('hands frames from file to file: flooded while nothing is known, then by MAC', async () => {
+    const [input, answers, output, other] = ['in', 'answers', 'out', 'other'].map((name) =>
+      scratchFile(`${name}.pcap`),
+    );
+    const frames = [0, 30, 60, 600, 1458].map((payload, i) => udp({ src: 1, dst: 2, sport: 1000 + i, payload }));
+    writePcap(input, [udp({ src: 1, dst: BROADCAST, payload: 4 }), ...frames]);
+    writePcap(answers, [udp({ src: 2, dst: 1, payload: 18 })]);
+    const node = await start(
+      network([
+        port('in', `net_pcap0,rx_pcap=${input},tx_pcap=${scratchFile('back.pcap')}`),
+        port('out', `net_pcap1,rx_pcap=${answers},tx_pcap=${output}`),
+        port('other', `net_pcap2,tx_pcap=${other}`),
+      ]),
+    );
+    await until('all frames are through', () => portOf(node, 'out').txPackets === 6);
+    await everythingIsHome();
+    expect(portOf(node, 'in')).toMatchObject({ type: 'dpdk', deviceState: 'up', rxPackets: 6, dropped: 0 });
+    expect(node.drops().total).toBe(0);
+    await node.stop();
+    expect(readFrames(output).slice(1).map(String)).toEqual(frames.map((f) => String(Buffer.from(f))));
+    expect(readFrames(other).length).toBeGreaterThan(0);
+  });
+
+  it('loses no slot over a worker that dies between rx and tx, and goes on', { timeout: 20_000 }, async () => {
+    const node = await start(network([port('a', `net_pcap0,rx_pcap=${endless()},infinite_rx=1`), port('b', SILENT)]));
+    for (let death = 1; death <= 3; death++) {
+      const before = portOf(node, 'b').txPackets;
+      await until('frames move', () => portOf(node, 'b').txPackets > before + 100_000);
+      await supervisor.terminate(0);
+      await until(
+        'it is replaced',
+        () => node.workers()[0].restarts === death && node.workers()[0].state === 'running',
+      );
+    }
+    await node.removePort('a');
+    await everythingIsHome();
+  });
+
+  it('takes devices in and lets them go while it runs', async () => {
+    const source = `net_pcap0,rx_pcap=${endless()},infinite_rx=1`;
+    const node = await start({ ...network([]), node: { dpdk: {} } });
+    await node.addPort('blue', port('sink', SILENT));
+    await node.addPort('blue', port('source', source));
+    await until('frames move', () => portOf(node, 'sink').txPackets > 1000);
+    await node.removePort('source');
+    await expect(node.addPort('blue', port('twin', SILENT))).rejects.toMatchObject({
+      code: 'DEVICE',
+      object: 'port twin',
+    });
+    await node.addPort('blue', port('source', source));
+    const before = portOf(node, 'sink').txPackets;
+    await until('frames move again', () => portOf(node, 'sink').txPackets > before);
+    expect(node.status().ports.map(({ name }) => name)).toEqual(['sink', 'source']);
+    await node.removePort('source');
+    await everythingIsHome();
+  });
+
+  it('refuses what it cannot have, and says why', async () => {
+    await expect(start(network([port('a', 'net_nosuch0')]))).rejects.toThrow(/port a: rte_dev_probe/);
+    open.pop();
+    const plain = await start({ networks: [{ name: 'blue', ports: [] }] });
+    await expect(plain.addPort('blue', port('late', 'net_null0'))).rejects.toMatchObject({ code: 'RESTART' });
+  });
+
+  it('sleeps while its devices are silent, and wakes up for a frame', { timeout: 20_000 }, async () => {
+    const node = await start(network([port('a', SILENT), port('b', 'net_null2,no-rx=1')]));
+    // The spare thread warms up two seconds after the start.
+    await sleep(3500);
+    const { turns } = node.workers()[0];
+    await sleep(500);
+    expect(node.workers()[0].turns - turns).toBeLessThan(700);
+  });
+});

@@ -3,7 +3,7 @@
  * every one that its networks use; a frame underlay is one carrier for everything.
  */
 import { WeftError } from '../packet/error.js';
-import type { UnderlayPlan } from '../pipeline/plan.js';
+import type { DpdkPlan, UnderlayPlan } from '../pipeline/plan.js';
 import { DEFAULT_PORT, type TunnelKind } from '../tunnel/tunnel.js';
 import type { NetworkConfig, UnderlayConfig } from './config.js';
 import { DEFAULT_UDP_PORT, transportOf } from './encapsulation.js';
@@ -69,7 +69,11 @@ export function isRaw(kind: TunnelKind): boolean {
   return kind === 'gre' || kind === 'ipip';
 }
 
-export function carrierPlan({ name, underlay, tunnel, udpPort }: CarrierSource, id: number): UnderlayPlan {
+export function carrierPlan(
+  { name, underlay, tunnel, udpPort }: CarrierSource,
+  id: number,
+  workers: number,
+): UnderlayPlan {
   const ports = parseSourcePorts(underlay.sourcePorts);
   if ('message' in ports)
     throw new WeftError('CONFIG', ports.message, { object: `underlay ${underlay.name}`, remedy: ports.remedy });
@@ -98,6 +102,7 @@ export function carrierPlan({ name, underlay, tunnel, udpPort }: CarrierSource, 
           name: frame.name ?? underlay.name,
           input: frame.input ?? null,
           output: frame.output ?? null,
+          ...(frame.type === 'dpdk' ? { dpdk: frameDevice(frame, workers) } : {}),
           mac: frame.mac.toLowerCase(),
           popDepth: 0,
           neighbours: Object.fromEntries(
@@ -106,4 +111,8 @@ export function carrierPlan({ name, underlay, tunnel, udpPort }: CarrierSource, 
         }
       : null,
   };
+}
+
+function frameDevice({ devargs, queues }: NonNullable<UnderlayConfig['frame']>, workers: number): DpdkPlan {
+  return { devargs: devargs!, queues: queues ?? workers, offloads: false, socket: null };
 }

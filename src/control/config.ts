@@ -4,7 +4,7 @@
  */
 import { z } from 'zod';
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/counters.js';
-import { DpdkSchema } from './dpdkSchema.js';
+import { DpdkSchema, devargs, dpdkQueues } from './dpdkSchema.js';
 import { DEFAULT_UDP_PORT, EncapsulationSchema, MODES } from './encapsulation.js';
 import { HeartbeatSchema, probeMtu, roams } from './heartbeatSchema.js';
 import { PinningSchema } from './pinning.js';
@@ -55,10 +55,14 @@ const NodeSchema = z.strictObject({
 });
 
 const FrameSchema = z.strictObject({
-  type: z.enum(['memory', 'pcap']).describe('memory: frames stay inside of the worker, for tests; pcap: files'),
+  type: z
+    .enum(['memory', 'pcap', 'dpdk'])
+    .describe('memory: frames stay inside of the worker, for tests; pcap: files; dpdk: a device of DPDK'),
   name: z.string().min(1).optional().describe('Key of the memory device; default: the name of the underlay'),
   input: z.string().min(1).optional().describe('Capture file to read outer frames from'),
   output: z.string().min(1).optional().describe('Capture file to write outer frames to'),
+  devargs: devargs.optional().describe('Device of DPDK by its devargs, like net_af_packet0,iface=eth1'),
+  queues: dpdkQueues,
   mac: mac.describe('Own MAC on the underlay'),
   prefix: prefix
     .optional()

@@ -4,10 +4,10 @@
  */
 import type { DeviceReports } from '../observe/view.js';
 import { WeftError } from '../packet/error.js';
-import type { DpdkPlan, FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
+import type { FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
 import type { Predecessors, UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { type OpenDpdkDevice, openDpdkDevice } from './dpdkDevices.js';
+import { dpdkOwners, type OpenDpdkDevice, openDpdkDevice } from './dpdkDevices.js';
 import { createHostRoutes } from './hostRoutes.js';
 import { segmentOverhead } from './mtu.js';
 import { openRawSockets } from './rawSockets.js';
@@ -36,16 +36,17 @@ interface Standing {
   tap: TapDevice;
 }
 
-/** An open device of DPDK and the port that it was opened for. */
+/** An open device of DPDK, and what it was opened for as text. */
 interface StandingDpdk {
-  plan: PortPlan;
+  text: string;
   device: OpenDpdkDevice;
 }
 
 /** `dpdkFrames`: starts DPDK if need be, and returns the number of its pools. */
 export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Devices {
   const taps = new Map<number, Standing>();
-  const dpdks = new Map<number, StandingDpdk>();
+  /** By the key of their owner. */
+  const dpdks = new Map<string, StandingDpdk>();
   const underlays = new Map<number, UnderlaySockets>();
   const routes = createHostRoutes(kernel);
   /** Open, and in no use once the workers have changed over. */
@@ -64,7 +65,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
   }
 
   /** Puts something new, or nothing, in the place of what stands at an id. */
-  function replace<T>(map: Map<number, T>, id: number, next: T | null, close: (one: T, kept: T | null) => string[]) {
+  function replace<T, K>(map: Map<K, T>, id: K, next: T | null, close: (one: T, kept: T | null) => string[]) {
     const standing = map.get(id) ?? null;
     const put = (one: T | null) => (one === null ? map.delete(id) : map.set(id, one));
     const closeOld = () => (standing === null ? [] : close(standing, next));
@@ -96,22 +97,19 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
     }
   }
 
-  function openDpdkPort(port: PortPlan, plan: DpdkPlan, undo: (() => void)[]): void {
-    const standing = dpdks.get(port.id);
-    if (standing && isSameDevice(standing.plan, port)) return;
-    const owner = { object: `port ${port.name}`, port: port.id, underlay: 0, mtu: port.mtu, plan };
-    const device = openDpdkDevice(dpdkFrames(), owner);
-    undo.push(replace(dpdks, port.id, { plan: port, device }, closeDpdk));
+  function openDpdkDevices(plan: Plan, undo: (() => void)[]): void {
+    for (const owner of dpdkOwners(plan)) {
+      const text = JSON.stringify(owner);
+      if (dpdks.get(owner.key)?.text === text) continue;
+      const device = openDpdkDevice(dpdkFrames(), owner);
+      undo.push(replace(dpdks, owner.key, { text, device }, closeDpdk));
+    }
   }
 
   function openPorts(plan: Plan, undo: (() => void)[]): void {
     for (const port of plan.ports) {
       const standing = taps.get(port.id);
       const overhead = segmentOverhead(plan, port.network);
-      if (port.dpdk === undefined) {
-        const dpdk = dpdks.get(port.id);
-        if (dpdk) undo.push(replace(dpdks, port.id, null, closeDpdk));
-      } else openDpdkPort(port, port.dpdk, undo);
       if (port.tap === null) {
         if (standing) undo.push(replace(taps, port.id, null, closeTap));
       } else if (standing && isSameDevice(standing.plan, port)) {
@@ -138,6 +136,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
     try {
       openUnderlays(plan, undo);
       openPorts(plan, undo);
+      openDpdkDevices(plan, undo);
       routes.open(plan, deviceOf);
     } catch (error) {
       back();
@@ -161,9 +160,10 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
       taps.delete(id);
       failures.push(...tap.close());
     }
-    for (const [id, { device }] of dpdks) {
-      if (!isGone('ports', id)) continue;
-      dpdks.delete(id);
+    for (const [key, { device }] of dpdks) {
+      if (!isGone(device.port === 0 ? 'underlays' : 'ports', device.port === 0 ? device.underlay : device.port))
+        continue;
+      dpdks.delete(key);
       failures.push(...device.close());
     }
     for (const [id, sockets] of underlays) {
@@ -186,16 +186,19 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
       Array.from({ length: plan.workers }, (_, worker) => ({
         ports: present(plan.ports, taps).map(({ tap }) => queueOf(tap, worker, plan.workers)),
         underlays: present(plan.underlays, underlays).map((sockets) => sockets.workers[worker]),
-        dpdk: present(plan.ports, dpdks).map(({ device }) => device.queuesOf(worker, plan.workers)),
+        dpdk: dpdkOwners(plan).map(({ key }) => dpdks.get(key)!.device.queuesOf(worker, plan.workers)),
       })),
     reports: (plan) => ({
       ports: new Map(
-        plan.ports.map((port) => [port.id, portReport(taps.get(port.id)?.tap, dpdks.get(port.id)?.device, port)]),
+        plan.ports.map((port) => [
+          port.id,
+          portReport(taps.get(port.id)?.tap, dpdks.get(`port ${port.id}`)?.device, port),
+        ]),
       ),
       underlays: new Map(
         plan.underlays.map((underlay) => [
           underlay.id,
-          underlays.get(underlay.id) ?? frameReport(underlay.frame?.kind),
+          underlays.get(underlay.id) ?? frameReport(underlay.frame?.kind, dpdks.get(`underlay ${underlay.id}`)?.device),
         ]),
       ),
     }),
@@ -203,7 +206,9 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
 }
 
 function noDpdk(): number {
-  throw new WeftError('USAGE', 'devices of DPDK work in a running node only', { remedy: 'put a capture in their place' });
+  throw new WeftError('USAGE', 'devices of DPDK work in a running node only', {
+    remedy: 'put a capture in their place',
+  });
 }
 
 /** Runs a step of the way back; its failure as text, if there is one. */
@@ -260,7 +265,8 @@ function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined
   return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, offloads: [], state: () => null };
 }
 
-function frameReport(kind: FrameDevicePlan['kind'] | undefined) {
+function frameReport(kind: FrameDevicePlan['kind'] | undefined, dpdk: OpenDpdkDevice | undefined) {
+  if (dpdk) return { path: dpdk.path, device: null, deviceMtu: null, sourcePorts: [], state: dpdk.state };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
   return {
     path: { send: use, receive: use, reasons: [] },

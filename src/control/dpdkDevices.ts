@@ -7,19 +7,16 @@ import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../native/tun.js';
 import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
 import { SMALL_DATA } from '../packet/arena.js';
 import { WeftError } from '../packet/error.js';
-import type { DpdkPlan, DpdkQueues } from '../pipeline/plan.js';
+import type { DpdkPlan, DpdkQueues, Plan } from '../pipeline/plan.js';
 import { DEFAULT_DPDK, type DpdkSettings } from '../worker/dpdkFrames.js';
 import type { Config } from './config.js';
 import { DpdkSchema } from './dpdkSchema.js';
 import { isDpdkPort } from './portSchema.js';
 
-/** Who starts DPDK and lays its pools: the node's workers. */
-export interface DpdkHost {
-  dpdkFrames(settings: DpdkSettings): number;
-}
-
 /** A device of DPDK and what it belongs to: a port, or a frame underlay. */
 export interface DpdkOwner {
+  /** `port 3`, `underlay 2`. */
+  key: string;
   /** `port vm0`, for messages. */
   object: string;
   port: number;
@@ -29,6 +26,9 @@ export interface DpdkOwner {
 }
 
 export interface OpenDpdkDevice {
+  /** Of the owner; the other is 0. */
+  port: number;
+  underlay: number;
   mac: string;
   queues: number;
   offloads: number;
@@ -39,6 +39,8 @@ export interface OpenDpdkDevice {
   close(): string[];
 }
 
+/** Of the link behind a frame underlay. */
+const UNDERLAY_MTU = 1500;
 const OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
 export function dpdkSettings(config: Config): DpdkSettings {
@@ -48,10 +50,34 @@ export function dpdkSettings(config: Config): DpdkSettings {
 
 /** Slots for devices of DPDK in the memory of a node; none where it has no such device and does not ask for them. */
 export function dpdkSlotsOf(config: Config): { small: number; large: number } | undefined {
-  const isUsed = config.networks.some(({ ports }) => ports.some(isDpdkPort));
+  const isUsed =
+    config.networks.some(({ ports }) => ports.some(isDpdkPort)) ||
+    config.underlays.some(({ frame }) => frame?.type === 'dpdk');
   if (!isUsed && config.node.dpdk === undefined) return undefined;
   const { smallSlots, largeSlots } = config.node.dpdk ?? DpdkSchema.parse({});
   return { small: smallSlots, large: largeSlots };
+}
+
+/** What a plan has of devices of DPDK. */
+export function dpdkOwners(plan: Plan): DpdkOwner[] {
+  const ports = plan.ports.flatMap(({ id, name, mtu, dpdk }) =>
+    dpdk ? [{ key: `port ${id}`, object: `port ${name}`, port: id, underlay: 0, mtu, plan: dpdk }] : [],
+  );
+  const underlays = plan.underlays.flatMap(({ id, name, frame }) =>
+    frame?.dpdk
+      ? [
+          {
+            key: `underlay ${id}`,
+            object: `underlay ${name}`,
+            port: 0,
+            underlay: id,
+            mtu: UNDERLAY_MTU,
+            plan: frame.dpdk,
+          },
+        ]
+      : [],
+  );
+  return [...ports, ...underlays];
 }
 
 /** Opens a device. Throws a WeftError, with everything closed again. */
@@ -82,6 +108,8 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice): OpenDpd
   const addon = dpdk();
   let isOpen = true;
   return {
+    port: owner.port,
+    underlay: owner.underlay,
     mac: device.mac,
     queues: device.queues,
     offloads: device.offloads,

@@ -2,9 +2,26 @@
  * DPDK in the configuration of a node.
  */
 import { z } from 'zod';
+import { text, WORKERS_MAX } from './values.js';
 
 const SMALL_DEFAULT = 4096;
 const LARGE_DEFAULT = 1024;
+
+export const devargs = text((value) =>
+  /^[\w:.-]+(,|$)/.test(value)
+    ? null
+    : {
+        message: 'not the devargs of a device',
+        remedy: 'give a name of DPDK and its settings, like net_memif0,role=server,socket=/run/memif.sock',
+      },
+);
+
+export const dpdkQueues = z
+  .int()
+  .min(1)
+  .max(WORKERS_MAX)
+  .optional()
+  .describe('Queues of a device of DPDK, at most one for each worker; default: one for each worker');
 
 export const DpdkSchema = z.strictObject({
   memoryMb: z

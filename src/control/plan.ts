@@ -84,7 +84,7 @@ export function makePlan(
     workers: config.node.workers,
     cpus: pinsOf(config.node, facts.cpus ?? []),
     busyPollUs: config.node.busyPollUs,
-    underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name))),
+    underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name), config.node.workers)),
     networks: [],
     ports: [],
     peers: [],

@@ -2,6 +2,7 @@
  * Ports in the configuration.
  */
 import { z } from 'zod';
+import { devargs, dpdkQueues } from './dpdkSchema.js';
 import { SOCKET_PATH_MAX } from './text.js';
 import {
   account,
@@ -95,13 +96,6 @@ const PcapPortSchema = z.strictObject({
   output: z.string().min(1).optional().describe('Capture file that frames are written to'),
 });
 
-const queues = z
-  .int()
-  .min(1)
-  .max(WORKERS_MAX)
-  .optional()
-  .describe('Queues of the device, at most one for each worker; default: one for each worker');
-
 const superframes = z
   .boolean()
   .default(true)
@@ -110,16 +104,9 @@ const superframes = z
 const DpdkPortSchema = z.strictObject({
   type: z.literal('dpdk').describe(TYPES),
   name: portName,
-  devargs: text((value) =>
-    /^[\w:.-]+(,|$)/.test(value)
-      ? null
-      : {
-          message: 'not the devargs of a device',
-          remedy: 'give a name of DPDK and its settings, like net_memif0,role=server,socket=/run/memif.sock',
-        },
-  ).describe('Device of DPDK by its devargs, like net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap'),
+  devargs: devargs.describe('Device of DPDK by its devargs, like net_pcap0,rx_pcap=in.pcap,tx_pcap=out.pcap'),
   mtu: portMtu,
-  queues,
+  queues: dpdkQueues,
   offloads: superframes,
 });
 
@@ -139,7 +126,7 @@ const VhostUserPortSchema = z.strictObject({
     .default('server')
     .describe('server: weft listens and the machine connects; client: weft connects, again and again'),
   mtu: portMtu,
-  queues,
+  queues: dpdkQueues,
   offloads: superframes,
   owner: account.optional().describe('Mode server: user (number or name) that the socket belongs to'),
   group: account.optional().describe('Mode server: group (number or name) that the socket belongs to'),

@@ -63,7 +63,7 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
     faults.push({
       path,
       message: 'a frame underlay needs `frame`',
-      remedy: 'add frame: {type: memory|pcap, mac: OWN_MAC}',
+      remedy: 'add frame: {type: memory|pcap|dpdk, mac: OWN_MAC}',
     });
   const workers = record(record(root)?.node)?.workers ?? 1;
   if (record(frame)?.type === 'pcap' && typeof workers === 'number' && workers > 1)
@@ -105,6 +105,12 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
       path: [...path, 'frame'],
       message: 'a pcap device needs `input`, `output` or both',
       remedy: 'name a capture file to read or to write',
+    });
+  if ((f?.type === 'dpdk') !== (f?.devargs !== undefined) && f)
+    faults.push({
+      path: [...path, 'frame'],
+      message: '`devargs` names a device of DPDK: type dpdk needs it, and no other type has it',
+      remedy: 'write type: dpdk and devargs, or neither',
     });
   return faults;
 }

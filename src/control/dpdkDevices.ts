@@ -87,7 +87,7 @@ export function openDpdkDevice(frames: number, owner: DpdkOwner): OpenDpdkDevice
   const superframes = plan.offloads && owner.port !== 0;
   let device: DpdkDevice | null = null;
   try {
-    if (plan.socket !== null) removeStaleSocket(plan.socket.path);
+    if (plan.socket !== null) clearSocketPath(plan.socket.path, object);
     device = addon.open({
       devargs: plan.devargs,
       queues: plan.queues,
@@ -168,14 +168,22 @@ function deviceError(object: string, cause: unknown): WeftError {
   return new WeftError('DEVICE', `${object}: ${message}`, { object, syscall, errno, remedy, cause });
 }
 
-/** What a killed process leaves would keep DPDK from listening. A socket that somebody listens at is DPDK's to refuse. */
-function removeStaleSocket(path: string): void {
-  try {
-    if (!lstatSync(path).isSocket()) return;
-  } catch {
+/**
+ * What a killed process left would keep DPDK from listening, so it goes. Anything else at the path is refused here: DPDK would refuse it as
+ * well, and delete it on its way out.
+ */
+function clearSocketPath(path: string, object: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (found.isSocket() && !isListening(path)) {
+    unlinkSync(path);
     return;
   }
-  if (!isListening(path)) unlinkSync(path);
+  const what = found.isSocket() ? 'somebody listens at' : 'something that is no socket is at';
+  throw new WeftError('DEVICE', `${object}: ${what} ${path}`, {
+    object,
+    remedy: 'give each port a path of its own, or stop who listens there',
+  });
 }
 
 /** /proc/net/unix has a line for every socket with a path; flag 00010000 says that it listens. */

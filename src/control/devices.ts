@@ -106,6 +106,9 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
     }
   }
 
+  const queuesOf = (plan: Plan, worker: number) =>
+    dpdkOwners(plan).flatMap(({ key }) => dpdks.get(key)?.device.queuesOf(worker, plan.workers) ?? []);
+
   function openPorts(plan: Plan, undo: (() => void)[]): void {
     for (const port of plan.ports) {
       const standing = taps.get(port.id);
@@ -186,7 +189,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
       Array.from({ length: plan.workers }, (_, worker) => ({
         ports: present(plan.ports, taps).map(({ tap }) => queueOf(tap, worker, plan.workers)),
         underlays: present(plan.underlays, underlays).map((sockets) => sockets.workers[worker]),
-        dpdk: dpdkOwners(plan).map(({ key }) => dpdks.get(key)!.device.queuesOf(worker, plan.workers)),
+        ...(dpdks.size > 0 ? { dpdk: queuesOf(plan, worker) } : {}),
       })),
     reports: (plan) => ({
       ports: new Map(

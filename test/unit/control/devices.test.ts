@@ -344,6 +344,22 @@ describe('the path in use is said, and why it is no faster', () => {
     expect(port).toMatchObject({ receive: 'superframes', reasons: [{ feature: 'gso-max-size' }] });
   });
 
+  it('queues that the kernel chooses among as it likes', () => {
+    const plan = planOf([tap('p')], { node: { workers: 2 } });
+    const kernel = fakeKernel();
+    const devices = createDevices(kernel);
+    devices.open(plan);
+    expect(kernel.calls.filter((call) => call.startsWith('tapSteer'))).toEqual(['tapSteer tap /p created 2']);
+    expect(devices.reports(plan).ports.get(1)!.path.reasons).toEqual([]);
+    const refusing = fakeKernel();
+    refusing.failOn.set('tapSteer', systemError('EPERM', 1, 'bpf BPF_PROG_LOAD'));
+    const others = createDevices(refusing);
+    others.open(plan);
+    expect(others.reports(plan).ports.get(1)!.path.reasons).toMatchObject([
+      { feature: 'steering', remedy: 'give weft CAP_BPF as well' },
+    ]);
+  });
+
   it('a device that was removed or set down', () => {
     const kernel = fakeKernel();
     const devices = createDevices(kernel);

@@ -125,6 +125,12 @@ function report(node: Node, log: Log): void {
     log('info', `reloaded: ${plural(changes.length, 'change')}`, { generation });
   });
   node.on('reload-failed', (error) => log('error', `not reloaded, the node goes on as it was: ${errorText(error)}`));
+  for (const kind of ['port', 'underlay'] as const) {
+    node.on(`${kind}-lost`, ({ name, message }) => log('warning', `${kind} ${name}: ${message}`));
+    node.on(`${kind}-healed`, ({ name, afterSec }) =>
+      log('info', `${kind} ${name} is back`, { afterMs: Math.round(afterSec * 1000) }),
+    );
+  }
   node.on('worker-lost', ({ index, message, packetsLost }) =>
     log('error', `worker ${index} died: ${message}`, { packetsLost }),
   );

@@ -9,10 +9,11 @@ import type { MacFilter } from '../worker/macRows.js';
 import type { ApiServer } from './api.js';
 import type { Config } from './config.js';
 import { type DeviceKernel, requireRights } from './deviceKernel.js';
-import type { Devices } from './devices.js';
+import { type Devices, type Entity, entityKey } from './devices.js';
 import type { DynamicPeers } from './dynamicPeers.js';
 import { gatherFacts } from './facts.js';
 import type { MtuFollower } from './followMtus.js';
+import type { Healing } from './healing.js';
 import type { Heartbeats } from './heartbeats.js';
 import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
@@ -32,6 +33,8 @@ export interface Run {
   mtus: MtuFollower;
   /** Null until the node is started. */
   heartbeats: Heartbeats | null;
+  /** Null until the node is started. */
+  healing: Healing | null;
   startedAt: number;
   /** Bytes that the memory of the node has for route tables. */
   routeBytes: number;
@@ -63,11 +66,34 @@ export async function changeRun(run: Run, config: Config, facts = run.facts): Pr
   return failures;
 }
 
+/**
+ * Opens anew what was lost, and hands it to the workers under the same ids; what cannot be opened stays as it is. Returns why, by `entityKey`,
+ * and what could not be closed cleanly. Workers look again at everything that they have given up.
+ */
+export async function healRun(
+  run: Run,
+  lost: readonly Entity[],
+): Promise<{ failed: Map<string, Error>; failures: string[] }> {
+  const { plan, unused } = run.planned;
+  const { failed, back } = run.devices.renew(plan, lost);
+  if (failed.size === lost.length) return { failed, failures: [] };
+  const failures = await handOver(run, plan, unused, back);
+  // What was behind a port may not be behind it any more.
+  for (const { kind, id } of lost)
+    if (kind === 'port' && !failed.has(entityKey({ kind, id }))) run.dataplane.flushMacs({ port: id });
+  run.devices.mendRoutes();
+  return { failed, failures };
+}
+
 /** From the plan that the node has to another one, all or nothing; returns what could not be closed cleanly. */
-async function move(run: Run, to: Plan, unused: UnusedIds): Promise<string[]> {
+function move(run: Run, to: Plan, unused: UnusedIds): Promise<string[]> {
+  return handOver(run, to, unused, run.devices.open({ ...to, generation: run.planned.plan.generation + 1 }));
+}
+
+/** Has the workers take a plan over, for which everything is open, and closes what they do not need any more. */
+async function handOver(run: Run, to: Plan, unused: UnusedIds, undo: () => string[]): Promise<string[]> {
   const before = run.planned;
   const plan = { ...to, generation: before.plan.generation + 1 };
-  const undo = run.devices.open(plan);
   try {
     await run.dataplane.apply(plan, run.devices.forWorkers(plan));
   } catch (error) {

@@ -39,6 +39,12 @@ export interface NodeEvents {
   'peer-down': [peer: { network: string; address: string }];
   /** A peer that roams proved to be somewhere else, and is followed. */
   'peer-moved': [peer: { network: string; address: string; to: { address: string; udpPort: number } }];
+  /** The device of a port is gone, or its namespace. The node goes on, and has it back as soon as it can. */
+  'port-lost': [loss: { name: string; message: string }];
+  'port-healed': [port: { name: string; afterSec: number }];
+  /** The address of an underlay is gone, or its device. */
+  'underlay-lost': [loss: { name: string; message: string }];
+  'underlay-healed': [underlay: { name: string; afterSec: number }];
   /** A worker died; its slots went home, what it held is counted as worker-lost. */
   'worker-lost': [event: { index: number; message: string; packetsLost: number; slotsHeld: number }];
   'worker-replaced': [event: { index: number; afterMs: number }];

@@ -7,7 +7,8 @@ import type { DeviceState, PathDocument, PathReason } from '../observe/documents
 import type { PortPlan, TapPlan } from '../pipeline/plan.js';
 import { tapError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { createDressing, type Dressing } from './dressing.js';
+import { createDressing, type DeviceAt, type Dressing } from './dressing.js';
+import { livesOn, type Missing, namespaceAt, sceneAt, stateOf, watchNamespace } from './presence.js';
 
 const TSO = TUN_F_TSO4 | TUN_F_TSO6;
 const USO = TUN_F_USO4 | TUN_F_USO6;
@@ -21,6 +22,8 @@ export interface TapDevice {
   path: PathDocument;
   /** Asks the kernel how the device is now. */
   state(): DeviceState;
+  /** What has gone from under it. Without `thorough` only the path of its namespace is looked at, which costs next to nothing. */
+  missing(thorough: boolean): Missing | null;
   /** Sets what another plan of the port wants, while frames move; returns the way back. An MTU that fails is a reason of `path`. */
   change(port: PortPlan, overhead: number): () => void;
   /** Undoes what was changed and closes the descriptors. Never throws; returns what could not be undone. */
@@ -41,6 +44,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
     dressing.put(reasons);
     const link = kernel.linkGet(at);
     reportLink(link, port, reasons);
+    const state = stateOf(kernel, at, opened.ifindex);
     const device: TapDevice = {
       port: port.id,
       fds: opened.fds,
@@ -48,7 +52,8 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
       offloads: opened.offloads,
       mac: link?.mac || null,
       path: pathOf(opened, reasons),
-      state: stateOf(kernel, at, opened.ifindex),
+      state,
+      missing: finder(kernel, at, tap, opened.fds, state),
       change(after, tunnel) {
         try {
           const back = dressing.change(after, tunnel);
@@ -60,7 +65,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
           throw tapError(after, error);
         }
       },
-      close: closer(kernel, opened.fds, dressing, !tap.create),
+      close: closer(kernel, opened.fds, dressing, tap.create ? null : state),
     };
     return device;
   } catch (error) {
@@ -153,20 +158,6 @@ export function offloadNames(mask: number): string[] {
   return names.flatMap(([bits, name]) => ((mask & bits) === bits ? [name] : []));
 }
 
-/** A question to the kernel: how is the device with this name and index now? */
-export function stateOf(kernel: DeviceKernel, at: { netns?: string; name: string }, index: number): () => DeviceState {
-  return () => {
-    try {
-      const link = kernel.linkGet(at);
-      if (link === null || link.index !== index) return 'gone';
-      return link.up ? 'up' : 'down';
-    } catch {
-      // Its namespace cannot be entered any more.
-      return 'gone';
-    }
-  };
-}
-
 /** A device whose MTU is not that of its port: said in `reasons`, once. */
 function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): void {
   const said = reasons.findIndex(({ feature }) => feature === 'mtu');
@@ -176,13 +167,38 @@ function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): v
   reasons.push({ feature: 'mtu', reason, remedy: `set it to ${port.mtu}` });
 }
 
-function closer(kernel: DeviceKernel, fds: number[], dressing: Dressing, isAttached: boolean): () => string[] {
+/** What has gone from under a device. One that lives on under another name, or in another namespace, is whose it was made for. */
+function finder(kernel: DeviceKernel, at: DeviceAt, tap: TapPlan, fds: number[], state: () => DeviceState) {
+  const { netns, name } = at;
+  const isSameNamespace = watchNamespace(netns);
+  return (thorough: boolean): Missing | null => {
+    if (netns !== undefined && !isSameNamespace()) {
+      const now = namespaceAt(netns);
+      const message = `network namespace ${netns} is ${now === null ? 'gone' : 'another one'}`;
+      const remedy = `make it again (\`ip netns add\`), or remove the port`;
+      return { what: 'namespace', message, remedy, scene: `${now} ${now === null ? 'none' : sceneAt(kernel, at)}` };
+    }
+    if (!thorough || state() !== 'gone' || livesOn(fds[0])) return null;
+    const where = netns === undefined ? '' : ` in network namespace ${netns}`;
+    const remedy = tap.create ? `see that nothing else takes the name ${name}` : 'make it again, or remove the port';
+    return { what: 'device', message: `device ${name}${where} is gone`, remedy, scene: sceneAt(kernel, at) };
+  };
+}
+
+/** With `attachedState` the device is not weft's, and is left as it was found, unless it is gone. */
+function closer(
+  kernel: DeviceKernel,
+  fds: number[],
+  dressing: Dressing,
+  attachedState: (() => DeviceState) | null,
+): () => string[] {
   let isOpen = true;
   return () => {
     if (!isOpen) return [];
     isOpen = false;
-    if (isAttached && fds.length > 1) leaveSteering(kernel, fds[0]);
-    return [...fds.flatMap((fd) => tryClose(kernel, fd)), ...dressing.takeOff()];
+    const isThere = attachedState !== null && attachedState() !== 'gone';
+    if (isThere && fds.length > 1) leaveSteering(kernel, fds[0]);
+    return [...fds.flatMap((fd) => tryClose(kernel, fd)), ...(isThere ? dressing.takeOff() : [])];
   };
 }
 

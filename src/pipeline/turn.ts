@@ -20,6 +20,8 @@ export interface TurnLoop {
   /** Looks at the time without serving anybody: before the first plan is applied. */
   readClock(): void;
   busyPollUs: number;
+  /** Told the id of a device that cannot be read any more, as the poll has it; it is watched no more. */
+  onFailed: (id: number) => void;
   /** Microseconds that a turn blocks at most; 0: never. */
   sleepUs: number;
   close(): void;
@@ -28,7 +30,8 @@ export interface TurnLoop {
 /** Bursts that one descriptor gets in a turn before the others have theirs. */
 const BURSTS_PER_TURN = 4;
 const SLEEP_MAX_US = 1_000_000;
-const UNDERLAY_IDS = 1 << 16;
+/** Ids of underlays in the poll start here. */
+export const UNDERLAY_IDS = 1 << 16;
 const TICK_MS = 1000;
 
 export function createTurnLoop(
@@ -72,6 +75,7 @@ export function createTurnLoop(
       poll.remove(fd);
       watched.delete(fd);
     }
+    loop.onFailed(id);
   }
 
   function readClock(): void {
@@ -99,6 +103,7 @@ export function createTurnLoop(
 
   const loop: TurnLoop = {
     busyPollUs: 0,
+    onFailed() {},
     sleepUs: SLEEP_MAX_US,
     watch(devices) {
       const wanted = new Map<number, number>();

@@ -38,7 +38,8 @@ export type FromWorker =
   | { type: 'applied'; generation: number; error?: string }
   | { type: 'failed'; message: string; stack: string }
   | { type: 'unknown-peer'; underlay: number; network: number; address: Int32Array }
-  | PathMtuReport;
+  | PathMtuReport
+  | DeviceFailure;
 
 /** The path to an address (four IPv4-mapped words) takes packets of `bytes` at most; `isLocal`: this machine's kernel says so, not a router. */
 export interface PathMtuReport {
@@ -47,4 +48,11 @@ export interface PathMtuReport {
   address: Int32Array;
   bytes: number;
   isLocal: boolean;
+}
+
+/** A port or carrier cannot be read any more. The worker leaves it alone until the next plan. */
+export interface DeviceFailure {
+  type: 'device-failed';
+  kind: 'port' | 'underlay';
+  id: number;
 }

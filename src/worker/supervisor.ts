@@ -20,7 +20,7 @@ import {
   readNeighbours,
 } from './neighbourRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
-import { type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
+import { type DeviceFailure, type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
 import type { Duty } from './workerThread.js';
 
 export type { MacRow } from './macRows.js';
@@ -43,6 +43,7 @@ export interface SupervisorEvents {
   'worker-replaced': [{ index: number; afterMs: number }];
   'unknown-peer': [{ underlay: number; network: number; address: Int32Array }];
   'path-mtu': [PathMtuReport];
+  'device-failed': [DeviceFailure];
 }
 
 export interface SupervisorOptions {
@@ -71,6 +72,7 @@ export function createSupervisor(options: SupervisorOptions) {
     onReport(m) {
       if (m.type === 'unknown-peer') events.emit('unknown-peer', m);
       if (m.type === 'path-mtu') events.emit('path-mtu', m);
+      if (m.type === 'device-failed') events.emit('device-failed', m);
     },
     onLost: (loss) => events.emit('worker-lost', loss),
     onReplaced(index, afterMs, thread) {

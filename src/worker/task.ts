@@ -4,7 +4,7 @@ import { attachArena } from '../packet/arena.js';
 import { createClock } from '../packet/clock.js';
 import { IO_LAYOUT, ioBlock } from '../packet/outbox.js';
 import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
-import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
+import { createTurnLoop, type TurnLoop, UNDERLAY_IDS } from '../pipeline/turn.js';
 import type { Steps } from '../pipeline/walk.js';
 import { warmUp } from '../pipeline/warmup.js';
 import {
@@ -119,6 +119,11 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   const control = new Int32Array(task.control, 0, CONTROL_WORDS);
   const loop = createTurnLoop(pipeline, addon, clock, task.doorbell, control, SLEEPING);
   warmUp(pipeline, clock, loop, addon);
+  loop.onFailed = (id) => {
+    const failed =
+      id < UNDERLAY_IDS ? { kind: 'port' as const, id } : { kind: 'underlay' as const, id: id - UNDERLAY_IDS };
+    task.port.postMessage({ type: 'device-failed', ...failed } satisfies FromWorker);
+  };
   isArmed = true;
   loop.readClock();
   return { pipeline, loop };

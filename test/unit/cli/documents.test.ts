@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { dropsText } from '../../../src/cli/drops.js';
 import { macText } from '../../../src/cli/mac.js';
+import { neighboursText } from '../../../src/cli/neighbours.js';
 import { peersText } from '../../../src/cli/peers.js';
 import { reloadText } from '../../../src/cli/reload.js';
 import { accountText } from '../../../src/cli/stats.js';
@@ -32,6 +33,7 @@ const STATUS: StatusDocument = {
       device: 'eth0',
       deviceMtu: 1500,
       deviceState: 'up',
+      loss: null,
       checksum: false,
       sourcePorts: [50000],
       path: {
@@ -73,6 +75,7 @@ const STATUS: StatusDocument = {
       device: 'web0',
       netns: '/run/netns/web',
       deviceState: 'up',
+      loss: null,
       mac: '02:00:00:00:00:0a',
       created: true,
       queues: 1,
@@ -166,6 +169,30 @@ describe('tables', () => {
       ].join('\n'),
     );
     expect(macText([])).toBe('no MACs known yet');
+  });
+
+  it('of neighbours, also of static ones that were not heard', () => {
+    const entry = {
+      network: 'blue',
+      address: '10.0.0.1',
+      mac: '02:00:00:00:00:01',
+      port: 'web',
+      peer: null,
+      static: false,
+      router: null,
+      expiresInSec: 299.4,
+    };
+    const router = { ...entry, address: 'fe80::1', port: null, peer: '192.0.2.2', router: true };
+    const fixed = { ...entry, address: 'fe80::fe', port: null, static: true, router: false, expiresInSec: null };
+    expect(neighboursText([entry, router, fixed])).toBe(
+      [
+        'NETWORK  ADDRESS   MAC                BEHIND          KIND             EXPIRES',
+        'blue     10.0.0.1  02:00:00:00:00:01  port web        learned          in 4 min 59 s',
+        'blue     fe80::1   02:00:00:00:00:01  peer 192.0.2.2  learned, router  in 4 min 59 s',
+        'blue     fe80::fe  02:00:00:00:00:01  -               static           never',
+      ].join('\n'),
+    );
+    expect(neighboursText([])).toBe('no neighbours known yet');
   });
 
   it('of peers, also of those that were never heard', () => {

@@ -32,8 +32,8 @@ interface Surroundings {
   plan(): Plan;
   /** The facts that plans are made of, to be replaced. */
   facts: { get(): HostFacts; set(facts: HostFacts): void };
-  /** Moves the node to the plan of the facts as they are now. */
-  changed(): Promise<unknown>;
+  /** Prepares new facts, and moves the node to the plan that follows from them, when no other change is under way. */
+  changed(prepare: () => void): Promise<unknown>;
   /** Something has changed in the network of the host. */
   news(): void;
   warn(message: string): void;
@@ -77,10 +77,12 @@ export function followMtus({ kernel, config, plan, facts, changed, news, warn, n
 
   async function follow(): Promise<void> {
     if (isStopped) return;
-    const old = { plan: plan(), facts: facts.get() };
-    facts.set({ ...old.facts, underlayMtu: deviceMtus(), pathMtu: paths.facts() });
+    let old = { plan: plan(), facts: facts.get() };
     try {
-      await changed();
+      await changed(() => {
+        old = { plan: plan(), facts: facts.get() };
+        facts.set({ ...old.facts, underlayMtu: deviceMtus(), pathMtu: paths.facts() });
+      });
     } catch (error) {
       // Nothing else is to fail by what was refused here.
       facts.set(old.facts);

@@ -160,7 +160,11 @@ export class RunningNode extends ChangingNode implements Node {
       config: () => this.#config,
       plan: () => run().planned.plan,
       facts: { get: () => run().facts, set: (facts) => Object.assign(run(), { facts }) },
-      changed: () => this.inTurn(() => this.change(this.#config)),
+      changed: (prepare) =>
+        this.inTurn(() => {
+          prepare();
+          return this.change(this.#config);
+        }),
       news: () => this.#run?.healing?.news(),
       warn: (message) => this.emit('warning', message),
       now: this.#parts.now,

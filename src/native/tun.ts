@@ -342,6 +342,11 @@ export interface Tun {
   /** The calling thread's id, as top -H shows it. */
   gettid(): number;
 
+  /**
+   * Frees what a bound function holds, hundreds of kilobytes for a sender; called again, it does nothing. Node would free it in the event
+   * loop, which a worker that turns never reaches.
+   */
+  unbind(bound: (...numbers: never[]) => number): void;
   /** Frame i's virtio-net header goes to arena[vnetAt + VNET_STRIDE * i], the frame to rxAt[i]. */
   bindTapRx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number, vnetAt: number, vnetHdrLen: number): TapRx;
   bindTapTx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number): TapTx;

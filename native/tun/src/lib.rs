@@ -56,6 +56,7 @@ use napi_derive::napi;
 pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     let mut module = control::Module::new(&env, &mut exports);
     probe::register(&mut module)?;
+    bound::register(&mut module)?;
     clock::register(&mut module)?;
     descriptors::register(&mut module)?;
     links::register(&mut module)?;

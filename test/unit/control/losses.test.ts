@@ -31,7 +31,7 @@ async function start(underlay: object = {}): Promise<void> {
   const parts = { kernel: () => kernel, dataplane: () => plane, now: () => 1000 };
   node = createNode(config as Parameters<typeof createNode>[0], { control: false }, parts);
   for (const name of ['port-lost', 'port-healed', 'underlay-lost', 'underlay-healed'] as const)
-    node.on(name, (event) => events.push([name, event.name]));
+    node.on(name, (event: { name: string }) => events.push([name, event.name]));
   node.on('warning', (message) => events.push(message));
   await node.start();
 }

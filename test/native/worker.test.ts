@@ -5,7 +5,7 @@ import { afterEach, expect, it } from 'vitest';
 import { type Account, account, DROP_BASE } from '../../src/packet/counters.js';
 import { DROP } from '../../src/packet/drop.js';
 import type { Steps } from '../../src/pipeline/walk.js';
-import { arpRequest, BROADCAST, noise, toHex, udp, vxlan } from '../rig/frames.js';
+import { arpRequest, BROADCAST, noise, tcp, toHex, udp, vxlan } from '../rig/frames.js';
 import { describeWith } from '../rig/requirements.js';
 import { filePort, type Supervised, sizeOf, supervise, VNI } from '../rig/supervised.js';
 import { sleep, until } from '../rig/waiting.js';
@@ -42,7 +42,9 @@ async function quiet(n: Supervised): Promise<Account> {
   return accountOf(n);
 }
 
-/** A frame for every step: local with an unfinished checksum, out of the tunnel, for a peer behind a frame underlay, routed, cross-connected. */
+const SYN = 2;
+
+/** A frame for every step: local with an unfinished checksum, out of the tunnel, for a peer behind a frame underlay, routed, cross-connected, a SYN. */
 async function stir(n: Supervised): Promise<void> {
   n.inject('db', arpRequest(3));
   await n.fromPeer(vxlan(VNI, udp({ src: 9, dst: BROADCAST, ipDst: 2, payload: 30, checksum: 'unfinished' })));
@@ -51,6 +53,7 @@ async function stir(n: Supervised): Promise<void> {
   // Without its Ethernet header, to an address that no route is for; and into a wire.
   n.inject('routed', udp({ src: 1, ipDst: 2, payload: 30 }).slice(14));
   n.inject('cross', udp({ src: 1, dst: 2, payload: 30 }));
+  n.inject('web', tcp({ src: 1, dst: BROADCAST, ipDst: 2, flags: SYN }));
 }
 
 /** Frames get through all ways. */

@@ -19,6 +19,7 @@ mod descriptors;
 mod error_queue;
 mod errors;
 mod function;
+mod group;
 mod layout;
 mod link;
 mod links;
@@ -70,6 +71,7 @@ pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     tap_tx::register(&mut module)?;
     steering::register(&mut module)?;
     udp::register(&mut module)?;
+    group::register(&mut module)?;
     raw::register(&mut module)?;
     raw_rx::register(&mut module)?;
     udp_rx::register(&mut module)?;

@@ -7,8 +7,8 @@ import type { DeviceState, PathDocument, PathReason } from '../observe/documents
 import type { PortPlan, TapPlan } from '../pipeline/plan.js';
 import { tapError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { createDressing, type DeviceAt, type Dressing } from './dressing.js';
-import { livesOn, type Missing, namespaceAt, sceneAt, stateOf, watchNamespace } from './presence.js';
+import { createDressing, type Dressing } from './dressing.js';
+import { finderOf, type Missing, stateOf } from './presence.js';
 
 const TSO = TUN_F_TSO4 | TUN_F_TSO6;
 const USO = TUN_F_USO4 | TUN_F_USO6;
@@ -53,7 +53,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
       mac: link?.mac || null,
       path: pathOf(opened, reasons),
       state,
-      missing: finder(kernel, at, tap, opened.fds, state),
+      missing: finderOf(kernel, { at, index: opened.ifindex, fd: opened.fds[0], isMade: tap.create }),
       change(after, tunnel) {
         try {
           const back = dressing.change(after, tunnel);
@@ -165,24 +165,6 @@ function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): v
   if (link === null || link.mtu === port.mtu) return;
   const reason = `the device has an MTU of ${link.mtu} bytes, the port ${port.mtu}`;
   reasons.push({ feature: 'mtu', reason, remedy: `set it to ${port.mtu}` });
-}
-
-/** What has gone from under a device. One that lives on under another name, or in another namespace, is whose it was made for. */
-function finder(kernel: DeviceKernel, at: DeviceAt, tap: TapPlan, fds: number[], state: () => DeviceState) {
-  const { netns, name } = at;
-  const isSameNamespace = watchNamespace(netns);
-  return (thorough: boolean): Missing | null => {
-    if (netns !== undefined && !isSameNamespace()) {
-      const now = namespaceAt(netns);
-      const message = `network namespace ${netns} is ${now === null ? 'gone' : 'another one'}`;
-      const remedy = `make it again (\`ip netns add\`), or remove the port`;
-      return { what: 'namespace', message, remedy, scene: `${now} ${now === null ? 'none' : sceneAt(kernel, at)}` };
-    }
-    if (!thorough || state() !== 'gone' || livesOn(fds[0])) return null;
-    const where = netns === undefined ? '' : ` in network namespace ${netns}`;
-    const remedy = tap.create ? `see that nothing else takes the name ${name}` : 'make it again, or remove the port';
-    return { what: 'device', message: `device ${name}${where} is gone`, remedy, scene: sceneAt(kernel, at) };
-  };
 }
 
 /** With `attachedState` the device is not weft's, and is left as it was found, unless it is gone. */

@@ -230,6 +230,8 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
       // What a worker opened itself (capture files) is closed when its thread ends, however it ends.
       trackUnmanagedFds: true,
     });
+    // A thread that cannot begin, for want of descriptors or memory: whoever waits for it gives up, and tries again later.
+    pool.on('error', () => {});
     const launched = Array.from({ length: options.workers }, async (_, index) => {
       const thread = launch(index === 0 ? options.faultyStep : null);
       roles.push(newRole(index, threads[threads.length - 1]));

@@ -103,7 +103,7 @@ export function createDevices(kernel: DeviceKernel): Devices {
       if (underlay.kind === 'frame') {
         if (standing) undo.push(replace(underlays, underlay.id, null, closeUnderlay));
       } else if (standing && isSameCarrier(standing.plan, underlay)) {
-        if (standing.device !== null) standing.deviceMtu = kernel.linkGet({ name: standing.device })?.mtu ?? null;
+        lookAtMtu(kernel, standing);
       } else {
         const sockets = openSockets(underlay, plan, predecessorsOf(underlay, plan, before));
         undo.push(replace(underlays, underlay.id, sockets, closeUnderlay));
@@ -261,6 +261,15 @@ function changeTap(tap: TapDevice, port: PortPlan, overhead: number): () => void
   } catch (error) {
     if (tap.missing(true) === null) throw error;
     return () => {};
+  }
+}
+
+/** The MTU of the device of sockets that stay; what it was where the kernel cannot be asked now. */
+function lookAtMtu(kernel: DeviceKernel, sockets: UnderlaySockets): void {
+  try {
+    if (sockets.device !== null) sockets.deviceMtu = kernel.linkGet({ name: sockets.device })?.mtu ?? null;
+  } catch {
+    // Nothing else is to fail by it.
   }
 }
 

@@ -130,7 +130,12 @@ export function writeConfig(folder: string, name: string, config: ConfigInput): 
 
 /** Starts `weft up` in a host; its log is `NAME.log` in the folder. */
 export function startNode(host: Host, folder: string, name: string, peer: string | null, undo: Undo): Background {
-  const file = writeConfig(folder, name, nodeConfig(name, folder, host, peer));
+  return runNode(host, folder, name, nodeConfig(name, folder, host, peer), undo);
+}
+
+/** The same with a configuration of its own. */
+export function runNode(host: Host, folder: string, name: string, config: ConfigInput, undo: Undo): Background {
+  const file = writeConfig(folder, name, config);
   const node = background(inside(host, process.execPath, WEFT, 'up', file), join(folder, `${name}.log`));
   undo.add(() => node.end());
   return node;

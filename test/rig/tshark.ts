@@ -33,9 +33,23 @@ export async function record(namespace: string, device: string, options: RecordO
     if (child.exitCode !== null) throw new Error(`tcpdump: ${said}`);
     return /listening on/.test(said);
   });
+  /** Twice the same figure, each asked for and given: what lay in tcpdump's ring on a busy machine is in the file. */
+  async function caughtUp(): Promise<void> {
+    let before: string | undefined;
+    await until(`tcpdump on ${device} to catch up`, async () => {
+      const from = said.length;
+      const captured = () => /(\d+) packets? captured/.exec(said.slice(from))?.[1];
+      child.kill('SIGUSR1');
+      await until(`figures of tcpdump: ${said}`, () => captured() !== undefined);
+      const isSame = captured() === before;
+      before = captured();
+      return isSame;
+    });
+  }
   return {
     path,
     async stop() {
+      await caughtUp();
       child.kill('SIGINT');
       await until(`the end of tcpdump: ${said}`, () => child.exitCode !== null);
       if (!/\n0 packets dropped by kernel/.test(said)) throw new Error(`tcpdump lost frames: ${said}`);

@@ -33,18 +33,18 @@ export async function record(namespace: string, device: string, options: RecordO
     if (child.exitCode !== null) throw new Error(`tcpdump: ${said}`);
     return /listening on/.test(said);
   });
-  /** Twice the same figure, each asked for and given: what lay in tcpdump's ring on a busy machine is in the file. */
+  /** Twice the same figure, each asked for and given: what lay in tcpdump's ring on a busy machine is in the file. Where more comes all the time, a second has to do. */
   async function caughtUp(): Promise<void> {
-    let before: string | undefined;
-    await until(`tcpdump on ${device} to catch up`, async () => {
+    const end = performance.now() + 1000;
+    let before = '';
+    while (performance.now() < end) {
       const from = said.length;
       const captured = () => /(\d+) packets? captured/.exec(said.slice(from))?.[1];
       child.kill('SIGUSR1');
-      await until(`figures of tcpdump: ${said}`, () => captured() !== undefined);
-      const isSame = captured() === before;
-      before = captured();
-      return isSame;
-    });
+      const now = await until(`figures of tcpdump: ${said}`, captured);
+      if (now === before) return;
+      before = now;
+    }
   }
   return {
     path,

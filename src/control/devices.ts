@@ -259,8 +259,17 @@ function changeTap(tap: TapDevice, port: PortPlan, overhead: number): () => void
   try {
     return tap.change(port, overhead);
   } catch (error) {
-    if (tap.missing(true) === null) throw error;
+    if (!isMissing(tap)) throw error;
     return () => {};
+  }
+}
+
+function isMissing(tap: TapDevice): boolean {
+  try {
+    return tap.missing(true) !== null;
+  } catch {
+    // Nothing left to ask with.
+    return false;
   }
 }
 

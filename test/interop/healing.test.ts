@@ -1,4 +1,5 @@
 // What is taken away from under a running node, and put back: traffic flows again without a restart, and nothing is left over.
+import { execFileSync } from 'node:child_process';
 import { readdirSync, readlinkSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config.js';
@@ -129,6 +130,27 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], 'a node has back', () => {
     makeAttached();
     await flows(machine, OVERLAY_B);
     await expectHealed('port attached');
+  });
+
+  it('the say over its ports, after it ran out of descriptors: what needs one is refused, the rest goes on', async () => {
+    const { pid } = node.child;
+    const limitTo = (descriptors: number) => execFileSync('prlimit', ['--pid', `${pid}`, `--nofile=${descriptors}:`]);
+    const open = readdirSync(`/proc/${pid}/fd`).map(Number);
+    // One for whoever asks, one to ask the kernel with.
+    let limit = 3;
+    while (limit - open.filter((fd) => fd < limit).length < 2) limit++;
+    limitTo(limit);
+    try {
+      const { status, stderr } = await node.weft('port', 'add', 'blue', 'second');
+      expect([status, stderr]).toEqual([2, expect.stringMatching(/too many open files.*\n.*LimitNOFILE/)]);
+      expect(await ping(a, OVERLAY_B)).toBe(3);
+      expect(await losses()).toEqual([]);
+    } finally {
+      limitTo(1024);
+    }
+    expect(await node.weft('port', 'add', 'blue', 'second')).toMatchObject({ status: 0, stderr: '' });
+    expect(await node.weft('port', 'remove', 'second')).toMatchObject({ status: 0 });
+    await expectQuiet(node, other);
   });
 
   it('a port whose namespace was deleted and made again', async () => {

@@ -63,6 +63,8 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
   let running: Promise<void> = Promise.resolve();
   let lost: Promise<void> = running;
   let isClosed = false;
+  /** Told when the thread's task has ended. */
+  const waiting = new Set<() => void>();
   const object = `worker thread ${place}`;
 
   /** Resolves with the first message that `wanted` picks; rejects after the time or when it throws. */
@@ -87,6 +89,14 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       );
       timer.unref();
       from.on('message', onMessage);
+    });
+  }
+
+  /** As `promise`, or resolves when the thread has ended. A race with `running` would leave something there at every change until that. */
+  function untilEnded(promise: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      waiting.add(resolve);
+      void promise.then(resolve, reject).finally(() => waiting.delete(resolve));
     });
   }
 
@@ -163,6 +173,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       void running.then(() => {
         port1.close();
         if (port === port1) port = null;
+        for (const tell of waiting) tell();
       });
       let hasEnded = false;
       const endedEarly = running.then(() => {
@@ -194,7 +205,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       });
       thread.serves = true;
       thread.post({ type: 'plan', plan, role, devices: devices[role], routesAt });
-      await Promise.race([taken, running]);
+      await untilEnded(taken);
     },
     askToStop() {
       Atomics.store(control, STOP, 1);

@@ -1,6 +1,7 @@
 // A storm: workers and nodes are killed, devices, namespaces and underlays taken away and put back, at random and under traffic. Afterwards
 // everything is as if nothing had happened. WEFT_STORM_SEED repeats one, as far as the machine's own timing lets it; WEFT_STORM_SECONDS makes it
 // longer.
+import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
@@ -130,6 +131,16 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
         () => makeQuietNamespace('station'),
       );
     },
+    /** A soft limit: no descriptor is closed by it, and hardly any is left to be opened. */
+    poverty(side) {
+      const { pid } = nodes[side].child;
+      const limitTo = (descriptors: number) => execFileSync('prlimit', ['--pid', `${pid}`, `--nofile=${descriptors}:`]);
+      wound(
+        `descriptors of ${side} run out`,
+        () => limitTo(10),
+        () => limitTo(1024),
+      );
+    },
     down(side) {
       if (has('underlay')) return;
       const { namespace, device } = hosts[side];
@@ -210,11 +221,12 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
       const { sent, received } = await sendTcp(hostB, station, OVERLAY.station, 20_000_000);
       expect(received).toEqual(sent);
       for (const node of [a, b]) {
-        await until(`${node.name} has all of its workers`, async () => {
+        const isWhole = async () => {
           const { workers, ports, underlays } = await node.status();
-          const isWhole = [...ports, ...underlays].every(({ loss }) => loss === null);
-          return isWhole && workers.length === 2 && workers.every(({ state }) => state === 'running');
-        });
+          const isHealed = [...ports, ...underlays].every(({ loss }) => loss === null);
+          return isHealed && workers.length === 2 && workers.every(({ state }) => state === 'running');
+        };
+        await until(`${node.name} has everything back, workers too`, isWhole, { withinMs: HEALED_MS });
       }
       await expectQuiet(a, b);
       for (const side of ['a', 'b'] as const) {

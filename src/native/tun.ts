@@ -103,6 +103,8 @@ export interface Link {
   kind: string;
   /** Bytes of the largest superframe that the kernel hands to the device. */
   gsoMaxSize: number;
+  /** Packets that found the queue of the device full; 0 in lists, which leave figures out. */
+  txDropped: number;
   /** Id of the namespace that the device's other end is in, where rtnetlink gives it. */
   netnsid?: number;
 }

@@ -120,6 +120,7 @@ function report(node: Node, log: Log): void {
   node.on('peer-moved', ({ to, ...peer }) => log('info', `${named(peer)} is at ${endpointText(to)} now`));
   node.on('network-added', ({ name }) => log('info', `network ${name} added`));
   node.on('network-removed', (name) => log('info', `network ${name} removed`));
+  node.on('workers-changed', ({ from, to }) => log('info', `${plural(to, 'worker')} now, before ${from}`));
   node.on('reloaded', ({ changes, generation }) => {
     for (const change of changes) log('info', changeText(change));
     log('info', `reloaded: ${plural(changes.length, 'change')}`, { generation });

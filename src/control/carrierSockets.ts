@@ -6,7 +6,7 @@ import type { CarrierSockets, UnderlayPlan } from '../pipeline/plan.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import { type Missing, sceneAt, stateOf } from './presence.js';
 import { isSameReceiver } from './replacement.js';
-import { tryClose } from './tapDevice.js';
+import type { SocketGroup } from './socketGroup.js';
 import { familyOf } from './text.js';
 
 /** A burst of every peer fits: 7 MB is what the kernel's own tunnels are tuned to on fast links. */
@@ -16,8 +16,10 @@ export const BUFFER_BYTES = 7 * 1024 * 1024;
 export interface UnderlaySockets {
   plan: UnderlayPlan;
   /** One entry for each worker. */
-  workers: CarrierSockets[];
-  receivers: readonly Receiver[];
+  readonly workers: CarrierSockets[];
+  readonly receivers: readonly Receiver[];
+  /** UDP: what the receivers belong to. */
+  group: SocketGroup | null;
   sourcePorts: number[];
   device: string | null;
   deviceMtu: number | null;
@@ -26,6 +28,13 @@ export interface UnderlaySockets {
   path: PathDocument;
   /** How the device is now; null when none carries the address by name. */
   state(): DeviceState | null;
+  /**
+   * Sockets for so many workers; those that stay are not touched. What goes gets nothing more from now on, and can be read until `settle`. Returns the
+   * way back. Throws with everything as it was.
+   */
+  resize(workers: number): () => void;
+  /** The workers have changed over: new sockets get packets, and those that nobody reads any more are closed. */
+  settle(): string[];
   /** Closes its sockets, but for those that another carrier has taken over or has lent it. */
   close(kept?: UnderlaySockets | null): string[];
 }
@@ -44,6 +53,8 @@ export interface Predecessors {
   same: UnderlaySockets | null;
   /** UDP ports at the address of the new one that they listen on and send from: free to share. */
   ports: readonly number[];
+  /** The group that receivers at the address, port and device of the new one will be in. */
+  group?: SocketGroup | null;
   /** That of the same id is tied to a device that is no more: its sockets are of no use. */
   isStale?: boolean;
 }
@@ -55,18 +66,13 @@ export function inherited({ same, isStale = false }: Predecessors, underlay: Und
   return same !== null && !isStale && isSameReceiver(same.plan, underlay) ? same.receivers : null;
 }
 
-/** Closes the opened descriptors of a carrier and its receivers, once, but for receivers that `kept` has as well. */
-export function closerOf(
-  kernel: DeviceKernel,
-  opened: readonly number[],
-  receivers: readonly Receiver[],
-): UnderlaySockets['close'] {
-  const fds = new Set([...receivers.map(({ fd }) => fd), ...opened]);
+/** Closes the descriptors of a carrier, once, but for receivers that `kept` has as well. */
+export function closerOf(fds: Set<number>, close: (fd: number) => string[]): UnderlaySockets['close'] {
   return (kept = null) => {
     for (const { fd } of kept?.receivers ?? []) fds.delete(fd);
     const closing = [...fds];
     fds.clear();
-    return closing.flatMap((fd) => tryClose(kernel, fd));
+    return closing.flatMap(close);
   };
 }
 

@@ -18,9 +18,10 @@ import type { Heartbeats } from './heartbeats.js';
 import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
 import { changesOf, RestartError, restartsOf } from './reload.js';
-import { madeAnew, portsInTheWay, withoutPorts } from './replacement.js';
+import { isShrinkFirst, madeAnew, portsInTheWay, withFewerWorkers, withoutPorts } from './replacement.js';
 import { retireRows } from './retire.js';
 import { routesFit } from './routeRoom.js';
+import { workersMaxOf, workersRestart } from './workers.js';
 
 /** What a started node holds. */
 export interface Run {
@@ -51,19 +52,40 @@ export async function changeRun(run: Run, config: Config, facts = run.facts): Pr
   const moved = run.heartbeats?.moved();
   const after = makePlan(config, { ...facts, moved }, before, run.dynamicPeers.list());
   if (usesTun(config)) requireRights(true);
-  const inTheWay = portsInTheWay(before.plan, after.plan);
-  const failures = inTheWay.size === 0 ? [] : await move(run, withoutPorts(before.plan, inTheWay), before.unused);
-  retireRows(run.dataplane.counters, run.retired, diffPlans(before.plan, after.plan), before.unused);
-  try {
-    failures.push(...(await move(run, after.plan, after.unused)));
-  } catch (error) {
-    if (inTheWay.size > 0) await move(run, before.plan, before.unused);
-    throw error;
-  }
+  const failures = await staffed(run, after.plan.workers, () => moveInSteps(run, before, after));
   run.facts = facts;
   run.heartbeats?.configure(config);
   run.mtus.configure(config);
   return failures;
+}
+
+/** Has threads for more workers warmed up before anything is opened for them: packets would wait there. */
+async function staffed<T>(run: Run, workers: number, step: () => Promise<T>): Promise<T> {
+  if (workers <= run.planned.plan.workers) return step();
+  await run.dataplane.staff(workers);
+  try {
+    return await step();
+  } catch (error) {
+    await run.dataplane.staff(run.planned.plan.workers);
+    throw error;
+  }
+}
+
+/** What cannot be done while something else stands is done behind it. */
+async function moveInSteps(run: Run, before: Planned, after: Planned): Promise<string[]> {
+  const inTheWay = portsInTheWay(before.plan, after.plan);
+  const isShrinking = isShrinkFirst(before.plan, after.plan);
+  const isInSteps = inTheWay.size > 0 || isShrinking;
+  const rest = withoutPorts(before.plan, inTheWay);
+  const first = isShrinking ? withFewerWorkers(rest, after.plan.workers) : rest;
+  const failures = isInSteps ? await move(run, first, before.unused) : [];
+  retireRows(run.dataplane.counters, run.retired, diffPlans(before.plan, after.plan), before.unused);
+  try {
+    return [...failures, ...(await move(run, after.plan, after.unused))];
+  } catch (error) {
+    if (isInSteps) await move(run, before.plan, before.unused);
+    throw error;
+  }
 }
 
 /**
@@ -135,6 +157,7 @@ export interface Reload {
 /** Puts a whole configuration into effect; the machine is looked at anew. Throws a RestartError when a running node cannot take it. */
 export async function reloadRun(run: Run, { before, after, kernel, dryRun }: Reload) {
   const restart = restartsOf(before, after, run.facts.hostname);
+  restart.push(...workersRestart(before, after, run.facts.workersMax ?? workersMaxOf(before)));
   if (!routesFit(after, run.routeBytes)) restart.push(ROUTES_RESTART);
   if (restart.length > 0 && !dryRun) throw new RestartError(restart);
   const facts = { ...run.facts, ...gatherFacts(after, kernel) };

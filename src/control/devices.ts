@@ -104,6 +104,7 @@ export function createDevices(kernel: DeviceKernel): Devices {
         if (standing) undo.push(replace(underlays, underlay.id, null, closeUnderlay));
       } else if (standing && isSameCarrier(standing.plan, underlay)) {
         lookAtMtu(kernel, standing);
+        undo.push(standing.resize(plan.workers));
       } else {
         const sockets = openSockets(underlay, plan, predecessorsOf(underlay, plan, before));
         undo.push(replace(underlays, underlay.id, sockets, closeUnderlay));
@@ -139,7 +140,9 @@ export function createDevices(kernel: DeviceKernel): Devices {
 
   function renewUnderlay(plan: Plan, underlay: UnderlayPlan, standing: UnderlaySockets): () => void {
     const ports = [standing.plan.udpPort, ...standing.sourcePorts];
-    const sockets = openSockets(underlay, plan, { same: standing, ports, isStale: underlay.device !== null });
+    const isStale = underlay.device !== null;
+    const group = isStale ? null : standing.group;
+    const sockets = openSockets(underlay, plan, { same: standing, ports, isStale, group });
     return replace(underlays, underlay.id, sockets, closeUnderlay);
   }
 
@@ -199,6 +202,7 @@ export function createDevices(kernel: DeviceKernel): Devices {
     } catch (error) {
       back();
       closeLeaving();
+      settle();
       throw error;
     }
     current = plan;
@@ -209,6 +213,11 @@ export function createDevices(kernel: DeviceKernel): Devices {
     const closing = [...leaving];
     leaving.clear();
     return closing.flatMap((close) => close());
+  }
+
+  /** Workers have changed over to other queues and sockets of what stands. */
+  function settle(): string[] {
+    return [...[...taps.values()].map(({ tap }) => tap), ...underlays.values()].flatMap((one) => one.settle());
   }
 
   function closeWhere(isGone: (kind: 'ports' | 'underlays', id: number) => boolean): string[] {
@@ -223,7 +232,7 @@ export function createDevices(kernel: DeviceKernel): Devices {
       underlays.delete(id);
       failures.push(...sockets.close());
     }
-    return failures;
+    return [...failures, ...settle()];
   }
 
   return {
@@ -308,6 +317,8 @@ function predecessorsOf(
   return {
     same: before.get(underlay.id) ?? null,
     ports: here.flatMap((sockets) => [sockets.plan.udpPort, ...sockets.sourcePorts]),
+    group: here.find(({ plan: { udpPort, device } }) => udpPort === underlay.udpPort && device === underlay.device)
+      ?.group,
   };
 }
 

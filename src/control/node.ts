@@ -24,6 +24,7 @@ import { type DeviceKernel, loadKernel } from './deviceKernel.js';
 import { neighbourBytesOf } from './neighbours.js';
 import { routeBytesOf } from './routeRoom.js';
 import { RunningNode } from './runningNode.js';
+import { workersMaxOf } from './workers.js';
 
 export interface NodeEvents {
   state: [state: StatusDocument['node']['state']];
@@ -48,6 +49,8 @@ export interface NodeEvents {
   /** A worker died; its slots went home, what it held is counted as worker-lost. */
   'worker-lost': [event: { index: number; message: string; packetsLost: number; slotsHeld: number }];
   'worker-replaced': [event: { index: number; afterMs: number }];
+  /** `setWorkers` has brought the node to another number of workers. */
+  'workers-changed': [workers: { from: number; to: number }];
   /** A reload has begun; one of the next two follows. */
   reloading: [];
   reloaded: [document: ReloadDocument];
@@ -74,6 +77,11 @@ export interface Node extends EventEmitter<NodeEvents> {
    * of is read again. Throws a RestartError when there are settings that only a start can change.
    */
   reload(config?: ConfigInput, options?: ReloadOptions): Promise<ReloadDocument>;
+  /**
+   * Brings the node to another number of workers, while frames move; more than `node.workersMax` throws a RestartError. A flow may move to another
+   * worker, once.
+   */
+  setWorkers(workers: number): Promise<WorkerState[]>;
   addNetwork(network: NetworkInput): Promise<NetworkDocument>;
   /** Removes a network with its ports and peers, and the bridges that it is part of. */
   removeNetwork(name: string): Promise<void>;
@@ -125,7 +133,8 @@ function supervisorOf(config: Config): Dataplane {
   const { node, networks } = config;
   const macs = networks.reduce((sum, network) => sum + network.macLimit, 0);
   const shape = { ...node.arena, neighbourBytes: neighbourBytesOf(config), routeBytes: routeBytesOf(config) };
-  return createSupervisor({ workers: node.workers, shape, macs: Math.max(16384, macs) });
+  const { workers } = node;
+  return createSupervisor({ workers, workersMax: workersMaxOf(config), shape, macs: Math.max(16384, macs) });
 }
 
 const monotonicSeconds = () => Number(process.hrtime.bigint()) / 1e9;

@@ -17,6 +17,8 @@ export interface PortSetting {
   network: number;
   mtu: number;
   workers: number;
+  /** Workers that a change may bring the node to. */
+  workersMax: number;
   hostRoutes: string[];
 }
 
@@ -33,7 +35,8 @@ export function portPlan(port: PortConfig, setting: PortSetting, accounts: Accou
   };
 }
 
-function tapPlan(port: DevicePortConfig, { workers, hostRoutes }: PortSetting, accounts: Accounts): TapPlan {
+function tapPlan(port: DevicePortConfig, setting: PortSetting, accounts: Accounts): TapPlan {
+  const { workers, workersMax, hostRoutes } = setting;
   return {
     device: port.device ?? port.name,
     create: port.create,
@@ -41,6 +44,7 @@ function tapPlan(port: DevicePortConfig, { workers, hostRoutes }: PortSetting, a
     addresses: port.addresses,
     mac: port.type === 'tap' ? (port.mac?.toLowerCase() ?? null) : null,
     queues: port.queues ?? workers,
+    multiQueue: (port.queues ?? workersMax) > 1,
     owner: accountId(port, port.owner, accounts.users, 'user'),
     group: accountId(port, port.group, accounts.groups, 'group'),
     hostRoutes,

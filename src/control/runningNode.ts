@@ -39,9 +39,11 @@ import type { Heartbeats } from './heartbeats.js';
 import type { Node, NodeOptions, NodeParts, ReloadOptions } from './node.js';
 import { startHeartbeats } from './nodeHeartbeats.js';
 import { makePlan } from './plan.js';
+import { RestartError } from './reload.js';
 import { requireRouted } from './routedNetwork.js';
 import { routeBytesOf } from './routeRoom.js';
 import { canonicalAddress } from './text.js';
+import { workersMaxOf, workersRestart } from './workers.js';
 
 export class RunningNode extends ChangingNode implements Node {
   readonly name: string;
@@ -125,7 +127,7 @@ export class RunningNode extends ChangingNode implements Node {
       undo.push(() => api?.close());
     }
     const kernel = this.#parts.kernel();
-    const facts = gatherFacts(config, kernel);
+    const facts = { ...gatherFacts(config, kernel), workersMax: workersMaxOf(config) };
     const planned = makePlan(config, facts);
     const devices = createDevices(kernel);
     devices.open(planned.plan);
@@ -248,6 +250,12 @@ export class RunningNode extends ChangingNode implements Node {
   #changed(config: Config, failures: string[]): void {
     this.#config = config;
     for (const failure of failures) this.emit('warning', `not closed cleanly: ${failure}`);
+  }
+
+  protected requireRoom(config: Config): void {
+    const { facts } = this.#running();
+    const restart = workersRestart(this.#config, config, facts.workersMax ?? workersMaxOf(this.#config));
+    if (restart.length > 0) throw new RestartError(restart);
   }
 
   protected forgetDynamicPeer(network: string, address: string): boolean {

@@ -9,4 +9,7 @@ export type { MacRow, NeighbourRow, WorkerState } from '../worker/supervisor.js'
 export type DataplaneView = Pick<Supervisor, 'counters' | 'macs' | 'neighbours' | 'workers' | 'slots' | 'gsoFallbacks'>;
 
 export type Dataplane = DataplaneView &
-  Pick<Supervisor, 'prepare' | 'start' | 'apply' | 'stop' | 'flushMacs' | 'capture' | 'drainHeartbeats' | 'events'>;
+  Pick<
+    Supervisor,
+    'prepare' | 'start' | 'staff' | 'apply' | 'stop' | 'flushMacs' | 'capture' | 'drainHeartbeats' | 'events'
+  >;

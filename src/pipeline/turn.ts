@@ -13,6 +13,8 @@ import type { WorkerDevices } from './plan.js';
 export interface TurnLoop {
   /** Watches exactly the descriptors of these devices. */
   watch(devices: WorkerDevices): void;
+  /** Whether there are descriptors that it would watch no more. */
+  givesUp(devices: WorkerDevices): boolean;
   /** One turn; blocks up to a second when there is nothing to do. Returns the packets or frames that were received. */
   turn(): number;
   /** Turns without sleeping while there is something to receive, at most `turnsMax`. */
@@ -106,9 +108,7 @@ export function createTurnLoop(
     onFailed() {},
     sleepUs: SLEEP_MAX_US,
     watch(devices) {
-      const wanted = new Map<number, number>();
-      for (const q of devices.ports) if (q.rxFd >= 0) wanted.set(q.rxFd, q.port);
-      for (const u of devices.underlays) for (const fd of u.rxFds) wanted.set(fd, UNDERLAY_IDS + u.underlay);
+      const wanted = readBy(devices);
       for (const [fd, id] of watched) {
         if (wanted.get(fd) === id) continue;
         try {
@@ -126,6 +126,10 @@ export function createTurnLoop(
       const elsewhere = devices.ports.filter((q) => q.rxFd < 0).map((q) => q.port);
       unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere]));
       busyAt = 0;
+    },
+    givesUp(devices) {
+      const wanted = readBy(devices);
+      return [...watched.keys()].some((fd) => !wanted.has(fd));
     },
     turn() {
       let n = 0;
@@ -154,4 +158,12 @@ export function createTurnLoop(
     close: () => poll.close(),
   };
   return loop;
+}
+
+/** Descriptors that a worker with these devices reads, and what they are of. */
+function readBy(devices: WorkerDevices): Map<number, number> {
+  const ids = new Map<number, number>();
+  for (const q of devices.ports) if (q.rxFd >= 0) ids.set(q.rxFd, q.port);
+  for (const u of devices.underlays) for (const fd of u.rxFds) ids.set(fd, UNDERLAY_IDS + u.underlay);
+  return ids;
 }

@@ -258,8 +258,14 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     /** Threads for so many workers. Those that are new have no plan yet. */
     async grow(workers: number): Promise<void> {
       const missing = Math.max(0, workers - roles.length);
-      const fresh = await Promise.all(Array.from({ length: missing }, () => warmThread()));
-      for (const thread of fresh) roles.push(newRole(roles.length, thread));
+      const launched = await Promise.allSettled(Array.from({ length: missing }, warmThread));
+      const failed = launched.find((one) => one.status === 'rejected');
+      for (const one of launched) {
+        if (one.status === 'rejected') continue;
+        if (failed === undefined) roles.push(newRole(roles.length, one.value));
+        else standBy(one.value);
+      }
+      if (failed !== undefined) throw failed.reason;
     },
     /** Ends the threads of workers that the plan does not have any more, once they have served what had come. */
     async shrink(workers: number): Promise<void> {
@@ -273,7 +279,10 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
       await Promise.all(
         roles.slice(0, next.plan.workers).map(async (role) => {
           await role.thread.apply(next, role.index);
-          if (role.state === 'starting') role.state = 'running';
+          if (role.state !== 'starting') return;
+          role.state = 'running';
+          // It has ended while it waited for its first plan.
+          if (role.thread.state !== 'warm') onLost(role.thread);
         }),
       );
       keepSpare(SPARE_DELAY_MS);

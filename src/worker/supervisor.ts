@@ -21,7 +21,7 @@ import {
 } from './neighbourRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
 import { type DeviceFailure, type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
-import type { Duty } from './workerThread.js';
+import type { Duty, WorkerThread } from './workerThread.js';
 
 export type { MacRow } from './macRows.js';
 export type { NeighbourRow } from './neighbourRows.js';
@@ -76,7 +76,7 @@ export function createSupervisor(options: SupervisorOptions) {
     },
     onLost: (loss) => events.emit('worker-lost', loss),
     onReplaced(index, afterMs, thread) {
-      if (capture !== null) thread.post({ type: 'capture', key: capture.key, snapLen: capture.snapLen });
+      postCapture(thread);
       events.emit('worker-replaced', { index, afterMs });
     },
   });
@@ -84,6 +84,10 @@ export function createSupervisor(options: SupervisorOptions) {
   /** Half of the arena's route region that the workers read. */
   let routeHalf = 0;
   let capture: { timer: NodeJS.Timeout; key: number; snapLen: number } | null = null;
+
+  function postCapture(thread: WorkerThread): void {
+    if (capture !== null) thread.post({ type: 'capture', key: capture.key, snapLen: capture.snapLen });
+  }
 
   /** The next route table goes where no worker reads: every one of them has acknowledged the last plan, or starts with this one. */
   function adopt(plan: Plan, devices: WorkerDevices[]): Duty {
@@ -107,10 +111,17 @@ export function createSupervisor(options: SupervisorOptions) {
     }
   }
 
+  async function staff(workers: number): Promise<void> {
+    await crew.grow(workers);
+    await crew.shrink(workers);
+  }
+
   async function apply(plan: Plan, devices: WorkerDevices[]): Promise<void> {
     await crew.grow(plan.workers);
     await crew.settled();
+    const fresh = roles.filter(({ state }) => state === 'starting');
     await crew.apply(adopt(plan, devices));
+    for (const { thread } of fresh) postCapture(thread);
     await crew.shrink(plan.workers);
   }
 
@@ -160,6 +171,8 @@ export function createSupervisor(options: SupervisorOptions) {
   return {
     prepare: crew.prepare,
     start,
+    /** Threads for so many workers, warm, so that `apply` takes milliseconds; ends those that no plan came for. */
+    staff,
     apply,
     stop,
     capture: startCapture,

@@ -23,7 +23,7 @@ import {
  * task in the same isolate would make second instances of every hot closure.
  */
 
-/** Turns that a clean stop still makes for frames that are already waiting. */
+/** Turns that a clean stop still makes for frames that are already waiting, and one before descriptors are given up. */
 const DRAIN_TURNS = 64;
 
 const UNKNOWN_PEER_INTERVAL_MS = 1000;
@@ -66,6 +66,8 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
     }
     const { generation } = mail.plan;
     try {
+      // What has come on them is served by the plan that it came under.
+      if (loop.givesUp(mail.devices)) loop.drain(DRAIN_TURNS);
       runOn(mail.plan.cpus?.[mail.role]);
       pipeline.apply(mail.plan, mail.devices, mail.routesAt, mail.role);
       loop.watch(mail.devices);

@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { PipelineMemory } from '../pipeline/pipeline.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import type { StandIns } from '../pipeline/standIns.js';
 import type { Steps } from '../pipeline/walk.js';
 
 /**
@@ -23,6 +24,8 @@ export interface WorkerTask {
   memory: PipelineMemory;
   control: SharedArrayBuffer;
   doorbell: number;
+  /** For the warm-up. */
+  standIns: StandIns;
   port: MessagePort;
   /** Tests: the step that throws at its first burst of real frames. */
   faultyStep: keyof Steps | null;

@@ -120,7 +120,7 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   });
   const control = new Int32Array(task.control, 0, CONTROL_WORDS);
   const loop = createTurnLoop(pipeline, addon, clock, task.doorbell, control, SLEEPING);
-  warmUp(pipeline, clock, loop, addon);
+  warmUp(pipeline, clock, loop, task.standIns);
   loop.onFailed = (id) => {
     const failed =
       id < UNDERLAY_IDS ? { kind: 'port' as const, id } : { kind: 'underlay' as const, id: id - UNDERLAY_IDS };

@@ -5,6 +5,7 @@ import { addCounters, makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { bringHome } from '../packet/slots.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import { closeStandIns, openStandIns, type StandIns } from '../pipeline/standIns.js';
 import type { Steps } from '../pipeline/walk.js';
 import { type Estate, settleEstate } from './estate.js';
 import type { NodeMemory } from './nodeMemory.js';
@@ -106,13 +107,14 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     return m.type === 'ready';
   }
 
-  function taskOf(own: MessagePort, faultyStep: keyof Steps | null): WorkerTask {
+  function taskOf(own: MessagePort, standIns: StandIns, faultyStep: keyof Steps | null): WorkerTask {
     const { memory, shape, slots, sequences } = node;
     return {
       place,
       memory: { arena: memory, shape, slots, sequences, counters: counterBlock, heartbeats: node.heartbeats[place] },
       control: control.buffer as SharedArrayBuffer,
       doorbell,
+      standIns,
       port: own,
       faultyStep,
     };
@@ -157,7 +159,8 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         exited = own && new Promise((resolve) => own.once('exit', () => resolve()));
         return true;
       });
-      const task = taskOf(channel.port2, faultyStep);
+      const standIns = openStandIns(tun());
+      const task = taskOf(channel.port2, standIns, faultyStep);
       running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
         () => undefined,
         (error: Error) => {
@@ -170,6 +173,9 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         },
       );
       lost = Promise.race([failed, running]);
+      const giveBack = () => closeStandIns(tun(), standIns.splice(0));
+      void ready.then(giveBack, () => {});
+      void running.then(giveBack);
       void running.then(() => {
         port1.close();
         if (port === port1) port = null;

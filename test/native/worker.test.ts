@@ -53,7 +53,8 @@ async function stir(n: Supervised): Promise<void> {
   // Without its Ethernet header, to an address that no route is for; and into a wire.
   n.inject('routed', udp({ src: 1, ipDst: 2, payload: 30 }).slice(14));
   n.inject('cross', udp({ src: 1, dst: 2, payload: 30 }));
-  n.inject('web', tcp({ src: 1, dst: BROADCAST, ipDst: 2, flags: SYN }));
+  // In a datagram: a pipe joins what is written to it before it is read.
+  await n.fromPeer(vxlan(VNI, tcp({ src: 9, dst: BROADCAST, ipDst: 2, flags: SYN })));
 }
 
 /** Frames get through all ways. */

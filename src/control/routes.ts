@@ -179,7 +179,7 @@ function routes({ node, query }: Request): Reply {
   return { body: node.route(network, address) };
 }
 
-function capture({ node, query }: Request): Reply {
+async function capture({ node, query }: Request): Promise<Reply> {
   const on = query.get('on');
   if (on === null) throw refusal(400, '`on` is missing', 'ask for /v1/capture?on=PORT');
   const unknown = [...query.keys()].find((key) => !['on', 'count', 'snap'].includes(key));
@@ -189,6 +189,7 @@ function capture({ node, query }: Request): Reply {
   const id = String(++lastCapture);
   captures.set(id, stream);
   stream.once('close', () => captures.delete(id));
+  await stream.started;
   return { stream, id };
 }
 

@@ -39,6 +39,7 @@ export type ToWorker =
 export type FromWorker =
   | { type: 'ready'; threadId: number }
   | { type: 'applied'; generation: number; error?: string }
+  | { type: 'capturing'; key: number }
   | { type: 'failed'; message: string; stack: string }
   | { type: 'unknown-peer'; underlay: number; network: number; address: Int32Array }
   | PathMtuReport

@@ -76,7 +76,7 @@ export function createSupervisor(options: SupervisorOptions) {
     },
     onLost: (loss) => events.emit('worker-lost', loss),
     onReplaced(index, afterMs, thread) {
-      postCapture(thread);
+      void passOn(thread);
       events.emit('worker-replaced', { index, afterMs });
     },
   });
@@ -85,8 +85,11 @@ export function createSupervisor(options: SupervisorOptions) {
   let routeHalf = 0;
   let capture: { timer: NodeJS.Timeout; key: number; snapLen: number } | null = null;
 
-  function postCapture(thread: WorkerThread): void {
-    if (capture !== null) thread.post({ type: 'capture', key: capture.key, snapLen: capture.snapLen });
+  /** Resolves when the thread copies what is captured, if anything is, or works no more. */
+  async function passOn(thread: WorkerThread): Promise<void> {
+    if (capture === null) return;
+    // One that does not say so in time is busy, and will.
+    await thread.capture(capture.key, capture.snapLen).catch(() => {});
   }
 
   /** The next route table goes where no worker reads: every one of them has acknowledged the last plan, or starts with this one. */
@@ -121,7 +124,7 @@ export function createSupervisor(options: SupervisorOptions) {
     await crew.settled();
     const fresh = roles.filter(({ state }) => state === 'starting');
     await crew.apply(adopt(plan, devices));
-    for (const { thread } of fresh) postCapture(thread);
+    await Promise.all(fresh.map(({ thread }) => passOn(thread)));
     await crew.shrink(plan.workers);
   }
 
@@ -144,7 +147,7 @@ export function createSupervisor(options: SupervisorOptions) {
     if (capture === null) return;
     clearInterval(capture.timer);
     capture = null;
-    for (const thread of threads) thread.post({ type: 'capture', key: -1, snapLen: 0 });
+    for (const thread of threads) void thread.capture(-1, 0).catch(() => {});
   }
 
   /** Copies the frames of one port to `onRecord`, in the order of each worker. */
@@ -158,8 +161,10 @@ export function createSupervisor(options: SupervisorOptions) {
     const missedBefore = missed();
     drainAll(() => {});
     capture = { timer: setInterval(() => drainAll(onRecord), CAPTURE_POLL_MS), key: portId, snapLen };
-    for (const { thread } of roles) thread.post({ type: 'capture', key: portId, snapLen });
+    const started = Promise.all(roles.map(({ thread }) => passOn(thread)));
     return {
+      /** Every worker copies. Frames that passed before may be missing. */
+      started: started.then(() => {}),
       missed: () => missed() - missedBefore,
       stop() {
         drainAll(onRecord);

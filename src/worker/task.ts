@@ -62,6 +62,7 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
     if (mail.type === 'capture') {
       pipeline.capture.key = mail.key;
       pipeline.capture.snapLen = mail.snapLen;
+      post({ type: 'capturing', key: mail.key });
       continue;
     }
     const { generation } = mail.plan;

@@ -40,7 +40,8 @@ export interface WorkerThread {
   lost(): Promise<void>;
   /** Resolves when the thread's task has ended, whichever way. */
   ended(): Promise<void>;
-  post(message: ToWorker): void;
+  /** Frames of a port are copied from when this resolves, by a thread that does not end before; -1: of none. */
+  capture(key: number, snapLen: number): Promise<void>;
   /** Posts a plan to the thread, as worker `role` of it; resolves when it was taken over, or when the thread has ended. */
   apply(duty: Duty, role: number): Promise<void>;
   askToStop(): void;
@@ -120,6 +121,12 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     };
   }
 
+  function post(message: ToWorker): void {
+    port?.postMessage(message);
+    Atomics.add(control, MAIL, 1);
+    tun().wake(doorbell);
+  }
+
   const thread: WorkerThread = {
     place,
     control,
@@ -197,10 +204,11 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     },
     lost: () => lost,
     ended: () => running,
-    post(message) {
-      port?.postMessage(message);
-      Atomics.add(control, MAIL, 1);
-      tun().wake(doorbell);
+    async capture(key, snapLen) {
+      if (port === null || thread.state !== 'warm') return;
+      const taken = expect(port, 'did not start a capture', (m) => m.type === 'capturing' && m.key === key);
+      post({ type: 'capture', key, snapLen });
+      await Promise.race([taken, running]);
     },
     async apply({ plan, devices, routesAt }, role) {
       if (port === null || thread.state !== 'warm') return;
@@ -210,7 +218,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         return true;
       });
       thread.serves = true;
-      thread.post({ type: 'plan', plan, role, devices: devices[role], routesAt });
+      post({ type: 'plan', plan, role, devices: devices[role], routesAt });
       await untilEnded(taken);
     },
     askToStop() {

@@ -275,6 +275,7 @@ export function fakeDataplane(): FakeDataplane {
     capture(_port, _snap, onRecord) {
       plane.record = onRecord;
       return {
+        started: Promise.resolve(),
         missed: () => 0,
         stop() {
           plane.record = null;

@@ -53,6 +53,8 @@ export class RunningNode extends ChangingNode implements Node {
   readonly #parts: NodeParts;
   readonly #file: string | undefined;
   readonly #captures = new Set<CaptureStream>();
+  /** Read once: later there may be no descriptor left for it. */
+  readonly #version = packageVersion();
   #queue: Promise<unknown> = Promise.resolve();
   #run: Run | null = null;
 
@@ -326,7 +328,7 @@ export class RunningNode extends ChangingNode implements Node {
       devices: run.devices.reports(run.planned.plan),
       losses: run.healing?.documents(),
       retired: run.retired,
-      node: { name: this.name, version: packageVersion(), pid: process.pid, state: this.#state, socket: this.socket },
+      node: { name: this.name, version: this.#version, pid: process.pid, state: this.#state, socket: this.socket },
       startedAt: run.startedAt,
       now: this.#parts.now(),
     };

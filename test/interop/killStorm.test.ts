@@ -210,6 +210,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
       } finally {
         silence();
         console.log(`a storm with the seed ${SEED}:\n${log.join('\n')}`);
+        for (const node of Object.values(nodes))
+          if (node.hasEnded) console.log(`${node.name} has ended:\n${node.said}`);
       }
       const { a, b } = nodes;
       const flows = (from: string, to: string) =>

@@ -137,12 +137,14 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     serves: false,
     isTerminated: false,
     async launch(pool, faultyStep) {
+      thread.state = 'warming';
+      // Before all else: where descriptors have run out it throws, and nothing may wait then for a thread that never begins.
+      const standIns = openStandIns(tun());
       const channel = new MessageChannel();
       const { port1 } = channel;
       port = port1;
       abort = new AbortController();
       control.fill(0);
-      thread.state = 'warming';
       thread.lastError = null;
       thread.isTerminated = false;
       let hasFailed = false;
@@ -166,7 +168,6 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         exited = own && new Promise((resolve) => own.once('exit', () => resolve()));
         return true;
       });
-      const standIns = openStandIns(tun());
       const task = taskOf(channel.port2, standIns, faultyStep);
       running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
         () => undefined,

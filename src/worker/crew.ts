@@ -225,7 +225,8 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     if (pool !== null) return;
     pool = new Piscina({
       filename: new URL('./task.js', import.meta.url).href,
-      minThreads: options.workers,
+      // The pool keeps up such a number of threads even when it is destroyed and one of them ends only then.
+      minThreads: 0,
       maxThreads: shape.workers,
       // What a worker opened itself (capture files) is closed when its thread ends, however it ends.
       trackUnmanagedFds: true,

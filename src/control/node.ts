@@ -48,7 +48,8 @@ export interface NodeEvents {
   'underlay-healed': [underlay: { name: string; afterSec: number }];
   /** A worker died; its slots went home, what it held is counted as worker-lost. */
   'worker-lost': [event: { index: number; message: string; packetsLost: number; slotsHeld: number }];
-  'worker-replaced': [event: { index: number; afterMs: number }];
+  /** `stoodBy`: the thread was warm; otherwise it had to warm up first. */
+  'worker-replaced': [event: { index: number; afterMs: number; stoodBy: boolean }];
   /** `setWorkers` has brought the node to another number of workers. */
   'workers-changed': [workers: { from: number; to: number }];
   /** A reload has begun; one of the next two follows. */

@@ -23,6 +23,15 @@ export interface Role {
   quickFaults: number;
 }
 
+/** A worker goes on with another thread. */
+export interface Replacement {
+  index: number;
+  /** Since it was known that the one before works no more. */
+  afterMs: number;
+  /** The thread stood by, warm; otherwise it had to warm up first. */
+  stoodBy: boolean;
+}
+
 /** What a dead thread leaves to the next one. */
 interface Vacancy {
   role: Role;
@@ -37,7 +46,7 @@ export interface CrewOptions {
   faultyStep: keyof Steps | null;
   onReport(m: FromWorker): void;
   onLost(loss: { index: number; message: string } & Estate): void;
-  onReplaced(index: number, afterMs: number, thread: WorkerThread): void;
+  onReplaced(replacement: Replacement, thread: WorkerThread): void;
 }
 
 const STOP_TIMEOUT_MS = 2_000;
@@ -172,21 +181,26 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
 
   async function fill(vacancy: Vacancy): Promise<void> {
     const { role, ended } = vacancy;
-    const stoodBy = spare !== null;
+    const hasSpare = spare !== null;
+    const stoodBy = standing !== null;
     let thread: WorkerThread;
     try {
       // Without a spare the dead thread's own place may be the only one.
-      if (!stoodBy) await ended;
+      if (!hasSpare) await ended;
       thread = await warmThread();
     } catch {
       fillLater(vacancy, RESTART_DELAY_MAX_MS);
       return;
     }
     if (isStopping || !roles.includes(role)) standBy(thread);
-    else await takeOver(vacancy, thread, stoodBy);
+    else await takeOver(vacancy, thread, { hasSpare, stoodBy });
   }
 
-  async function takeOver(vacancy: Vacancy, thread: WorkerThread, stoodBy: boolean): Promise<void> {
+  async function takeOver(
+    vacancy: Vacancy,
+    thread: WorkerThread,
+    { hasSpare, stoodBy }: { hasSpare: boolean; stoodBy: boolean },
+  ): Promise<void> {
     const { role, place: from, ended, lostAt } = vacancy;
     handOn(arena, from, thread.place);
     try {
@@ -200,10 +214,10 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     role.state = 'running';
     const afterMs = performance.now() - lostAt;
     // Where none stood by the node has just started, or falls over again and again.
-    keepSpare(stoodBy ? 0 : SPARE_DELAY_MS);
+    keepSpare(hasSpare ? 0 : SPARE_DELAY_MS);
     // What was lost is told before.
     await ended;
-    if (!isStopping) options.onReplaced(role.index, afterMs, thread);
+    if (!isStopping) options.onReplaced({ index: role.index, afterMs, stoodBy }, thread);
   }
 
   /** Gives a warm thread the devices of a worker. */

@@ -9,7 +9,7 @@ import { drainHeartbeats, type HeardHeartbeat } from '../pipeline/heartbeats.js'
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import { placeRoutes } from '../pipeline/routes.js';
 import type { Steps } from '../pipeline/walk.js';
-import { createCrew, type Role } from './crew.js';
+import { createCrew, type Replacement, type Role } from './crew.js';
 import type { Estate } from './estate.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
 import {
@@ -40,7 +40,7 @@ export interface WorkerState {
 
 export interface SupervisorEvents {
   'worker-lost': [{ index: number; message: string } & Estate];
-  'worker-replaced': [{ index: number; afterMs: number }];
+  'worker-replaced': [Replacement];
   'unknown-peer': [{ underlay: number; network: number; address: Int32Array }];
   'path-mtu': [PathMtuReport];
   'device-failed': [DeviceFailure];
@@ -75,9 +75,9 @@ export function createSupervisor(options: SupervisorOptions) {
       if (m.type === 'device-failed') events.emit('device-failed', m);
     },
     onLost: (loss) => events.emit('worker-lost', loss),
-    onReplaced(index, afterMs, thread) {
+    onReplaced(replacement, thread) {
       void passOn(thread);
-      events.emit('worker-replaced', { index, afterMs });
+      events.emit('worker-replaced', replacement);
     },
   });
   const { threads, roles } = crew;

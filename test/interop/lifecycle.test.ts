@@ -143,7 +143,10 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
       Array.from({ length: workers }, (_, index) => [index === 0 ? 3 : 0, 'running']),
     );
     expect(status.hints.map(({ object }) => object)).toContain('worker 0');
-    for (const after of hurt.said.matchAll(/"afterMs":([\d.]+)/g)) expect(Number(after[1])).toBeLessThan(1000);
+    // Deaths that follow each other so soon find a thread that is still warming up, or none.
+    const replacements = [...hurt.said.matchAll(/worker-replaced (\{.*\})/g)].map(([, event]) => JSON.parse(event));
+    expect(replacements).toHaveLength(3);
+    for (const { afterMs, stoodBy } of replacements) expect(afterMs, hurt.said).toBeLessThan(stoodBy ? 200 : 10_000);
     expect(await hurt.end()).toBe(0);
   });
 
@@ -182,5 +185,6 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
       expect(account.received).toBeGreaterThan(6);
       expect(await hurt.end()).toBe(0);
     }
-  });
+    // A node after the other, on a machine that may have other things to do.
+  }, 120_000);
 });

@@ -6,6 +6,7 @@ import { peersText } from '../../../src/cli/peers.js';
 import { reloadText } from '../../../src/cli/reload.js';
 import { accountText } from '../../../src/cli/stats.js';
 import { statusText } from '../../../src/cli/status.js';
+import { workersText } from '../../../src/cli/workers.js';
 import type { StatusDocument } from '../../../src/observe/documents.js';
 
 const STATUS: StatusDocument = {
@@ -85,6 +86,7 @@ const STATUS: StatusDocument = {
       rxPackets: 1200,
       txPackets: 3,
       dropped: 4,
+      missed: 0,
     },
   ],
   peers: [
@@ -312,5 +314,29 @@ describe('a reload as text', () => {
     expect(reloadText({ applied: false, generation: 1, changes: [], restart })).toBe(
       'nothing changed\n\nneeds a restart, so a reload would be refused:\n  node.workers: 1 -> 2 (memory)',
     );
+  });
+});
+
+describe('weft workers', () => {
+  it('shows who runs, on which CPU, and why one does not', () => {
+    const worker = (rest: object) => ({
+      index: 0,
+      threadId: 3,
+      state: 'running' as const,
+      restarts: 0,
+      turns: 9,
+      isSleeping: false,
+      cpu: null,
+      lastError: null,
+      ...rest,
+    });
+    const second = { index: 1, threadId: 14, state: 'replacing' as const, restarts: 2, cpu: 5, lastError: 'a fault' };
+    const text = workersText([worker({}), worker(second), worker({ index: 2, threadId: 5, isSleeping: true })]);
+    expect(text.split('\n')).toEqual([
+      'WORKER  THREAD  STATE      RESTARTS  CPU  LAST ERROR',
+      '     0       3  running           0  any  -',
+      '     1      14  replacing         2  5    a fault',
+      '     2       5  asleep            0  any  -',
+    ]);
   });
 });

@@ -177,6 +177,7 @@ export const churn: Benchmark = {
       ],
       notes: [
         'The lag is from the call that sends the first frame of a station to the call that sends the first frame to it from which on none is flooded.',
+        "A worker that was held up may serve the station's port before the tunnel. Who answers a new station has had its frame from the switch, which has learned it by then.",
         'Frames go to a station at once, and 1, 3, 10, 30 and 100 stations later: the lag is known to the next of them.',
       ],
     };

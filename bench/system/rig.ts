@@ -133,10 +133,17 @@ export function startNode(host: Host, folder: string, name: string, peer: string
   return runNode(host, folder, name, nodeConfig(name, folder, host, peer), undo);
 }
 
-/** The same with a configuration of its own. */
-export function runNode(host: Host, folder: string, name: string, config: ConfigInput, undo: Undo): Background {
+/** The same with a configuration of its own, and a program that takes the arguments of `weft`. */
+export function runNode(
+  host: Host,
+  folder: string,
+  name: string,
+  config: ConfigInput,
+  undo: Undo,
+  program = WEFT,
+): Background {
   const file = writeConfig(folder, name, config);
-  const node = background(inside(host, process.execPath, WEFT, 'up', file), join(folder, `${name}.log`));
+  const node = background(inside(host, process.execPath, program, 'up', file), join(folder, `${name}.log`));
   undo.add(() => node.end());
   return node;
 }

@@ -341,9 +341,17 @@ function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
       queues: tap.fds.length,
       offloads: offloadNames(tap.offloads),
       state: tap.state,
+      missed: tap.missed,
     };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, offloads: [], state: () => null };
+  return {
+    path: { send: use, receive: use, reasons: [] },
+    mac: null,
+    queues: 1,
+    offloads: [],
+    state: () => null,
+    missed: () => 0,
+  };
 }
 
 function frameReport(kind: 'memory' | 'pcap' | undefined) {

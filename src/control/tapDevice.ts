@@ -16,7 +16,7 @@ import type { DeviceState, PathDocument, PathReason } from '../observe/documents
 import type { PortPlan, TapPlan } from '../pipeline/plan.js';
 import { tapError } from './deviceErrors.js';
 import { type DeviceKernel, tryClose } from './deviceKernel.js';
-import { createDressing, type Dressing } from './dressing.js';
+import { createDressing, type DeviceAt, type Dressing } from './dressing.js';
 import { finderOf, type Missing, stateOf } from './presence.js';
 import { createTapQueues, forget, type TapQueues } from './tapQueues.js';
 
@@ -33,6 +33,8 @@ export interface TapDevice {
   path: PathDocument;
   /** Asks the kernel how the device is now. */
   state(): DeviceState;
+  /** Packets that found its queue full since it was opened, at the last time that the kernel could be asked. */
+  missed(): number;
   /** What has gone from under it. Without `thorough` only the path of its namespace is looked at, which costs next to nothing. */
   missing(thorough: boolean): Missing | null;
   /** Sets what another plan of the port wants, while frames move; returns the way back. An MTU that fails is a reason of `path`. */
@@ -70,6 +72,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
       mac: link?.mac || null,
       path: pathOf(opened, reasons),
       state,
+      missed: missedOf(kernel, at, link),
       missing: finderOf(kernel, { at, index: opened.ifindex, fd: opened.fds[0], isMade: tap.create }),
       change(after, tunnel) {
         try {
@@ -91,6 +94,19 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
     for (const fd of opened?.fds ?? []) tryClose(kernel, fd);
     throw tapError(port, error);
   }
+}
+
+function missedOf(kernel: DeviceKernel, at: DeviceAt, opened: Link | null): () => number {
+  let missed = 0;
+  return () => {
+    try {
+      const link = kernel.linkGet(at);
+      if (link !== null && link.index === opened?.index) missed = link.txDropped - opened.txDropped;
+    } catch {
+      // Known another time.
+    }
+    return missed;
+  };
 }
 
 function changeAll(dressing: Dressing, queues: TapQueues, after: PortPlan, overhead: number): () => void {

@@ -159,6 +159,8 @@ export interface PortDocument {
   rxPackets: number;
   txPackets: number;
   dropped: number;
+  /** Lost in the full queue of the device, before weft could read them. */
+  missed: number;
 }
 
 /** A path that takes less than the underlay's device. */
@@ -328,7 +330,7 @@ export interface DropsDocument {
   total: number;
   /** Most packets first. */
   reasons: DropDocument[];
-  /** Losses before weft saw the packet (full socket buffers); not part of the account. */
+  /** Losses before weft saw the packet (full socket buffers, full queues of devices); not part of the account. */
   missed: number;
 }
 

@@ -110,14 +110,15 @@ function livenessHints({ peers }: Pick<StatusDocument, 'peers'>): Hint[] {
   });
 }
 
-function missedHints({ underlays }: Pick<StatusDocument, 'underlays'>): Hint[] {
-  return underlays
-    .filter((underlay) => underlay.missed > 0)
-    .map((underlay) => ({
-      object: `underlay ${underlay.name}`,
-      message: `the kernel lost ${underlay.missed} packets before weft could read them (full socket buffer)`,
-      remedy: 'give the node more workers, or a less busy CPU',
-    }));
+function missedHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'underlays'>): Hint[] {
+  const hint = (object: string, missed: number, where: string): Hint[] => {
+    const message = `the kernel lost ${missed} packets before weft could read them (full ${where})`;
+    return missed > 0 ? [{ object, message, remedy: 'give the node more workers, or a less busy CPU' }] : [];
+  };
+  return [
+    ...ports.flatMap(({ name, missed }) => hint(`port ${name}`, missed, 'queue of the device')),
+    ...underlays.flatMap(({ name, missed }) => hint(`underlay ${name}`, missed, 'socket buffer')),
+  ];
 }
 
 const REMEDIES: Partial<Record<string, string>> = {

@@ -26,6 +26,8 @@ export interface PortReport {
   queues: number;
   offloads: string[];
   state(): DeviceState | null;
+  /** Packets that were lost in the queue of the device. */
+  missed(): number;
 }
 
 export interface UnderlayReport {
@@ -192,6 +194,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
       dropped: sumOf(row.drops),
+      missed: row.missed + (report?.missed() ?? 0),
     };
   });
 }

@@ -94,6 +94,21 @@ describe('opening', () => {
     expect(ports(first)).toEqual(ports(second));
   });
 
+  it('says what found the queue of a device full since it was opened', () => {
+    const kernel = fakeKernel();
+    kernel.links.set('/a', { ...kernel.links.get('/eth0')!, index: 7, name: 'a', txDropped: 100 });
+    const devices = createDevices(kernel);
+    const plan = planOf([tap('a', { create: false })]);
+    devices.open(plan);
+    const missed = () => devices.reports(plan).ports.get(1)!.missed();
+    expect(missed()).toBe(0);
+    kernel.links.set('/a', { ...kernel.links.get('/a')!, txDropped: 103 });
+    expect(missed()).toBe(3);
+    // Another device of that name counts for itself; what was lost before stays lost.
+    kernel.links.set('/a', { ...kernel.links.get('/a')!, index: 8, txDropped: 500 });
+    expect(missed()).toBe(3);
+  });
+
   it('closes everything again when a part fails', () => {
     const kernel = fakeKernel();
     kernel.links.set('/taken', { ...kernel.links.get('/eth0')!, name: 'taken' });

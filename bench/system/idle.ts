@@ -23,7 +23,7 @@ const KILOBYTE = 1e3;
 /** A node has ended whatever belongs to its start, the warm-up of the spare thread included, once it is as quiet as this for a while. */
 const QUIET_PERCENT = 3;
 const QUIET_MS = 2000;
-const SETTLE_MS = 3000;
+const SETTLE_MS = 7000;
 const SETTLE_MAX_MS = 20_000;
 
 interface Idle {

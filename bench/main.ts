@@ -7,6 +7,7 @@ import { pipeline } from './pipeline/pipeline.js';
 import { scale } from './pipeline/scale.js';
 import { readEnvironment } from './report/machine.js';
 import { type Report, renderReport, writeJson } from './report/report.js';
+import { churn } from './system/churn.js';
 import { idle } from './system/idle.js';
 import { reload } from './system/reload.js';
 import { replay } from './system/replay.js';
@@ -14,7 +15,7 @@ import { tcpVxlan } from './system/tcpVxlan.js';
 import { mac } from './tables/mac.js';
 import { routes } from './tables/routes.js';
 
-const benchmarks: Benchmark[] = [codec, pipeline, scale, tcpVxlan, idle, reload, routes, mac, replay];
+const benchmarks: Benchmark[] = [codec, pipeline, scale, tcpVxlan, idle, reload, churn, routes, mac, replay];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

@@ -15,7 +15,7 @@ import { filesBelow } from '../setup/stamps.mjs';
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
 const resultFolder = join(root, 'test-results');
 const bin = (name) => join(root, 'node_modules/.bin', name);
-const TIER_LIMIT_MIN = 12;
+const TIER_LIMIT_MIN = 18;
 
 const manifest = ['--manifest-path', 'native/tun/Cargo.toml'];
 const checks = [

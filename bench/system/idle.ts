@@ -1,20 +1,30 @@
 import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
 import { must, sleep } from '../../dist/cli/lab/commands.js';
 import type { Undo } from '../../dist/cli/lab/undo.js';
+import { checkValue } from '../../dist/control/check.js';
+import type { ConfigInput } from '../../dist/control/config.js';
+import { neighbourBytesOf } from '../../dist/control/neighbours.js';
+import { routeBytesOf } from '../../dist/control/routeRoom.js';
+import { workersMaxOf } from '../../dist/control/workers.js';
 import { createNodeMemory } from '../../dist/worker/nodeMemory.js';
 import { type Benchmark, numberOption } from '../benchmark.js';
-import type { Findings } from '../report/report.js';
-import { median } from '../report/statistics.js';
-import { cell } from '../report/table.js';
+import type { Findings, Series } from '../report/report.js';
+import { median, quantile } from '../report/statistics.js';
+import { cell, type Table } from '../report/table.js';
 import { withCleanUp } from './cleanUp.js';
 import { readProcessSeconds, residentMemory, voluntarySwitches } from './processes.js';
-import { type Host, makeFolder, makeNamespace, requirePrograms, startNode } from './rig.js';
+import { type Host, makeFolder, makeNamespace, nodeConfig, requirePrograms, runNode, WEFT } from './rig.js';
 import { waitReady } from './transfer.js';
 
 const MEGABYTE = 1e6;
-/** After this long a node has ended whatever belongs to its start. */
-const SETTLE_MS = 3000;
+const KILOBYTE = 1e3;
+/** A node has ended whatever belongs to its start, the warm-up of the spare thread included, once it is as quiet as this for a while. */
+const QUIET_PERCENT = 3;
+const QUIET_MS = 2000;
+const SETTLE_MS = 7000;
+const SETTLE_MAX_MS = 20_000;
 
 interface Idle {
   readyMs: number[];
@@ -23,6 +33,23 @@ interface Idle {
   rssBytes: number[];
   arenaResidentBytes: number[];
 }
+
+const nothingFound = (): Idle => ({
+  readyMs: [],
+  cpuPercent: [],
+  switchesPerSec: [],
+  rssBytes: [],
+  arenaResidentBytes: [],
+});
+
+/** A node that is watched: so many TAPs, peers of its network, and whether heartbeats go to them. */
+interface Size {
+  ports: number;
+  peers: number;
+  heartbeat: boolean;
+}
+
+const FEW_PORTS = 10;
 
 function readSwitches(pid: number): number {
   const folder = `/proc/${pid}/task`;
@@ -35,29 +62,72 @@ async function makeHost(undo: Undo, signal: AbortSignal): Promise<Host> {
   const underlayAddress = '198.18.0.1';
   await must(['ip', '-n', netns, 'link', 'add', device, 'type', 'veth', 'peer', 'name', 'v1'], signal);
   await must(['ip', '-n', netns, 'link', 'set', 'v1', 'up'], signal);
-  await must(['ip', '-n', netns, 'address', 'add', `${underlayAddress}/24`, 'dev', device], signal);
+  await must(['ip', '-n', netns, 'address', 'add', `${underlayAddress}/16`, 'dev', device], signal);
   await must(['ip', '-n', netns, 'link', 'set', device, 'up'], signal);
   return { netns, device, underlayAddress, weftAddress: '10.0.0.1', kernelAddress: '10.0.1.1' };
 }
 
+function configOf(name: string, folder: string, host: Host, { ports, peers, heartbeat }: Size): ConfigInput {
+  const config = nodeConfig(name, folder, host, null);
+  const [network] = config.networks;
+  if (ports > 1) network.ports = Array.from({ length: ports }, (_, k) => ({ name: `tap${k}`, type: 'tap' as const }));
+  network.peers = Array.from({ length: peers }, (_, k) => `198.18.${1 + Math.floor(k / 250)}.${1 + (k % 250)}`);
+  if (heartbeat) network.heartbeat = {};
+  return config;
+}
+
+/** Of the arena that a node makes for a configuration. */
+function arenaBytesOf(input: ConfigInput): number {
+  const { config } = checkValue(input);
+  if (config === null) throw new Error('the configuration of the benchmark is wrong');
+  return createNodeMemory(workersMaxOf(config), undefined, {
+    neighbourBytes: neighbourBytesOf(config),
+    routeBytes: routeBytesOf(config),
+  }).memory.buffer.byteLength;
+}
+
+async function settle(pid: number, signal: AbortSignal): Promise<void> {
+  const from = performance.now();
+  await sleep(SETTLE_MS);
+  for (let percent = 100; percent > QUIET_PERCENT && performance.now() - from < SETTLE_MAX_MS; ) {
+    signal.throwIfAborted();
+    const before = readProcessSeconds(pid);
+    await sleep(QUIET_MS);
+    percent = ((readProcessSeconds(pid) - before) / (QUIET_MS / 1000)) * 100;
+  }
+}
+
+/** What a start leaves to the garbage collector differs by more than all ports have: a node that collects it when told so. */
+const MEASURED_NODE = fileURLToPath(new URL('../../test/rig/measuredNode.mjs', import.meta.url));
+
+async function collectGarbage(pid: number, log: string, signal: AbortSignal): Promise<void> {
+  // V8 gives pages back after the second time.
+  for (let times = 1; times <= 2; times++) {
+    process.kill(pid, 'SIGUSR2');
+    while ((readFileSync(log, 'utf8').match(/^measured /gm) ?? []).length < times) {
+      signal.throwIfAborted();
+      await sleep(20);
+    }
+  }
+}
+
+let nodes = 0;
+
 /** Starts a node, watches it doing nothing, stops it. */
 async function once(
-  host: Host,
-  folder: string,
-  round: number,
+  { host, folder, undo, signal }: Surroundings,
+  size: Size,
   seconds: number,
   found: Idle,
-  undo: Undo,
-  signal: AbortSignal,
-) {
-  const name = `idle-${round}`;
+): Promise<void> {
+  const name = `idle-${++nodes}`;
   const startedAt = performance.now();
-  const node = startNode(host, folder, name, null, undo);
+  const program = size.ports > 1 ? MEASURED_NODE : WEFT;
+  const node = runNode(host, folder, name, configOf(name, folder, host, size), undo, program);
   await waitReady(join(folder, `${name}.log`), () => node.hasEnded, signal);
   found.readyMs.push(performance.now() - startedAt);
   if (seconds > 0) {
-    await sleep(SETTLE_MS);
-    signal.throwIfAborted();
+    await settle(node.pid, signal);
     const switches = readSwitches(node.pid);
     const cpu = readProcessSeconds(node.pid);
     const from = performance.now();
@@ -65,7 +135,8 @@ async function once(
     const took = (performance.now() - from) / 1000;
     found.cpuPercent.push(((readProcessSeconds(node.pid) - cpu) / took) * 100);
     found.switchesPerSec.push((readSwitches(node.pid) - switches) / took);
-    const arenaSize = createNodeMemory(1).memory.buffer.byteLength;
+    if (program === MEASURED_NODE) await collectGarbage(node.pid, join(folder, `${name}.log`), signal);
+    const arenaSize = arenaBytesOf(configOf(name, folder, host, size));
     const { rssBytes, arenaBytes } = residentMemory(readFileSync(`/proc/${node.pid}/smaps`, 'latin1'), arenaSize);
     found.rssBytes.push(rssBytes);
     if (arenaBytes !== null) found.arenaResidentBytes.push(arenaBytes);
@@ -73,64 +144,157 @@ async function once(
   await node.end();
 }
 
-async function measure(starts: number, seconds: number, log: (line: string) => void, undo: Undo, signal: AbortSignal) {
-  const folder = makeFolder(undo);
-  const host = await makeHost(undo, signal);
-  const found: Idle = { readyMs: [], cpuPercent: [], switchesPerSec: [], rssBytes: [], arenaResidentBytes: [] };
-  for (let round = 0; round < starts; round++) {
-    const isLast = round === starts - 1;
-    log(isLast ? `watching a node for ${seconds} s` : `start ${round + 1} of ${starts}`);
-    await once(host, folder, round, isLast ? seconds : 0, found, undo, signal);
-  }
-  return found;
+interface Surroundings {
+  host: Host;
+  folder: string;
+  undo: Undo;
+  signal: AbortSignal;
 }
+
+interface Options {
+  starts: number;
+  seconds: number;
+  rounds: number;
+  sizes: Size[];
+}
+
+/** What was found of a node with one TAP, and of those of each size, in turns. */
+async function measure({ starts, seconds, rounds, sizes }: Options, log: (line: string) => void) {
+  return withCleanUp(async (undo, signal) => {
+    const around = { host: await makeHost(undo, signal), folder: makeFolder(undo), undo, signal };
+    const small = nothingFound();
+    for (let round = 0; round < starts; round++) {
+      const isLast = round === starts - 1;
+      log(isLast ? `watching a node for ${seconds} s` : `start ${round + 1} of ${starts}`);
+      await once(around, { ports: 1, peers: 0, heartbeat: false }, isLast ? seconds : 0, small);
+    }
+    const large = sizes.map(nothingFound);
+    for (let round = 0; round < rounds; round++) {
+      for (const [k, size] of sizes.entries()) {
+        log(`${sizeText(size)}: watching for ${seconds} s`);
+        await once(around, size, seconds, large[k]);
+      }
+    }
+    return { small, large };
+  });
+}
+
+const sizeText = ({ ports, peers, heartbeat }: Size) =>
+  `${ports} ports, ${peers} peers${heartbeat ? ' with heartbeats' : ''}`;
+
+const inMegabytes = (samples: number[]) => cell(samples.map((bytes) => bytes / MEGABYTE));
+
+function smallTable({ cpuPercent, switchesPerSec, rssBytes, arenaResidentBytes, readyMs }: Idle): Table {
+  return {
+    title: 'one node, one TAP, no traffic',
+    columns: ['what', 'value'],
+    rows: [
+      ['CPU, percent of a core', cell(cpuPercent, 2)],
+      ['wake-ups a second, all threads', cell(switchesPerSec)],
+      ['resident, MB', inMegabytes(rssBytes)],
+      ['  of it arena, MB', inMegabytes(arenaResidentBytes)],
+      ['  beside the arena, MB', inMegabytes(besideArena(rssBytes, arenaResidentBytes))],
+      ['process start to ready, ms', cell(readyMs, 0)],
+    ],
+  };
+}
+
+const besideArena = (rss: number[], arena: number[]) => rss.map((bytes, i) => bytes - (arena[i] ?? 0));
+
+const largeTable = (sizes: Size[], found: Idle[]): Table => ({
+  title: 'one node of several sizes, no traffic',
+  columns: ['ports and peers', 'CPU, %', 'wake-ups/s', 'resident, MB', 'to ready, ms'],
+  rows: found.map(({ cpuPercent, switchesPerSec, rssBytes, readyMs }, k) => [
+    sizeText(sizes[k]),
+    cell(cpuPercent, 2),
+    cell(switchesPerSec),
+    inMegabytes(rssBytes),
+    cell(readyMs, 0),
+  ]),
+});
+
+/**
+ * Kilobytes of resident memory of each of `count` ports or peers that one size has more than another: of the least of all rounds, since what V8
+ * needs for compiling stays or does not, and is more than all of them have.
+ */
+const kilobytesOf = (more: Idle, less: Idle, count: number) => [
+  (quantile(more.rssBytes, 0) - quantile(less.rssBytes, 0)) / KILOBYTE / count,
+];
+
+const memoryTable = (ofPort: number[], ofPeer: number[]): Table => ({
+  title: 'resident memory of one more, from the least of all rounds',
+  columns: ['of a', 'kB'],
+  rows: [
+    ['port', cell(ofPort)],
+    ['peer', cell(ofPeer)],
+  ],
+});
+
+const seriesOf = (prefix: string, found: Idle): Series[] => [
+  { name: `${prefix}cpu`, unit: 'percent of a core', samples: found.cpuPercent },
+  { name: `${prefix}wake-ups`, unit: '1/s', samples: found.switchesPerSec },
+  { name: `${prefix}resident`, unit: 'bytes', samples: found.rssBytes },
+  { name: `${prefix}arena-resident`, unit: 'bytes', samples: found.arenaResidentBytes },
+  { name: `${prefix}ready`, unit: 'ms', samples: found.readyMs },
+];
+
+const below = (text: string, samples: number[], limit: number) =>
+  ({ text, value: median(samples), limit, sense: 'below' }) as const;
 
 export const idle: Benchmark = {
   name: 'idle',
-  summary: 'a node with one TAP and no traffic: CPU, resident memory beside the arena, time to ready (root)',
+  summary: 'nodes without traffic, of one TAP and of many ports and peers: CPU, resident memory, time to ready (root)',
   options: {
     starts: { type: 'string', default: '5', help: 'starts of which the time to ready is taken' },
-    seconds: { type: 'string', default: '20', help: 'how long the last of them is watched' },
+    seconds: { type: 'string', default: '20', help: 'how long the last of them, and each larger node, is watched' },
+    rounds: { type: 'string', default: '3', help: 'rounds over the larger nodes; 0: none of them' },
+    ports: { type: 'string', default: '250', help: 'ports of the larger nodes' },
+    peers: { type: 'string', default: '100', help: 'peers of the larger nodes' },
   },
   async run(options, log): Promise<Findings> {
-    const starts = numberOption(options, 'starts', 1);
-    const seconds = numberOption(options, 'seconds', 1);
+    const [starts, seconds, rounds] = [
+      numberOption(options, 'starts', 1),
+      numberOption(options, 'seconds', 1),
+      numberOption(options, 'rounds', 0),
+    ];
+    const [ports, peers] = [numberOption(options, 'ports', FEW_PORTS + 1), numberOption(options, 'peers', 1)];
     requirePrograms(['ip']);
-    const found = await withCleanUp((undo, signal) => measure(starts, seconds, log, undo, signal));
-    const { readyMs, cpuPercent, switchesPerSec } = found;
-    const rss = found.rssBytes.map((b) => b / MEGABYTE);
-    const arena = found.arenaResidentBytes.map((b) => b / MEGABYTE);
-    const beside = rss.map((mb, i) => mb - (arena[i] ?? 0));
+    const sizes: Size[] = [
+      { ports: FEW_PORTS, peers: 0, heartbeat: false },
+      { ports, peers: 0, heartbeat: false },
+      { ports, peers, heartbeat: false },
+      { ports, peers, heartbeat: true },
+    ];
+    const { small, large } = await measure({ starts, seconds, rounds, sizes }, log);
+    const [few, many, peered] = large;
+    const ofPort = kilobytesOf(many, few, ports - FEW_PORTS);
+    const ofPeer = kilobytesOf(peered, many, peers);
+    const beside = besideArena(small.rssBytes, small.arenaResidentBytes).map((bytes) => bytes / MEGABYTE);
+    const isLarge = rounds > 0;
     return {
-      tables: [
-        {
-          title: 'one node, one TAP, no traffic',
-          columns: ['what', 'value'],
-          rows: [
-            ['CPU, percent of a core', cell(cpuPercent, 2)],
-            ['wake-ups a second, all threads', cell(switchesPerSec)],
-            ['resident, MB', cell(rss)],
-            ['  of it arena, MB', cell(arena)],
-            ['  beside the arena, MB', cell(beside)],
-            ['process start to ready, ms', cell(readyMs, 0)],
-          ],
-        },
-      ],
+      tables: [smallTable(small), ...(isLarge ? [largeTable(sizes, large), memoryTable(ofPort, ofPeer)] : [])],
       series: [
-        { name: 'cpu', unit: 'percent of a core', samples: cpuPercent },
-        { name: 'wake-ups', unit: '1/s', samples: switchesPerSec },
-        { name: 'resident', unit: 'bytes', samples: found.rssBytes },
-        { name: 'arena-resident', unit: 'bytes', samples: found.arenaResidentBytes },
-        { name: 'ready', unit: 'ms', samples: readyMs },
+        ...seriesOf('', small),
+        ...large.flatMap((found, k) => seriesOf(`${sizeText(sizes[k])}/`, found)),
+        { name: 'port', unit: 'kB', samples: ofPort },
+        { name: 'peer', unit: 'kB', samples: ofPeer },
       ],
       targets: [
-        { text: 'CPU, percent of a core', value: median(cpuPercent), limit: 1, sense: 'below' },
-        { text: 'resident beside the arena, MB', value: median(beside), limit: 120, sense: 'below' },
-        { text: 'process start to ready, ms', value: median(readyMs), limit: 500, sense: 'below' },
+        below('CPU, percent of a core', small.cpuPercent, 1),
+        below('resident beside the arena, MB', beside, 120),
+        below('process start to ready, ms', small.readyMs, 500),
+        ...(isLarge ? [below(`${sizeText(sizes[2])}: CPU, percent of a core`, peered.cpuPercent, 1)] : []),
       ],
       notes: [
-        ...(arena.length === 0 ? ['no mapping of the size of the arena was found: it is not taken off'] : []),
+        ...(small.arenaResidentBytes.length === 0
+          ? ['no mapping of the size of the arena was found: it is not taken off']
+          : []),
         'Time to ready has `ip netns exec` in it, and is seen within 5 ms.',
+        ...(isLarge
+          ? [
+              'Peers of the larger nodes are nowhere: nobody answers their heartbeats. Their memory is taken after a garbage collection.',
+            ]
+          : []),
       ],
     };
   },

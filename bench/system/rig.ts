@@ -130,8 +130,20 @@ export function writeConfig(folder: string, name: string, config: ConfigInput): 
 
 /** Starts `weft up` in a host; its log is `NAME.log` in the folder. */
 export function startNode(host: Host, folder: string, name: string, peer: string | null, undo: Undo): Background {
-  const file = writeConfig(folder, name, nodeConfig(name, folder, host, peer));
-  const node = background(inside(host, process.execPath, WEFT, 'up', file), join(folder, `${name}.log`));
+  return runNode(host, folder, name, nodeConfig(name, folder, host, peer), undo);
+}
+
+/** The same with a configuration of its own, and a program that takes the arguments of `weft`. */
+export function runNode(
+  host: Host,
+  folder: string,
+  name: string,
+  config: ConfigInput,
+  undo: Undo,
+  program = WEFT,
+): Background {
+  const file = writeConfig(folder, name, config);
+  const node = background(inside(host, process.execPath, program, 'up', file), join(folder, `${name}.log`));
   undo.add(() => node.end());
   return node;
 }

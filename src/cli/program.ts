@@ -21,6 +21,7 @@ import { defineRoute } from './route.js';
 import { defineStats } from './stats.js';
 import { defineStatus } from './status.js';
 import { defineUp } from './up.js';
+import { defineWorkers } from './workers.js';
 
 const HELP = `
 Examples:
@@ -63,6 +64,7 @@ export function createProgram(): Command {
     defineNetwork,
     definePort,
     definePeer,
+    defineWorkers,
   ])
     define(program);
   return program;

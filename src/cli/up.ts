@@ -120,11 +120,18 @@ function report(node: Node, log: Log): void {
   node.on('peer-moved', ({ to, ...peer }) => log('info', `${named(peer)} is at ${endpointText(to)} now`));
   node.on('network-added', ({ name }) => log('info', `network ${name} added`));
   node.on('network-removed', (name) => log('info', `network ${name} removed`));
+  node.on('workers-changed', ({ from, to }) => log('info', `${plural(to, 'worker')} now, before ${from}`));
   node.on('reloaded', ({ changes, generation }) => {
     for (const change of changes) log('info', changeText(change));
     log('info', `reloaded: ${plural(changes.length, 'change')}`, { generation });
   });
   node.on('reload-failed', (error) => log('error', `not reloaded, the node goes on as it was: ${errorText(error)}`));
+  for (const kind of ['port', 'underlay'] as const) {
+    node.on(`${kind}-lost`, ({ name, message }) => log('warning', `${kind} ${name}: ${message}`));
+    node.on(`${kind}-healed`, ({ name, afterSec }) =>
+      log('info', `${kind} ${name} is back`, { afterMs: Math.round(afterSec * 1000) }),
+    );
+  }
   node.on('worker-lost', ({ index, message, packetsLost }) =>
     log('error', `worker ${index} died: ${message}`, { packetsLost }),
   );

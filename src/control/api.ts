@@ -79,6 +79,8 @@ function answer(response: ServerResponse, reply: Reply): void {
     stream.on('end', () => response.addTrailers({ 'weft-missed': String(stream.missed()) }));
     stream.on('error', () => response.destroy());
     response.on('close', () => stream.destroy());
+    // The client may have gone while the capture started.
+    if (response.destroyed) stream.destroy();
     stream.pipe(response);
     response.flushHeaders();
     return;

@@ -9,17 +9,19 @@ import type { MacFilter } from '../worker/macRows.js';
 import type { ApiServer } from './api.js';
 import type { Config } from './config.js';
 import { type DeviceKernel, requireRights } from './deviceKernel.js';
-import type { Devices } from './devices.js';
+import { type Devices, type Entity, entityKey } from './devices.js';
 import type { DynamicPeers } from './dynamicPeers.js';
 import { gatherFacts } from './facts.js';
 import type { MtuFollower } from './followMtus.js';
+import type { Healing } from './healing.js';
 import type { Heartbeats } from './heartbeats.js';
 import type { UnusedIds } from './ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan.js';
 import { changesOf, RestartError, restartsOf } from './reload.js';
-import { madeAnew, portsInTheWay, withoutPorts } from './replacement.js';
+import { isShrinkFirst, madeAnew, portsInTheWay, withFewerWorkers, withoutPorts } from './replacement.js';
 import { retireRows } from './retire.js';
 import { routesFit } from './routeRoom.js';
+import { workersMaxOf, workersRestart } from './workers.js';
 
 /** What a started node holds. */
 export interface Run {
@@ -32,6 +34,8 @@ export interface Run {
   mtus: MtuFollower;
   /** Null until the node is started. */
   heartbeats: Heartbeats | null;
+  /** Null until the node is started. */
+  healing: Healing | null;
   startedAt: number;
   /** Bytes that the memory of the node has for route tables. */
   routeBytes: number;
@@ -48,26 +52,70 @@ export async function changeRun(run: Run, config: Config, facts = run.facts): Pr
   const moved = run.heartbeats?.moved();
   const after = makePlan(config, { ...facts, moved }, before, run.dynamicPeers.list());
   if (usesTun(config)) requireRights(true);
-  const inTheWay = portsInTheWay(before.plan, after.plan);
-  const failures = inTheWay.size === 0 ? [] : await move(run, withoutPorts(before.plan, inTheWay), before.unused);
-  retireRows(run.dataplane.counters, run.retired, diffPlans(before.plan, after.plan), before.unused);
-  try {
-    failures.push(...(await move(run, after.plan, after.unused)));
-  } catch (error) {
-    if (inTheWay.size > 0) await move(run, before.plan, before.unused);
-    throw error;
-  }
+  const failures = await staffed(run, after.plan.workers, () => moveInSteps(run, before, after));
   run.facts = facts;
   run.heartbeats?.configure(config);
   run.mtus.configure(config);
   return failures;
 }
 
+/** Has threads for more workers warmed up before anything is opened for them: packets would wait there. */
+async function staffed<T>(run: Run, workers: number, step: () => Promise<T>): Promise<T> {
+  if (workers <= run.planned.plan.workers) return step();
+  await run.dataplane.staff(workers);
+  try {
+    return await step();
+  } catch (error) {
+    await run.dataplane.staff(run.planned.plan.workers);
+    throw error;
+  }
+}
+
+/** What cannot be done while something else stands is done behind it. */
+async function moveInSteps(run: Run, before: Planned, after: Planned): Promise<string[]> {
+  const inTheWay = portsInTheWay(before.plan, after.plan);
+  const isShrinking = isShrinkFirst(before.plan, after.plan);
+  const isInSteps = inTheWay.size > 0 || isShrinking;
+  const rest = withoutPorts(before.plan, inTheWay);
+  const first = isShrinking ? withFewerWorkers(rest, after.plan.workers) : rest;
+  const failures = isInSteps ? await move(run, first, before.unused) : [];
+  retireRows(run.dataplane.counters, run.retired, diffPlans(before.plan, after.plan), before.unused);
+  try {
+    return [...failures, ...(await move(run, after.plan, after.unused))];
+  } catch (error) {
+    if (isInSteps) await move(run, before.plan, before.unused);
+    throw error;
+  }
+}
+
+/**
+ * Opens anew what was lost, and hands it to the workers under the same ids; what cannot be opened stays as it is. Returns why, by `entityKey`,
+ * and what could not be closed cleanly. Workers look again at everything that they have given up.
+ */
+export async function healRun(
+  run: Run,
+  lost: readonly Entity[],
+): Promise<{ failed: Map<string, Error>; failures: string[] }> {
+  const { plan, unused } = run.planned;
+  const { failed, back } = run.devices.renew(plan, lost);
+  if (failed.size === lost.length) return { failed, failures: [] };
+  const failures = await handOver(run, plan, unused, back);
+  // What was behind a port may not be behind it any more.
+  for (const { kind, id } of lost)
+    if (kind === 'port' && !failed.has(entityKey({ kind, id }))) run.dataplane.flushMacs({ port: id });
+  run.devices.mendRoutes();
+  return { failed, failures };
+}
+
 /** From the plan that the node has to another one, all or nothing; returns what could not be closed cleanly. */
-async function move(run: Run, to: Plan, unused: UnusedIds): Promise<string[]> {
+function move(run: Run, to: Plan, unused: UnusedIds): Promise<string[]> {
+  return handOver(run, to, unused, run.devices.open({ ...to, generation: run.planned.plan.generation + 1 }));
+}
+
+/** Has the workers take a plan over, for which everything is open, and closes what they do not need any more. */
+async function handOver(run: Run, to: Plan, unused: UnusedIds, undo: () => string[]): Promise<string[]> {
   const before = run.planned;
   const plan = { ...to, generation: before.plan.generation + 1 };
-  const undo = run.devices.open(plan);
   try {
     await run.dataplane.apply(plan, run.devices.forWorkers(plan));
   } catch (error) {
@@ -109,6 +157,7 @@ export interface Reload {
 /** Puts a whole configuration into effect; the machine is looked at anew. Throws a RestartError when a running node cannot take it. */
 export async function reloadRun(run: Run, { before, after, kernel, dryRun }: Reload) {
   const restart = restartsOf(before, after, run.facts.hostname);
+  restart.push(...workersRestart(before, after, run.facts.workersMax ?? workersMaxOf(before)));
   if (!routesFit(after, run.routeBytes)) restart.push(ROUTES_RESTART);
   if (restart.length > 0 && !dryRun) throw new RestartError(restart);
   const facts = { ...run.facts, ...gatherFacts(after, kernel) };

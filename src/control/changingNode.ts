@@ -3,6 +3,7 @@
  * put into effect like any other.
  */
 import { EventEmitter } from 'node:events';
+import type { WorkerState } from '../observe/dataplane.js';
 import type { MacDocument, NetworkDocument, PeerDocument, PortDocument, StatusDocument } from '../observe/documents.js';
 import type { Config, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
 import {
@@ -14,6 +15,7 @@ import {
   withPeer,
   withPort,
   withStaticMac,
+  withWorkers,
 } from './edit.js';
 import type { NodeEvents } from './node.js';
 import { canonicalAddress } from './text.js';
@@ -22,12 +24,26 @@ export abstract class ChangingNode extends EventEmitter<NodeEvents> {
   abstract get config(): Config;
   abstract status(): StatusDocument;
   abstract peers(): PeerDocument[];
+  abstract workers(): WorkerState[];
   /** Runs a step after all that were asked for before. */
   protected abstract inTurn<T>(step: () => Promise<T>): Promise<T>;
   /** Moves the node to another configuration. On failure it stays on the one that it has. */
   protected abstract change(config: Config): Promise<void>;
+  /** Throws a RestartError when the configuration has more workers than the node has room for. */
+  protected abstract requireRoom(config: Config): void;
   /** Forgets a peer that traffic made known; false when there is none. */
   protected abstract forgetDynamicPeer(network: string, address: string): boolean;
+
+  setWorkers(workers: number): Promise<WorkerState[]> {
+    return this.inTurn(async () => {
+      const from = this.config.node.workers;
+      const config = withWorkers(this.config, workers);
+      this.requireRoom(config);
+      await this.change(config);
+      if (from !== workers) this.emit('workers-changed', { from, to: workers });
+      return this.workers();
+    });
+  }
 
   addNetwork(network: NetworkInput): Promise<NetworkDocument> {
     return this.inTurn(async () => {

@@ -43,6 +43,12 @@ const NodeSchema = z.strictObject({
     .optional()
     .describe('Path of the control socket; default: /run/weft/NAME.sock'),
   workers: z.int().min(1).max(WORKERS_MAX).default(1).describe(`Worker threads, 1 to ${WORKERS_MAX}`),
+  workersMax: z
+    .int()
+    .min(1)
+    .max(WORKERS_MAX)
+    .optional()
+    .describe('Worker threads that a running node can be brought to; default: `workers`'),
   pinning: PinningSchema,
   busyPollUs: z
     .int()

@@ -73,6 +73,13 @@ function tapFinding(port: PortPlan, failed: SystemError): Finding {
         message: `device ${device} does not exist${where}`,
         remedy: `make it (\`ip tuntap add dev ${device} mode ${mode}\`), or let weft make it with \`create: true\``,
       };
+    case 'EMFILE':
+    case 'ENFILE':
+      return {
+        code: 'LIMIT',
+        message: 'too many open files',
+        remedy: 'use fewer workers or `queues`, or raise the limit (`ulimit -n`, LimitNOFILE= of the service)',
+      };
     case 'EBUSY':
       return {
         message: `device ${device}${where} is used by another program`,
@@ -146,7 +153,7 @@ function underlayFinding(
       return {
         code: 'LIMIT',
         message: 'too many open files',
-        remedy: 'use fewer `sourcePorts` or workers, or raise the limit (`ulimit -n`)',
+        remedy: 'use fewer `sourcePorts` or workers, or raise the limit (`ulimit -n`, LimitNOFILE= of the service)',
       };
     default:
       return { message: failed.message, remedy: 'see `ip address` and `ip link` for the state of the underlay device' };

@@ -22,6 +22,7 @@ export type DeviceKernel = Pick<
   | 'monitorOpen'
   | 'monitorRead'
   | 'udpOpen'
+  | 'udpSteer'
   | 'rawOpen'
   | 'bindUdpTx'
   | 'close'
@@ -37,6 +38,16 @@ export function loadKernel(): DeviceKernel {
       remedy: 'run `npm start` or `npm run build:native` in the source tree; it needs Rust (rustup.rs)',
       cause: error,
     });
+  }
+}
+
+/** Closes a descriptor; the failure as text, if there is one. */
+export function tryClose(kernel: DeviceKernel, fd: number): string[] {
+  try {
+    kernel.close(fd);
+    return [];
+  } catch (error) {
+    return [(error as Error).message];
   }
 }
 

@@ -5,11 +5,12 @@
 import type { DeviceReports } from '../observe/view.js';
 import { WeftError } from '../packet/error.js';
 import type { FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
-import type { Predecessors, UnderlaySockets } from './carrierSockets.js';
+import { missingOf, type Predecessors, type UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import { dpdkOwners, type OpenDpdkDevice, openDpdkDevice } from './dpdkDevices.js';
 import { createHostRoutes } from './hostRoutes.js';
 import { segmentOverhead } from './mtu.js';
+import type { Missing } from './presence.js';
 import { openRawSockets } from './rawSockets.js';
 import { isSameCarrier, isSameDevice } from './replacement.js';
 import { offloadNames, openTapDevice, type TapDevice } from './tapDevice.js';
@@ -22,6 +23,18 @@ export interface Devices {
    * `closeOthers` of the plan before closes what was new.
    */
   open(plan: Plan): () => string[];
+  /**
+   * What the plan has and has gone from under it, of what is looked at closely: what `isClose` says, and with `isHost` everything in the namespace
+   * of the node. Of other ports only the path of their namespace is looked at.
+   */
+  losses(plan: Plan, isClose: (entity: Entity) => boolean, isHost: boolean): Loss[];
+  /**
+   * Opens anew what was lost, each for itself: what cannot be opened stays as it was, and is told. What it takes the place of stays open until
+   * `closeOthers`. `back` is as that of `open`.
+   */
+  renew(plan: Plan, lost: readonly Entity[]): { failed: Map<string, Error>; back: () => string[] };
+  /** Adds routes of the host that have gone with a device, or because it was down. */
+  mendRoutes(): void;
   /** Closes what the plan does not have any more; returns what could not be undone. */
   closeOthers(plan: Plan): string[];
   closeAll(): string[];
@@ -29,6 +42,20 @@ export interface Devices {
   forWorkers(plan: Plan): WorkerDevices[];
   reports(plan: Plan): DeviceReports;
 }
+
+/** A port or a carrier. */
+export interface Entity {
+  kind: 'port' | 'underlay';
+  id: number;
+}
+
+/** Something that was open, and that nothing can go through any more. */
+export interface Loss extends Entity, Missing {
+  name: string;
+}
+
+/** `port 3` */
+export const entityKey = ({ kind, id }: Entity) => `${kind} ${id}`;
 
 /** An open TAP and the plan that it was opened with. */
 interface Standing {
@@ -54,8 +81,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
   const deviceOf = (id: number) => underlays.get(id)?.device ?? null;
   let current: Plan | null = null;
 
-  function openSockets(underlay: UnderlayPlan, plan: Plan, before: ReadonlyMap<number, UnderlaySockets>) {
-    const predecessors = predecessorsOf(underlay, plan, before);
+  function openSockets(underlay: UnderlayPlan, plan: Plan, predecessors: Predecessors) {
     if (underlay.kind === 'raw') return openRawSockets(kernel, underlay, plan.workers, predecessors);
     const isSibling = (u: UnderlayPlan) => u.underlay === underlay.underlay && u.kind === 'udp' && u.id !== underlay.id;
     const siblings = plan.underlays.filter(isSibling);
@@ -89,9 +115,10 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
       if (underlay.kind === 'frame') {
         if (standing) undo.push(replace(underlays, underlay.id, null, closeUnderlay));
       } else if (standing && isSameCarrier(standing.plan, underlay)) {
-        if (standing.device !== null) standing.deviceMtu = kernel.linkGet({ name: standing.device })?.mtu ?? null;
+        lookAtMtu(kernel, standing);
+        undo.push(standing.resize(plan.workers));
       } else {
-        const sockets = openSockets(underlay, plan, before);
+        const sockets = openSockets(underlay, plan, predecessorsOf(underlay, plan, before));
         undo.push(replace(underlays, underlay.id, sockets, closeUnderlay));
       }
     }
@@ -117,7 +144,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
         if (standing) undo.push(replace(taps, port.id, null, closeTap));
       } else if (standing && isSameDevice(standing.plan, port)) {
         const was = standing.plan;
-        undo.push(standing.tap.change(port, overhead), () => {
+        undo.push(changeTap(standing.tap, port, overhead), () => {
           standing.plan = was;
         });
         standing.plan = port;
@@ -126,6 +153,62 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
         undo.push(replace(taps, port.id, { plan: port, tap }, closeTap));
       }
     }
+  }
+
+  function renewPort(plan: Plan, port: PortPlan, { tap }: Standing): () => void {
+    // A station may know the device by the MAC that the kernel gave it.
+    const mac = port.tap!.mac ?? (port.tap!.create ? tap.mac : null);
+    const next = openTapDevice(kernel, { ...port, tap: { ...port.tap!, mac } }, segmentOverhead(plan, port.network));
+    return replace(taps, port.id, { plan: port, tap: next }, closeTap);
+  }
+
+  function renewUnderlay(plan: Plan, underlay: UnderlayPlan, standing: UnderlaySockets): () => void {
+    const ports = [standing.plan.udpPort, ...standing.sourcePorts];
+    const isStale = underlay.device !== null;
+    const group = isStale ? null : standing.group;
+    const sockets = openSockets(underlay, plan, { same: standing, ports, isStale, group });
+    return replace(underlays, underlay.id, sockets, closeUnderlay);
+  }
+
+  /** Opens one thing anew, if it is still in the plan; returns the way back. */
+  function renewOne(plan: Plan, { kind, id }: Entity): (() => void)[] {
+    const port = kind === 'port' ? plan.ports.find((one) => one.id === id) : undefined;
+    const underlay = kind === 'underlay' ? plan.underlays.find((one) => one.id === id) : undefined;
+    const [tap, sockets] = [taps.get(id), underlays.get(id)];
+    if (port && tap?.tap.missing(true)) return [renewPort(plan, port, tap)];
+    if (underlay && sockets && needsSockets(missingOf(kernel, sockets)))
+      return [renewUnderlay(plan, underlay, sockets)];
+    return [];
+  }
+
+  function renew(plan: Plan, lost: readonly Entity[]) {
+    const undo: (() => void)[] = [];
+    const failed = new Map<string, Error>();
+    for (const entity of lost) {
+      try {
+        undo.push(...renewOne(plan, entity));
+      } catch (error) {
+        failed.set(entityKey(entity), error as Error);
+      }
+    }
+    return { failed, back: () => undo.splice(0).reverse().flatMap(attempt) };
+  }
+
+  function losses(plan: Plan, isClose: (entity: Entity) => boolean, isHost: boolean): Loss[] {
+    const found: Loss[] = [];
+    const add = (entity: Entity, name: string, missing: Missing | null | undefined) => {
+      if (missing) found.push({ ...entity, name, ...missing });
+    };
+    for (const { id, name, tap } of plan.ports) {
+      const entity: Entity = { kind: 'port', id };
+      add(entity, name, taps.get(id)?.tap.missing(isClose(entity) || (isHost && tap?.netns === null)));
+    }
+    for (const { id, name } of plan.underlays) {
+      const entity: Entity = { kind: 'underlay', id };
+      const sockets = underlays.get(id);
+      if (sockets && (isHost || isClose(entity))) add(entity, name, missingOf(kernel, sockets));
+    }
+    return found;
   }
 
   function open(plan: Plan): () => string[] {
@@ -144,6 +227,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
     } catch (error) {
       back();
       closeLeaving();
+      settle();
       throw error;
     }
     current = plan;
@@ -154,6 +238,11 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
     const closing = [...leaving];
     leaving.clear();
     return closing.flatMap((close) => close());
+  }
+
+  /** Workers have changed over to other queues and sockets of what stands. */
+  function settle(): string[] {
+    return [...[...taps.values()].map(({ tap }) => tap), ...underlays.values()].flatMap((one) => one.settle());
   }
 
   function closeWhere(isGone: (kind: 'ports' | 'underlays', id: number) => boolean): string[] {
@@ -174,11 +263,14 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
       underlays.delete(id);
       failures.push(...sockets.close());
     }
-    return failures;
+    return [...failures, ...settle()];
   }
 
   return {
     open,
+    losses,
+    renew,
+    mendRoutes: routes.mend,
     // Routes first: those through attached devices outlive them.
     closeOthers: (plan) => [
       ...routes.closeOthers(plan, deviceOf),
@@ -214,6 +306,37 @@ function noDpdk(): number {
   });
 }
 
+/** What the plan wants of a device that is gone is done when there is one again: others do not wait for that. */
+function changeTap(tap: TapDevice, port: PortPlan, overhead: number): () => void {
+  try {
+    return tap.change(port, overhead);
+  } catch (error) {
+    if (!isMissing(tap)) throw error;
+    return () => {};
+  }
+}
+
+function isMissing(tap: TapDevice): boolean {
+  try {
+    return tap.missing(true) !== null;
+  } catch {
+    // Nothing left to ask with.
+    return false;
+  }
+}
+
+/** The MTU of the device of sockets that stay; what it was where the kernel cannot be asked now. */
+function lookAtMtu(kernel: DeviceKernel, sockets: UnderlaySockets): void {
+  try {
+    if (sockets.device !== null) sockets.deviceMtu = kernel.linkGet({ name: sockets.device })?.mtu ?? null;
+  } catch {
+    // Nothing else is to fail by it.
+  }
+}
+
+/** Sockets outlive their address, and serve again when it is back. */
+const needsSockets = (missing: Missing | null) => missing !== null && missing.what !== 'address';
+
 /** Runs a step of the way back; its failure as text, if there is one. */
 function attempt(step: () => void): string[] {
   try {
@@ -237,6 +360,8 @@ function predecessorsOf(
   return {
     same: before.get(underlay.id) ?? null,
     ports: here.flatMap((sockets) => [sockets.plan.udpPort, ...sockets.sourcePorts]),
+    group: here.find(({ plan: { udpPort, device } }) => udpPort === underlay.udpPort && device === underlay.device)
+      ?.group,
   };
 }
 
@@ -253,8 +378,8 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
 
 function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined, { kind }: PortPlan) {
   if (dpdk) {
-    const { path, mac, queues, state } = dpdk;
-    return { path, mac, queues, offloads: offloadNames(dpdk.offloads), state };
+    const { path, mac, queues, state, missed } = dpdk;
+    return { path, mac, queues, offloads: offloadNames(dpdk.offloads), state, missed };
   }
   if (tap)
     return {
@@ -263,9 +388,17 @@ function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined
       queues: tap.fds.length,
       offloads: offloadNames(tap.offloads),
       state: tap.state,
+      missed: tap.missed,
     };
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return { path: { send: use, receive: use, reasons: [] }, mac: null, queues: 1, offloads: [], state: () => null };
+  return {
+    path: { send: use, receive: use, reasons: [] },
+    mac: null,
+    queues: 1,
+    offloads: [],
+    state: () => null,
+    missed: () => 0,
+  };
 }
 
 function frameReport(kind: FrameDevicePlan['kind'] | undefined, dpdk: OpenDpdkDevice | undefined) {

@@ -36,6 +36,8 @@ export interface OpenDpdkDevice {
   /** What worker `worker` of `workers` reads and writes. */
   queuesOf(worker: number, workers: number): DpdkQueues;
   state(): DeviceState;
+  /** Frames that the device lost before rx: its queue was full, or there was no slot. */
+  missed(): number;
   close(): string[];
 }
 
@@ -123,6 +125,10 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice): OpenDpd
       return { port, underlay, frames, device: device.port, rxQueue, txQueue: queue % queues, offloads, chains };
     },
     state: () => (isOpen && figures(device)?.up === true ? 'up' : 'down'),
+    missed() {
+      const now = isOpen ? figures(device) : null;
+      return now === null ? 0 : now.missed + now.noBuffers;
+    },
     close() {
       if (!isOpen) return [];
       isOpen = false;

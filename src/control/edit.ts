@@ -1,5 +1,5 @@
 /**
- * A configuration with one network, port, peer or static MAC more or less. The result is judged as a whole, so that what is added at run time obeys the same
+ * A configuration with one network, port, peer or static MAC more or less, or with other workers. The result is judged as a whole, so that what is added at run time obeys the same
  * rules as what stands in the file.
  */
 import { WeftError } from '../packet/error.js';
@@ -8,6 +8,10 @@ import { checkValue, requireConfig } from './check.js';
 import type { Config, NetworkConfig, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
 import { canonicalAddress } from './text.js';
 import { suggest } from './written.js';
+
+export function withWorkers(config: Config, workers: number): Config {
+  return judged({ ...config, node: { ...config.node, workers } }, 'node.workers');
+}
 
 export function withNetwork(config: Config, network: NetworkInput): Config {
   return judged({ ...config, networks: [...config.networks, network] }, `network ${network.name}`);

@@ -19,7 +19,7 @@ const GATHER_MS = 50;
 
 export interface MtuFollower {
   readonly paths: PathMtus;
-  /** Devices are followed as long as a configuration has underlays with sockets. */
+  /** Devices are followed as long as a configuration has some of the kernel's. */
   configure(config: Config): void;
   /** What a worker heard about a path. */
   heard(report: PathMtuReport): void;
@@ -32,13 +32,15 @@ interface Surroundings {
   plan(): Plan;
   /** The facts that plans are made of, to be replaced. */
   facts: { get(): HostFacts; set(facts: HostFacts): void };
-  /** Moves the node to the plan of the facts as they are now. */
-  changed(): Promise<unknown>;
+  /** Prepares new facts, and moves the node to the plan that follows from them, when no other change is under way. */
+  changed(prepare: () => void): Promise<unknown>;
+  /** Something has changed in the network of the host. */
+  news(): void;
   warn(message: string): void;
   now(): number;
 }
 
-export function followMtus({ kernel, config, plan, facts, changed, warn, now }: Surroundings): MtuFollower {
+export function followMtus({ kernel, config, plan, facts, changed, news, warn, now }: Surroundings): MtuFollower {
   let gathering: NodeJS.Timeout | null = null;
   let links: LinkEvents | null = null;
   let isStopped = false;
@@ -75,10 +77,12 @@ export function followMtus({ kernel, config, plan, facts, changed, warn, now }: 
 
   async function follow(): Promise<void> {
     if (isStopped) return;
-    const old = { plan: plan(), facts: facts.get() };
-    facts.set({ ...old.facts, underlayMtu: deviceMtus(), pathMtu: paths.facts() });
+    let old = { plan: plan(), facts: facts.get() };
     try {
-      await changed();
+      await changed(() => {
+        old = { plan: plan(), facts: facts.get() };
+        facts.set({ ...old.facts, underlayMtu: deviceMtus(), pathMtu: paths.facts() });
+      });
     } catch (error) {
       // Nothing else is to fail by what was refused here.
       facts.set(old.facts);
@@ -87,16 +91,21 @@ export function followMtus({ kernel, config, plan, facts, changed, warn, now }: 
     for (const line of [...networkLines(old.plan, plan()), ...peerLines(old.plan, plan())]) warn(line);
   }
 
-  function configure({ underlays }: Config): void {
-    const hasSockets = underlays.some((underlay) => underlay.kind === 'udp');
-    if (hasSockets === (links !== null)) return;
+  function configure(after: Config): void {
+    const hasDevices = usesDevices(after);
+    if (hasDevices === (links !== null)) return;
     links?.stop();
     links = null;
     try {
-      if (hasSockets) links = watchLinks(kernel, lookAtDevices);
+      if (hasDevices) links = watchLinks(kernel, heard);
     } catch (error) {
       warn(`changes of devices are not followed: ${(error as Error).message}`);
     }
+  }
+
+  function heard(): void {
+    lookAtDevices();
+    news();
   }
 
   configure(config());
@@ -123,6 +132,11 @@ export function followMtus({ kernel, config, plan, facts, changed, warn, now }: 
     },
   };
 }
+
+/** Whether anything of the kernel's is in it. */
+const usesDevices = ({ underlays, networks }: Config) =>
+  underlays.some(({ kind }) => kind === 'udp') ||
+  networks.some(({ ports }) => ports.some(({ type }) => type === 'tap' || type === 'tun'));
 
 function networkLines(before: Plan, after: Plan): string[] {
   return after.networks.flatMap(({ id, name, mtu }) => {

@@ -20,6 +20,8 @@ export interface HostRoutes {
   /** Deletes what the plan does not need; returns what could not be undone. */
   closeOthers(plan: Plan, deviceOf: (underlay: number) => string | null): string[];
   closeAll(): string[];
+  /** Adds again what has gone with a device, or because it was down. What cannot be added now is left to the next time. */
+  mend(): void;
 }
 
 export function createHostRoutes(kernel: DeviceKernel): HostRoutes {
@@ -75,7 +77,33 @@ export function createHostRoutes(kernel: DeviceKernel): HostRoutes {
       return closeWhere((route) => !wanted.has(keyOf(route)));
     },
     closeAll: () => closeWhere(() => true),
+    mend() {
+      const standing = new Map<string, Set<string>>();
+      for (const route of added.values()) {
+        const { netns = '', prefix, device } = route.change;
+        if (!standing.has(netns)) standing.set(netns, routesIn(kernel, netns));
+        if (!standing.get(netns)!.has(`${prefix} ${device}`)) tryAdd(kernel, route);
+      }
+    },
   };
+}
+
+/** Prefixes and devices of the routes in a namespace; none of one that cannot be entered. */
+function routesIn(kernel: DeviceKernel, netns: string): Set<string> {
+  try {
+    const found = kernel.routeList(netns === '' ? {} : { netns });
+    return new Set(found.map(({ prefix, device }) => `${prefix} ${device}`));
+  } catch {
+    return new Set();
+  }
+}
+
+function tryAdd(kernel: DeviceKernel, { change }: HostRoute): void {
+  try {
+    kernel.routeAdd(change);
+  } catch {
+    // Its device is gone or down.
+  }
 }
 
 /** The kernel has one route of a prefix in a namespace. */

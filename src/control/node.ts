@@ -25,6 +25,7 @@ import { dpdkSlotsOf } from './dpdkDevices.js';
 import { neighbourBytesOf } from './neighbours.js';
 import { routeBytesOf } from './routeRoom.js';
 import { RunningNode } from './runningNode.js';
+import { workersMaxOf } from './workers.js';
 
 export interface NodeEvents {
   state: [state: StatusDocument['node']['state']];
@@ -40,9 +41,18 @@ export interface NodeEvents {
   'peer-down': [peer: { network: string; address: string }];
   /** A peer that roams proved to be somewhere else, and is followed. */
   'peer-moved': [peer: { network: string; address: string; to: { address: string; udpPort: number } }];
+  /** The device of a port is gone, or its namespace. The node goes on, and has it back as soon as it can. */
+  'port-lost': [loss: { name: string; message: string }];
+  'port-healed': [port: { name: string; afterSec: number }];
+  /** The address of an underlay is gone, or its device. */
+  'underlay-lost': [loss: { name: string; message: string }];
+  'underlay-healed': [underlay: { name: string; afterSec: number }];
   /** A worker died; its slots went home, what it held is counted as worker-lost. */
   'worker-lost': [event: { index: number; message: string; packetsLost: number; slotsHeld: number }];
-  'worker-replaced': [event: { index: number; afterMs: number }];
+  /** `stoodBy`: the thread was warm; otherwise it had to warm up first. */
+  'worker-replaced': [event: { index: number; afterMs: number; stoodBy: boolean }];
+  /** `setWorkers` has brought the node to another number of workers. */
+  'workers-changed': [workers: { from: number; to: number }];
   /** A reload has begun; one of the next two follows. */
   reloading: [];
   reloaded: [document: ReloadDocument];
@@ -69,6 +79,11 @@ export interface Node extends EventEmitter<NodeEvents> {
    * of is read again. Throws a RestartError when there are settings that only a start can change.
    */
   reload(config?: ConfigInput, options?: ReloadOptions): Promise<ReloadDocument>;
+  /**
+   * Brings the node to another number of workers, while frames move; more than `node.workersMax` throws a RestartError. A flow may move to another
+   * worker, once.
+   */
+  setWorkers(workers: number): Promise<WorkerState[]>;
   addNetwork(network: NetworkInput): Promise<NetworkDocument>;
   /** Removes a network with its ports and peers, and the bridges that it is part of. */
   removeNetwork(name: string): Promise<void>;
@@ -125,7 +140,8 @@ function supervisorOf(config: Config): Dataplane {
     routeBytes: routeBytesOf(config),
     dpdkSlots: dpdkSlotsOf(config),
   };
-  return createSupervisor({ workers: node.workers, shape, macs: Math.max(16384, macs) });
+  const { workers } = node;
+  return createSupervisor({ workers, workersMax: workersMaxOf(config), shape, macs: Math.max(16384, macs) });
 }
 
 const monotonicSeconds = () => Number(process.hrtime.bigint()) / 1e9;

@@ -24,12 +24,15 @@ import { pinsOf } from './pinning.js';
 import { type Accounts, portPlan } from './portPlan.js';
 import { hostPrefixesOf, isWithin, type PrefixSource, prefixSources } from './prefixes.js';
 import { canonicalAddress } from './text.js';
+import { workersMaxOf } from './workers.js';
 
 /** What the machine says about itself. */
 export interface HostFacts extends Accounts {
   hostname: string;
   /** CPUs that this process may run on; absent: unknown, and none is wanted. */
   cpus?: readonly number[];
+  /** Workers that the node has room for; absent: as configured. */
+  workersMax?: number;
   /** MTU of the device that carries each udp underlay, by the name of the underlay. */
   underlayMtu: ReadonlyMap<string, number>;
   /** Addresses with prefix length of that device: what is within them is on the underlay's own link. */
@@ -76,12 +79,14 @@ export function makePlan(
   const sources = prefixSources(config, domains);
   const had = new Map(previous?.plan.networks.map((network) => [network.name, network.mtu]));
   const mtus = networkMtus(networks, underlays, facts.underlayMtu, domains, (name, mtu) => had.get(name) === mtu);
+  const { workers } = config.node;
+  const workersMax = facts.workersMax ?? workersMaxOf(config);
   const byKernel = new Set(peers.filter((p) => p.direct && !p.isFrame).map((p) => `${p.network}/${p.address}`));
   const isByKernel = (network: string, address: string) => byKernel.has(`${network}/${address}`);
   const plan: Plan = {
     generation: (previous?.plan.generation ?? 0) + 1,
     node: config.node.name ?? facts.hostname,
-    workers: config.node.workers,
+    workers,
     cpus: pinsOf(config.node, facts.cpus ?? []),
     busyPollUs: config.node.busyPollUs,
     underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name), config.node.workers)),
@@ -99,7 +104,7 @@ export function makePlan(
     plan.networks.push(networkPlan(network, underlaysOf(network, underlays), room, ids, domains, networks));
     for (const port of network.ports) {
       const hostRoutes = hostPrefixesOf(port, network.name, config, domains, sources, isByKernel);
-      const setting = { id: ids.port(port.name), network: id, mtu, workers: config.node.workers, hostRoutes };
+      const setting = { id: ids.port(port.name), network: id, mtu, workers, workersMax, hostRoutes };
       plan.ports.push(portPlan(port, setting, facts));
     }
     const domain = domainId(network.name, ids, domains);

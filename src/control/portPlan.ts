@@ -18,6 +18,8 @@ export interface PortSetting {
   network: number;
   mtu: number;
   workers: number;
+  /** Workers that a change may bring the node to. */
+  workersMax: number;
   hostRoutes: string[];
 }
 
@@ -56,7 +58,8 @@ function dpdkPlan(port: DpdkPortConfig, { id, workers }: PortSetting, accounts: 
   return { ...common, devargs: settings.join(), socket: port.mode === 'server' ? socket : null };
 }
 
-function tapPlan(port: DevicePortConfig, { workers, hostRoutes }: PortSetting, accounts: Accounts): TapPlan {
+function tapPlan(port: DevicePortConfig, setting: PortSetting, accounts: Accounts): TapPlan {
+  const { workers, workersMax, hostRoutes } = setting;
   return {
     device: port.device ?? port.name,
     create: port.create,
@@ -64,6 +67,7 @@ function tapPlan(port: DevicePortConfig, { workers, hostRoutes }: PortSetting, a
     addresses: port.addresses,
     mac: port.type === 'tap' ? (port.mac?.toLowerCase() ?? null) : null,
     queues: port.queues ?? workers,
+    multiQueue: (port.queues ?? workersMax) > 1,
     owner: accountId(port, port.owner, accounts.users, 'user'),
     group: accountId(port, port.group, accounts.groups, 'group'),
     hostRoutes,

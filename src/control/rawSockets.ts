@@ -18,8 +18,7 @@ import {
   type UnderlaySockets,
 } from './carrierSockets.js';
 import { underlayError } from './deviceErrors.js';
-import type { DeviceKernel } from './deviceKernel.js';
-import { tryClose } from './tapDevice.js';
+import { type DeviceKernel, tryClose } from './deviceKernel.js';
 
 /** GRE; IPv4 and IPv6 in IP. */
 export function protocolsOf({ tunnel }: { tunnel: UnderlayPlan['tunnel'] }): number[] {
@@ -50,18 +49,33 @@ export function openRawSockets(
     const receivers =
       inherited(predecessors, underlay) ?? protocols.map((protocol) => open({ ...common, ...RECEIVING, protocol }));
     const senders = protocols.map((protocol) => open({ ...common, ...sendingOf(underlay), protocol }));
-    const owner = underlay.id % workers;
+    let count = workers;
+    const rxFds = receivers.map(({ fd }) => fd);
+    const txFds = senders.map(({ fd }) => fd);
+    const all = new Set([...rxFds, ...fds]);
     return {
       plan: underlay,
-      workers: Array.from({ length: workers }, (_, worker) => ({
-        underlay: underlay.id,
-        rxFds: worker === owner ? receivers.map(({ fd }) => fd) : [],
-        txFds: senders.map(({ fd }) => fd),
-        protocols,
-        gro: false,
-        segment: false,
-      })),
+      get workers() {
+        const owner = underlay.id % count;
+        return Array.from({ length: count }, (_, worker) => ({
+          underlay: underlay.id,
+          rxFds: worker === owner ? rxFds : [],
+          txFds,
+          protocols,
+          gro: false,
+          segment: false,
+        }));
+      },
+      resize(to) {
+        const before = count;
+        count = to;
+        return () => {
+          count = before;
+        };
+      },
+      settle: () => [],
       receivers,
+      group: null,
       sourcePorts: [],
       ...deviceOf(kernel, underlay),
       path: {
@@ -69,7 +83,7 @@ export function openRawSockets(
         receive: 'frames',
         reasons: bufferReasons(Math.min(...receivers.map(({ rcvbuf }) => rcvbuf))),
       },
-      close: closerOf(kernel, fds, receivers),
+      close: closerOf(all, (fd) => tryClose(kernel, fd)),
     };
   } catch (error) {
     for (const fd of fds) tryClose(kernel, fd);

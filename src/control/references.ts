@@ -11,6 +11,7 @@ import { deviceClashes, portFaults } from './portFaults.js';
 import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
 import { canonicalAddress, parseSourcePorts, quote } from './text.js';
 import { transportClashes, tunnelFaults } from './tunnelFaults.js';
+import { workersFaults } from './workers.js';
 import { type Item, isEmpty, items, namesOf, peersOf, record, suggest, wordsOf } from './written.js';
 
 /** Faults between the parts of a configuration value of any shape. */
@@ -40,6 +41,7 @@ export function crossFaults(root: unknown): Located[] {
     ...deviceClashes(ports, underlays),
     ...limitFaults(networks, ports),
     ...pinningFaults(root),
+    ...workersFaults(root),
   ];
 }
 

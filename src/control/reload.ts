@@ -11,8 +11,8 @@ import { defaultSocketPath } from './controlSocket.js';
 import { withoutSecret } from './heartbeatSchema.js';
 import { canonicalAddress, valueText } from './text.js';
 
-/** Settings of the node itself that it can take while it runs. */
-const LIVE_NODE_SETTINGS = ['busyPollUs', 'pinning'];
+/** Settings of the node itself that it can take while it runs. There may be more workers than it has room for: `workersRestart`. */
+const LIVE_NODE_SETTINGS = ['busyPollUs', 'pinning', 'workers', 'workersMax'];
 /** Settings of a network that are entities of their own. */
 const PARTS = ['name', 'ports', 'peers', 'staticMacs'];
 
@@ -71,7 +71,6 @@ export function restartsOf(before: Config, after: Config, hostname: string): Res
 const WHY: Record<string, string> = {
   name: 'its control socket and its routes are known by it',
   socket: 'clients are connected to it',
-  workers: 'each worker has a part of the memory, which is made once',
   arena: 'the memory is made once',
 };
 

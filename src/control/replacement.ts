@@ -7,7 +7,13 @@ import type { Plan, PortPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js'
 function makingOf({ kind, tap, dpdk, mtu }: PortPlan): string {
   // A device of DPDK is made with all that it has.
   if (dpdk !== undefined) return JSON.stringify([kind, dpdk, mtu]);
-  const { addresses: _addresses, mac: _mac, hostRoutes: _hostRoutes, ...making } = tap ?? ({} as TapPlan);
+  const {
+    addresses: _addresses,
+    mac: _mac,
+    queues: _queues,
+    hostRoutes: _hostRoutes,
+    ...making
+  } = tap ?? ({} as TapPlan);
   return JSON.stringify([kind, making]);
 }
 
@@ -85,4 +91,21 @@ export function withoutPorts(plan: Plan, gone: ReadonlySet<number>): Plan {
     statics: plan.statics.filter(({ port }) => !gone.has(port)),
     routes: plan.routes.filter(({ port }) => !gone.has(port)),
   };
+}
+
+/** Whether a change takes workers away and makes carriers anew: that is done one after the other, so that sockets which go are read to the end. */
+export function isShrinkFirst(before: Plan, after: Plan): boolean {
+  const isSame = (carrier: UnderlayPlan) => {
+    const now = after.underlays.find(({ id }) => id === carrier.id);
+    return now !== undefined && isSameCarrier(carrier, now);
+  };
+  return after.workers < before.workers && !before.underlays.every(isSame);
+}
+
+/** A plan for fewer workers. */
+export function withFewerWorkers(plan: Plan, workers: number): Plan {
+  const ports = plan.ports.map((port) =>
+    port.tap === null ? port : { ...port, tap: { ...port.tap, queues: Math.min(port.tap.queues, workers) } },
+  );
+  return { ...plan, workers, cpus: plan.cpus?.slice(0, workers), ports };
 }

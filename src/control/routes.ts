@@ -38,6 +38,7 @@ const ROUTES: [pattern: string, handlers: Partial<Record<string, Handler>>][] = 
   ['/v1/drops', { GET: ({ node }) => ({ body: node.drops() }) }],
   ['/v1/stats', { GET: ({ node }) => ({ body: node.stats() }) }],
   ['/v1/reload', { POST: reload }],
+  ['/v1/workers', { GET: ({ node }) => ({ body: node.workers() }), POST: setWorkers }],
   ['/v1/networks', { GET: ({ node }) => ({ body: node.status().networks }), POST: addNetwork }],
   ['/v1/networks/:', { DELETE: async ({ node, params }) => ({ body: await node.removeNetwork(params[0]) }) }],
   ['/v1/config', { GET: ({ node }) => ({ body: node.config }) }],
@@ -98,6 +99,13 @@ async function reload({ node, body }: Request): Promise<Reply> {
   const { config, dryRun = false } = only(body, ['config', 'dryRun'], remedy);
   if (typeof dryRun !== 'boolean') throw refusal(400, '`dryRun` must be true or false', remedy);
   return { body: await node.reload(config as ConfigInput | undefined, { dryRun }) };
+}
+
+async function setWorkers({ node, body }: Request): Promise<Reply> {
+  const remedy = 'send {"workers": 2}';
+  const { workers } = only(body, ['workers'], remedy);
+  if (typeof workers !== 'number') throw refusal(400, '`workers` must be a number', remedy);
+  return { body: await node.setWorkers(workers) };
 }
 
 async function addNetwork({ node, body }: Request): Promise<Reply> {
@@ -171,7 +179,7 @@ function routes({ node, query }: Request): Reply {
   return { body: node.route(network, address) };
 }
 
-function capture({ node, query }: Request): Reply {
+async function capture({ node, query }: Request): Promise<Reply> {
   const on = query.get('on');
   if (on === null) throw refusal(400, '`on` is missing', 'ask for /v1/capture?on=PORT');
   const unknown = [...query.keys()].find((key) => !['on', 'count', 'snap'].includes(key));
@@ -181,6 +189,7 @@ function capture({ node, query }: Request): Reply {
   const id = String(++lastCapture);
   captures.set(id, stream);
   stream.once('close', () => captures.delete(id));
+  await stream.started;
   return { stream, id };
 }
 

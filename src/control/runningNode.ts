@@ -23,7 +23,7 @@ import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { isPacketPort } from '../pipeline/tables.js';
 import { type ApiServer, createApi } from './api.js';
-import { changeRun, type Run, reloadRun, usesTun } from './change.js';
+import { changeRun, healRun, type Run, reloadRun, usesTun } from './change.js';
 import { ChangingNode } from './changingNode.js';
 import { checkValue, requireConfig } from './check.js';
 import type { Config, ConfigInput } from './config.js';
@@ -35,13 +35,16 @@ import { dpdkSettings } from './dpdkDevices.js';
 import { createDynamicPeers, type DynamicPeers } from './dynamicPeers.js';
 import { gatherFacts, nodeName } from './facts.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
+import { createHealing, type Healing } from './healing.js';
 import type { Heartbeats } from './heartbeats.js';
 import type { Node, NodeOptions, NodeParts, ReloadOptions } from './node.js';
 import { startHeartbeats } from './nodeHeartbeats.js';
 import { makePlan } from './plan.js';
+import { RestartError } from './reload.js';
 import { requireRouted } from './routedNetwork.js';
 import { routeBytesOf } from './routeRoom.js';
 import { canonicalAddress } from './text.js';
+import { workersMaxOf, workersRestart } from './workers.js';
 
 export class RunningNode extends ChangingNode implements Node {
   readonly name: string;
@@ -51,6 +54,8 @@ export class RunningNode extends ChangingNode implements Node {
   readonly #parts: NodeParts;
   readonly #file: string | undefined;
   readonly #captures = new Set<CaptureStream>();
+  /** Read once: later there may be no descriptor left for it. */
+  readonly #version = packageVersion();
   #queue: Promise<unknown> = Promise.resolve();
   #run: Run | null = null;
 
@@ -85,6 +90,7 @@ export class RunningNode extends ChangingNode implements Node {
       }
       this.#setState('running');
       this.#run.heartbeats = this.#startHeartbeats(this.#run);
+      this.#run.healing = this.#startHealing(this.#run);
     });
   }
 
@@ -97,6 +103,7 @@ export class RunningNode extends ChangingNode implements Node {
       run.dynamicPeers.stop();
       run.mtus.stop();
       run.heartbeats?.stop();
+      run.healing?.stop();
       try {
         await run.dataplane.stop();
       } finally {
@@ -125,7 +132,7 @@ export class RunningNode extends ChangingNode implements Node {
       undo.push(() => api?.close());
     }
     const kernel = this.#parts.kernel();
-    const facts = gatherFacts(config, kernel);
+    const facts = { ...gatherFacts(config, kernel), workersMax: workersMaxOf(config) };
     const planned = makePlan(config, facts);
     const devices = createDevices(kernel, () => dataplane.dpdkFrames(dpdkSettings(this.#config)));
     devices.open(planned.plan);
@@ -137,7 +144,7 @@ export class RunningNode extends ChangingNode implements Node {
     const mtus = this.#followMtus(kernel, dataplane);
     const routeBytes = routeBytesOf(config);
     const opened = { facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired, routeBytes };
-    return { api, heartbeats: null, ...opened };
+    return { api, heartbeats: null, healing: null, ...opened };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -160,7 +167,12 @@ export class RunningNode extends ChangingNode implements Node {
       config: () => this.#config,
       plan: () => run().planned.plan,
       facts: { get: () => run().facts, set: (facts) => Object.assign(run(), { facts }) },
-      changed: () => this.inTurn(() => this.change(this.#config)),
+      changed: (prepare) =>
+        this.inTurn(() => {
+          prepare();
+          return this.change(this.#config);
+        }),
+      news: () => this.#run?.healing?.news(),
       warn: (message) => this.emit('warning', message),
       now: this.#parts.now,
     });
@@ -180,6 +192,29 @@ export class RunningNode extends ChangingNode implements Node {
       warn: (message) => this.emit('warning', message),
       now: this.#parts.now,
     });
+  }
+
+  #startHealing(run: Run): Healing {
+    const plan = () => run.planned.plan;
+    const healing = createHealing({
+      find: (isClose, isNews) => {
+        if (isNews) run.devices.mendRoutes();
+        return run.devices.losses(plan(), isClose, isNews);
+      },
+      renew: (lost) =>
+        this.inTurn(async () => {
+          const { failed, failures } = await healRun(this.#running(), lost);
+          this.#changed(this.#config, failures);
+          return failed;
+        }),
+      isPlanned: ({ kind, id }) => plan()[kind === 'port' ? 'ports' : 'underlays'].some((one) => one.id === id),
+      lost: ({ kind, name, message }) => this.emit(`${kind}-lost`, { name, message }),
+      healed: ({ kind, name }, afterSec) => this.emit(`${kind}-healed`, { name, afterSec }),
+      warn: (message) => this.emit('warning', message),
+      now: this.#parts.now,
+    });
+    run.dataplane.events.on('device-failed', (failure) => healing.failed(failure));
+    return healing;
   }
 
   /** Without a configuration, the file that the node was made of is read again. */
@@ -220,6 +255,12 @@ export class RunningNode extends ChangingNode implements Node {
   #changed(config: Config, failures: string[]): void {
     this.#config = config;
     for (const failure of failures) this.emit('warning', `not closed cleanly: ${failure}`);
+  }
+
+  protected requireRoom(config: Config): void {
+    const { facts } = this.#running();
+    const restart = workersRestart(this.#config, config, facts.workersMax ?? workersMaxOf(this.#config));
+    if (restart.length > 0) throw new RestartError(restart);
   }
 
   protected forgetDynamicPeer(network: string, address: string): boolean {
@@ -288,8 +329,9 @@ export class RunningNode extends ChangingNode implements Node {
       pathMtus: run.mtus.paths.list(),
       liveness: run.heartbeats?.documents(),
       devices: run.devices.reports(run.planned.plan),
+      losses: run.healing?.documents(),
       retired: run.retired,
-      node: { name: this.name, version: packageVersion(), pid: process.pid, state: this.#state, socket: this.socket },
+      node: { name: this.name, version: this.#version, pid: process.pid, state: this.#state, socket: this.socket },
       startedAt: run.startedAt,
       now: this.#parts.now(),
     };

@@ -2,27 +2,45 @@
  * One TAP or TUN device: opened, dressed (MAC, MTU, addresses, up) and undone. A device that weft makes lives as long as its descriptors, so
  * even a killed node leaves none behind; one that it attaches to gets its MAC and MTU back, and loses the addresses that weft gave it.
  */
-import { type Link, type Tap, TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6 } from '../native/tun.js';
+import {
+  type Link,
+  type Tap,
+  type TapRequest,
+  TUN_F_CSUM,
+  TUN_F_TSO4,
+  TUN_F_TSO6,
+  TUN_F_USO4,
+  TUN_F_USO6,
+} from '../native/tun.js';
 import type { DeviceState, PathDocument, PathReason } from '../observe/documents.js';
 import type { PortPlan, TapPlan } from '../pipeline/plan.js';
 import { tapError } from './deviceErrors.js';
-import type { DeviceKernel } from './deviceKernel.js';
-import { createDressing, type Dressing } from './dressing.js';
+import { type DeviceKernel, tryClose } from './deviceKernel.js';
+import { createDressing, type DeviceAt, type Dressing } from './dressing.js';
+import { finderOf, type Missing, stateOf } from './presence.js';
+import { createTapQueues, forget, type TapQueues } from './tapQueues.js';
 
 const TSO = TUN_F_TSO4 | TUN_F_TSO6;
 const USO = TUN_F_USO4 | TUN_F_USO6;
 
 export interface TapDevice {
   port: number;
-  fds: number[];
+  /** A queue each: what the workers are given. */
+  readonly fds: readonly number[];
   vnetHdrLen: number;
   offloads: number;
   mac: string | null;
   path: PathDocument;
   /** Asks the kernel how the device is now. */
   state(): DeviceState;
+  /** Packets that found its queue full since it was opened, at the last time that the kernel could be asked. */
+  missed(): number;
+  /** What has gone from under it. Without `thorough` only the path of its namespace is looked at, which costs next to nothing. */
+  missing(thorough: boolean): Missing | null;
   /** Sets what another plan of the port wants, while frames move; returns the way back. An MTU that fails is a reason of `path`. */
   change(port: PortPlan, overhead: number): () => void;
+  /** The workers have changed over: queues that nobody reads any more are closed. Returns what could not be undone. */
+  settle(): string[];
   /** Undoes what was changed and closes the descriptors. Never throws; returns what could not be undone. */
   close(): string[];
 }
@@ -34,33 +52,42 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
   let opened: Tap | null = null;
   try {
     const before = tap.create ? null : kernel.linkGet(at);
-    opened = kernel.openTap(request(tap, port.kind === 'tun' ? 'tun' : 'tap'));
+    const wanted = request(tap, port.kind === 'tun' ? 'tun' : 'tap');
+    opened = kernel.openTap(wanted);
     const reasons = pathReasons(opened, port);
-    steer(kernel, opened, reasons);
+    const queues = createTapQueues(kernel, opened, wanted, reasons);
+    queues.settle();
     const dressing = createDressing(kernel, port, overhead, at, before);
     dressing.put(reasons);
     const link = kernel.linkGet(at);
     reportLink(link, port, reasons);
+    const state = stateOf(kernel, at, opened.ifindex);
     const device: TapDevice = {
       port: port.id,
-      fds: opened.fds,
+      get fds() {
+        return queues.fds;
+      },
       vnetHdrLen: opened.vnetHdrLen,
       offloads: opened.offloads,
       mac: link?.mac || null,
       path: pathOf(opened, reasons),
-      state: stateOf(kernel, at, opened.ifindex),
+      state,
+      missed: missedOf(kernel, at, link),
+      missing: finderOf(kernel, { at, index: opened.ifindex, fd: opened.fds[0], isMade: tap.create }),
       change(after, tunnel) {
         try {
-          const back = dressing.change(after, tunnel);
+          const back = changeAll(dressing, queues, after, tunnel);
           const now = kernel.linkGet(at);
           device.mac = now?.mac || null;
           reportLink(now, after, reasons);
+          reportQueues(queues, after, reasons);
           return back;
         } catch (error) {
           throw tapError(after, error);
         }
       },
-      close: closer(kernel, opened.fds, dressing, !tap.create),
+      settle: queues.settle,
+      close: closer(queues, dressing, tap.create ? null : state),
     };
     return device;
   } catch (error) {
@@ -69,34 +96,44 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
   }
 }
 
-/**
- * Queues by the packets' flows alone. Otherwise the kernel moves a flow to the queue of the worker that its answers come in at, and packets that
- * wait on the first one are overtaken.
- */
-function steer(kernel: DeviceKernel, { fds }: Tap, reasons: PathReason[]): void {
-  if (fds.length < 2) return;
+function missedOf(kernel: DeviceKernel, at: DeviceAt, opened: Link | null): () => number {
+  let missed = 0;
+  return () => {
+    try {
+      const link = kernel.linkGet(at);
+      if (link !== null && link.index === opened?.index) missed = link.txDropped - opened.txDropped;
+    } catch {
+      // Known another time.
+    }
+    return missed;
+  };
+}
+
+function changeAll(dressing: Dressing, queues: TapQueues, after: PortPlan, overhead: number): () => void {
+  const undress = dressing.change(after, overhead);
   try {
-    kernel.tapSteer(fds[0], fds.length);
+    const giveBack = queues.resize(after.tap!.queues);
+    return () => {
+      giveBack();
+      undress();
+    };
   } catch (error) {
-    const why = (error as { code?: string }).code ?? (error as Error).message;
-    reasons.push({
-      feature: 'steering',
-      reason: `the kernel takes no program that chooses queues (${why}): a flow may change its queue, and be reordered there`,
-      remedy: why === 'EPERM' ? 'give weft CAP_BPF as well' : null,
-    });
+    undress();
+    throw error;
   }
 }
 
 /** The longest superframe of datagrams does not fit a slot, so that their size has to be limited. */
 const hasUso = ({ offloads }: TapPlan) => offloads.uso && offloads.gsoMaxSize;
 
-function request(tap: TapPlan, kind: 'tap' | 'tun') {
+function request(tap: TapPlan, kind: 'tap' | 'tun'): TapRequest {
   const { offloads } = tap;
   return {
     name: tap.device,
     kind,
     create: tap.create,
     queues: tap.queues,
+    multiQueue: tap.multiQueue,
     vnetHdr: offloads.vnetHeader,
     offloads: offloads.vnetHeader ? TUN_F_CSUM | (offloads.tso ? TSO : 0) | (hasUso(tap) ? USO : 0) : 0,
     ...(tap.netns ? { netns: tap.netns } : {}),
@@ -115,8 +152,7 @@ function pathReasons(opened: Tap, port: PortPlan): PathReason[] {
         ? { feature, reason, remedy }
         : { feature, reason: `\`offloads: {${setting}: false}\` of the port: ${reason}`, remedy: 'take it out' },
     );
-  const made = `ip tuntap add dev ${tap.device} mode ${port.kind} vnet_hdr`;
-  const remedy = tap.create ? null : `make it with \`vnet_hdr\`: \`${made}\``;
+  const remedy = tap.create ? null : `make it with \`vnet_hdr\`: \`${makingOf(port)}\``;
   if (opened.vnetHdrLen === 0) {
     const reason = 'the device has no virtio-net header: one packet a frame, checksums finished in weft';
     because('vnet-header', offloads.vnetHeader, reason, 'vnetHeader', remedy);
@@ -129,13 +165,20 @@ function pathReasons(opened: Tap, port: PortPlan): PathReason[] {
       because('uso', hasUso(tap), reason, setting, 'use Linux 6.2 or newer');
     }
   }
-  if (tap.queues > 1 && opened.fds.length < tap.queues)
-    reasons.push({
-      feature: 'queues',
-      reason: `the device has ${opened.fds.length} of ${tap.queues} queues; one worker reads it`,
-      remedy: `make it with \`multi_queue\`: \`${made} multi_queue\``,
-    });
+  reportQueues(opened, port, reasons);
   return reasons;
+}
+
+const makingOf = ({ kind, tap }: PortPlan) => `ip tuntap add dev ${tap!.device} mode ${kind} vnet_hdr`;
+
+/** A device that cannot have as many queues as are wanted: said in `reasons`, once. */
+function reportQueues({ fds }: Pick<TapQueues, 'fds'>, port: PortPlan, reasons: PathReason[]): void {
+  const wanted = port.tap!.queues;
+  forget(reasons, 'queues');
+  if (fds.length >= wanted) return;
+  const reason = `the device has ${fds.length} of ${wanted} queues; one worker reads it`;
+  const remedy = `make it with \`multi_queue\`: \`${makingOf(port)} multi_queue\``;
+  reasons.push({ feature: 'queues', reason, remedy });
 }
 
 function pathOf(opened: Tap, reasons: PathReason[]): PathDocument {
@@ -153,53 +196,21 @@ export function offloadNames(mask: number): string[] {
   return names.flatMap(([bits, name]) => ((mask & bits) === bits ? [name] : []));
 }
 
-/** A question to the kernel: how is the device with this name and index now? */
-export function stateOf(kernel: DeviceKernel, at: { netns?: string; name: string }, index: number): () => DeviceState {
-  return () => {
-    try {
-      const link = kernel.linkGet(at);
-      if (link === null || link.index !== index) return 'gone';
-      return link.up ? 'up' : 'down';
-    } catch {
-      // Its namespace cannot be entered any more.
-      return 'gone';
-    }
-  };
-}
-
 /** A device whose MTU is not that of its port: said in `reasons`, once. */
 function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): void {
-  const said = reasons.findIndex(({ feature }) => feature === 'mtu');
-  if (said >= 0) reasons.splice(said, 1);
+  forget(reasons, 'mtu');
   if (link === null || link.mtu === port.mtu) return;
   const reason = `the device has an MTU of ${link.mtu} bytes, the port ${port.mtu}`;
   reasons.push({ feature: 'mtu', reason, remedy: `set it to ${port.mtu}` });
 }
 
-function closer(kernel: DeviceKernel, fds: number[], dressing: Dressing, isAttached: boolean): () => string[] {
+/** With `attachedState` the device is not weft's, and is left as it was found, unless it is gone. */
+function closer(queues: TapQueues, dressing: Dressing, attachedState: (() => DeviceState) | null): () => string[] {
   let isOpen = true;
   return () => {
     if (!isOpen) return [];
     isOpen = false;
-    if (isAttached && fds.length > 1) leaveSteering(kernel, fds[0]);
-    return [...fds.flatMap((fd) => tryClose(kernel, fd)), ...dressing.takeOff()];
+    const isThere = attachedState !== null && attachedState() !== 'gone';
+    return [...queues.close(isThere), ...(isThere ? dressing.takeOff() : [])];
   };
-}
-
-function leaveSteering(kernel: DeviceKernel, fd: number): void {
-  try {
-    kernel.tapSteer(fd, 0);
-  } catch {
-    // It has none, or is gone.
-  }
-}
-
-/** Closes a descriptor; the failure as text, if there is one. */
-export function tryClose(kernel: DeviceKernel, fd: number): string[] {
-  try {
-    kernel.close(fd);
-    return [];
-  } catch (error) {
-    return [(error as Error).message];
-  }
 }

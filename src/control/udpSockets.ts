@@ -4,7 +4,7 @@
  */
 import type { UdpRequest, UdpSocket } from '../native/tun.js';
 import type { PathDocument, PathReason } from '../observe/documents.js';
-import type { UnderlayPlan } from '../pipeline/plan.js';
+import type { CarrierSockets, UnderlayPlan } from '../pipeline/plan.js';
 import {
   addressesOf,
   bufferReasons,
@@ -21,7 +21,7 @@ import {
 } from './carrierSockets.js';
 import { underlayError } from './deviceErrors.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { tryClose } from './tapDevice.js';
+import { createSocketGroup, type SocketGroup } from './socketGroup.js';
 
 /** Carriers of one underlay that configure source ports send from the same ones. */
 export interface Siblings {
@@ -33,6 +33,12 @@ export interface Siblings {
 
 const ALONE: Siblings = { any: false, sourcePorts: [] };
 
+/** The sockets of one worker. */
+interface Own {
+  receiver: Receiver;
+  senders: UdpSocket[];
+}
+
 /** Opens the sockets of a UDP carrier. Throws a WeftError, with everything closed again. */
 export function openUdpSockets(
   kernel: DeviceKernel,
@@ -41,61 +47,139 @@ export function openUdpSockets(
   siblings: Siblings = ALONE,
   predecessors: Predecessors = NO_PREDECESSORS,
 ): UnderlaySockets {
-  const fds: number[] = [];
-  const open = (request: UdpRequest): UdpSocket => {
-    try {
-      const opened = kernel.udpOpen(request);
-      fds.push(opened.fd);
-      return opened;
-    } catch (error) {
-      throw underlayError(underlay, request.port, error, () => addressesOf(kernel, request.family));
-    }
-  };
+  const group = predecessors.group ?? createSocketGroup(kernel);
+  const opener = createOpener(kernel, underlay, group);
+  const { open } = opener;
   /** Fails when a foreign socket has the port: with SO_REUSEPORT the two would share the packets in silence. */
   const reserve = (request: UdpRequest): number => {
     const probe = open({ ...request, reusePort: false });
-    kernel.close(fds.pop()!);
+    opener.close(probe.fd);
     return probe.port;
   };
   /** A port that this node gives up needs no reservation: nobody else can have it. */
   const claim = (request: UdpRequest): number =>
     predecessors.ports.includes(request.port) ? request.port : reserve(request);
-  const openReceivers = (count: number): Receiver[] => {
-    const listen = receiving(underlay);
-    return Array.from({ length: count }, () => open(listen));
-  };
-  try {
+  return opener.orClose(() => {
     const taken = inherited(predecessors, underlay)?.slice(0, workers) ?? [];
     if (taken.length === 0) claim(receiving(underlay));
-    const receivers = [...taken, ...openReceivers(workers - taken.length)];
+    const fresh = Array.from({ length: workers - taken.length }, opener.openReceiver);
+    const own = [...taken, ...fresh].map((receiver): Own => ({ receiver, senders: [] }));
     const sourcePorts: number[] = [];
-    const senders: UdpSocket[][] = Array.from({ length: workers }, () => []);
     for (const wanted of wantedSourcePorts(underlay, predecessors.same)) {
       const request = sending(underlay, wanted);
       const port = siblings.sourcePorts.includes(wanted) ? wanted : claim(request);
-      for (const own of senders) own.push(open({ ...request, port }));
+      for (const { senders } of own) senders.push(open({ ...request, port }));
       sourcePorts.push(port);
     }
-    return {
+    const first = own[0];
+    for (const { receiver } of own) opener.fds.add(receiver.fd);
+    return Object.assign(createShares(opener, underlay, group, own, sourcePorts), {
       plan: underlay,
-      workers: receivers.map((receiver, w) => ({
-        underlay: underlay.id,
-        rxFds: [receiver.fd],
-        protocols: [],
-        txFds: senders[w].map((sender) => sender.fd),
-        gro: receiver.gro === true,
-        segment: underlay.offloads.segment && senders[w].every((sender) => sender.segment),
-      })),
-      receivers,
+      group,
       sourcePorts,
       ...deviceOf(kernel, underlay),
-      path: pathOf(underlay, receivers[0], senders[0][0]),
-      close: closerOf(kernel, fds, receivers),
+      path: pathOf(underlay, first.receiver, first.senders[0]),
+      close: closerOf(opener.fds, group.close),
+    });
+  });
+}
+
+type Opener = ReturnType<typeof createOpener>;
+
+/** Opens sockets of a carrier and keeps their descriptors. */
+function createOpener(kernel: DeviceKernel, underlay: UnderlayPlan, group: SocketGroup) {
+  const fds = new Set<number>();
+  const open = (request: UdpRequest): UdpSocket => {
+    try {
+      const opened = kernel.udpOpen(request);
+      fds.add(opened.fd);
+      return opened;
+    } catch (error) {
+      throw underlayError(underlay, request.port, error, () => addressesOf(kernel, request.family));
+    }
+  };
+  const close = (fd: number): string[] => {
+    fds.delete(fd);
+    return group.close(fd);
+  };
+  return {
+    fds,
+    open,
+    close,
+    openReceiver(): Receiver {
+      const opened = open(receiving(underlay));
+      group.join(opened.fd);
+      return opened;
+    },
+    /** When the step fails, what it opened is closed again. */
+    orClose<T>(step: () => T): T {
+      const before = new Set(fds);
+      try {
+        return step();
+      } catch (error) {
+        for (const fd of [...fds]) if (!before.has(fd)) close(fd);
+        throw error;
+      }
+    },
+  };
+}
+
+/** What each worker has, and more or fewer of them. */
+function createShares(opener: Opener, underlay: UnderlayPlan, group: SocketGroup, first: Own[], ports: number[]) {
+  let own = first;
+  let leaving: number[] = [];
+  const receivers = () => own.map(({ receiver }) => receiver);
+  const choose = () => group.choose(own.map(({ receiver }) => receiver.fd));
+  const openOwn = (): Own => ({
+    receiver: opener.openReceiver(),
+    senders: ports.map((port) => opener.open({ ...sending(underlay, port), port })),
+  });
+
+  function resize(workers: number): () => void {
+    if (workers === own.length) return () => {};
+    const before = own;
+    // Until the workers have changed over, only those that stay get packets.
+    own = before.slice(0, workers);
+    choose();
+    const gone = before.slice(workers).flatMap(descriptorsOf);
+    const fresh = opener.orClose(() => Array.from({ length: workers - own.length }, openOwn));
+    own = [...own, ...fresh];
+    leaving.push(...gone);
+    return () => {
+      own = before;
+      leaving = [...leaving.filter((fd) => !gone.includes(fd)), ...fresh.flatMap(descriptorsOf)];
     };
-  } catch (error) {
-    for (const fd of fds) tryClose(kernel, fd);
-    throw error;
   }
+
+  function settle(): string[] {
+    const failures = leaving.splice(0).flatMap(opener.close);
+    if (group.isChosen) choose();
+    return failures;
+  }
+
+  return {
+    get workers() {
+      return own.map((one) => sharesOf(one, underlay));
+    },
+    get receivers() {
+      return receivers();
+    },
+    resize,
+    settle,
+  };
+}
+
+const descriptorsOf = ({ receiver, senders }: Own) => [receiver.fd, ...senders.map(({ fd }) => fd)];
+
+function sharesOf({ receiver, senders }: Own, { id, offloads }: UnderlayPlan): CarrierSockets {
+  return {
+    underlay: id,
+    rxFds: [receiver.fd],
+    protocols: [],
+    txFds: senders.map(({ fd }) => fd),
+    gro: receiver.gro === true,
+    segment: offloads.segment && senders.every(({ segment }) => segment),
+  };
 }
 
 /** Source ports of a carrier, 0 for one that the kernel chooses. The ones that it chose before stay at the same address. */

@@ -63,6 +63,8 @@ export interface TapRequest {
   kind?: 'tap' | 'tun';
   /** Descriptors to open, 1 to 256. More than one makes a multi-queue device; one that exists stays what it is. */
   queues: number;
+  /** Makes a multi-queue device, which may get more queues later, also with one queue. */
+  multiQueue?: boolean;
   /** Frames with a virtio-net header in front. Goes for a device that exists as well, however it was made. */
   vnetHdr: boolean;
   /** Wanted TUN_F_* bits; 0 without vnetHdr. What the kernel refuses is left out, USO first. */
@@ -101,6 +103,8 @@ export interface Link {
   kind: string;
   /** Bytes of the largest superframe that the kernel hands to the device. */
   gsoMaxSize: number;
+  /** Packets that found the queue of the device full; 0 in lists, which leave figures out. */
+  txDropped: number;
   /** Id of the namespace that the device's other end is in, where rtnetlink gives it. */
   netnsid?: number;
 }
@@ -322,6 +326,11 @@ export interface Tun {
 
   /** EADDRINUSE, EADDRNOTAVAIL, ENODEV (device), EPERM. */
   udpOpen(request: UdpRequest): UdpSocket;
+  /**
+   * Makes the kernel choose among some sockets of an SO_REUSEPORT group by the sender's address and port alone. `sockets`: their places in the group,
+   * from 0: in the order in which they were bound, but the place of one that was closed has been taken by the last. Linux 4.5 and newer.
+   */
+  udpSteer(fd: number, sockets: readonly number[]): void;
   /** EADDRNOTAVAIL, ENODEV (device), EPERM (CAP_NET_RAW). bindUdpTx and bindErrorQueue take raw sockets as well. */
   rawOpen(request: RawRequest): RawSocket;
 
@@ -342,6 +351,11 @@ export interface Tun {
   /** The calling thread's id, as top -H shows it. */
   gettid(): number;
 
+  /**
+   * Frees what a bound function holds, hundreds of kilobytes for a sender; called again, it does nothing. Node would free it in the event
+   * loop, which a worker that turns never reaches.
+   */
+  unbind(bound: (...numbers: never[]) => number): void;
   /** Frame i's virtio-net header goes to arena[vnetAt + VNET_STRIDE * i], the frame to rxAt[i]. */
   bindTapRx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number, vnetAt: number, vnetHdrLen: number): TapRx;
   bindTapTx(arena: ArenaBytes, io: IoWords, layout: IoLayout, fd: number): TapTx;

@@ -26,6 +26,8 @@ export interface CaptureOptions {
 
 /** A pcapng file as it grows. Destroying or ending it stops the capture. */
 export interface CaptureStream extends Readable {
+  /** Resolves when all frames that pass from now on are in the stream. */
+  readonly started: Promise<void>;
   /** Frames in the stream so far. */
   readonly frames: number;
   /** Frames that passed and are not in the stream. */
@@ -96,6 +98,7 @@ export function captureStream(
   ) as CaptureStream;
   stream.push(headerBlocks(name, snapLength, isPackets ? Pcap.LINK_RAW : Pcap.LINK_ETHERNET));
   handle = dataplane.capture(port, snapLength, record);
+  Object.defineProperty(stream, 'started', { value: handle.started });
   return stream;
 }
 

@@ -13,6 +13,7 @@ export type Dataplane = DataplaneView &
     Supervisor,
     | 'prepare'
     | 'start'
+    | 'staff'
     | 'apply'
     | 'dpdkFrames'
     | 'dropDpdk'

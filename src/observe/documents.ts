@@ -66,6 +66,22 @@ export interface Hint {
 /** State of a kernel device now. `gone`: it was removed, or another one has its name. */
 export type DeviceState = 'up' | 'down' | 'gone';
 
+/** Something that has gone from under a port or an underlay. The node goes on without it, and has it back without a restart. */
+export interface LossDocument {
+  /** `address`: that of an underlay. `namespace`: it is gone, or another one has its path. */
+  what: 'device' | 'namespace' | 'address';
+  /** `device eth0 is gone` */
+  message: string;
+  sinceSec: number;
+  /** How often it was tried to have it back. */
+  attempts: number;
+  /** Seconds until it is tried next; earlier when something changes there. */
+  nextAttemptSec: number;
+  /** Why the last attempt failed; null when it did not. */
+  error: string | null;
+  remedy: string;
+}
+
 /** One transport of an underlay. */
 export interface UnderlayDocument {
   /** Name of the carrier: that of the underlay, with the kind of tunnel behind it where it is not VXLAN on the underlay's port. */
@@ -81,6 +97,8 @@ export interface UnderlayDocument {
   device: string | null;
   deviceMtu: number | null;
   deviceState: DeviceState | null;
+  /** Null while everything is there. */
+  loss: LossDocument | null;
   checksum: boolean;
   sourcePorts: number[];
   path: PathDocument;
@@ -127,6 +145,8 @@ export interface PortDocument {
   netns: string | null;
   /** Null for ports without a kernel device. */
   deviceState: DeviceState | null;
+  /** Null while everything is there. */
+  loss: LossDocument | null;
   mac: string | null;
   /** weft made the device and removes it. */
   created: boolean;
@@ -139,6 +159,8 @@ export interface PortDocument {
   rxPackets: number;
   txPackets: number;
   dropped: number;
+  /** Lost in the full queue of the device, before weft could read them. */
+  missed: number;
 }
 
 /** A path that takes less than the underlay's device. */
@@ -308,7 +330,7 @@ export interface DropsDocument {
   total: number;
   /** Most packets first. */
   reasons: DropDocument[];
-  /** Losses before weft saw the packet (full socket buffers); not part of the account. */
+  /** Losses before weft saw the packet (full socket buffers, full queues of devices); not part of the account. */
   missed: number;
 }
 

@@ -42,7 +42,8 @@ export function buildDrops(view: NodeView): DropsDocument {
     return [{ reason, text, packets, where: where.sort((a, b) => b.packets - a.packets) }];
   });
   const total = reasons.reduce((sum, reason) => sum + reason.packets, 0);
-  const missed = rows.reduce((sum, { counters }) => sum + counters.missed, 0);
+  const inDevices = plan.ports.reduce((sum, { id }) => sum + missedInDevice(view, id), 0);
+  const missed = rows.reduce((sum, { counters }) => sum + counters.missed, inDevices);
   return { total, reasons: reasons.sort((a, b) => b.packets - a.packets), missed };
 }
 
@@ -57,16 +58,19 @@ function dropsOf(blocks: readonly Float64Array[], reason: number): number {
   return packets;
 }
 
+/** What was lost in the queue of a port's device. */
+const missedInDevice = ({ devices }: NodeView, port: number) => devices.ports.get(port)?.missed() ?? 0;
+
 export function buildStats(view: NodeView): StatsDocument {
   const { plan, dataplane } = view;
   const { counters } = dataplane;
   return {
     account: account([...counters, view.retired]),
-    ports: plan.ports.map((port) => ({
-      name: port.name,
-      network: networkName(plan, port.network),
-      ...countersDocument(readRow(counters, PORT_ROW + port.id)),
-    })),
+    ports: plan.ports.map((port) => {
+      const row = readRow(counters, PORT_ROW + port.id);
+      const missed = row.missed + missedInDevice(view, port.id);
+      return { name: port.name, network: networkName(plan, port.network), ...countersDocument({ ...row, missed }) };
+    }),
     peers: plan.peers.map((peer) => ({
       network: networkName(plan, peer.network),
       address: peer.address,

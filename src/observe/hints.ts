@@ -1,7 +1,7 @@
 /**
  * What in a node's figures wants attention, as sentences with a remedy: the things that otherwise take an evening with tcpdump.
  */
-import type { DropsDocument, Hint, StatusDocument } from './documents.js';
+import type { DropsDocument, Hint, LossDocument, StatusDocument } from './documents.js';
 
 export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocument): Hint[] {
   return [
@@ -27,25 +27,40 @@ function workerHints({ workers }: Pick<StatusDocument, 'workers'>): Hint[] {
 
 function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'underlays'>): Hint[] {
   const all = [
-    ...ports.map(({ name, device, deviceState, netns }) => ({ object: `port ${name}`, device, deviceState, netns })),
-    ...underlays.map(({ name, device, deviceState }) => ({
+    ...ports.map(({ name, device, deviceState, netns, loss }) => ({
+      object: `port ${name}`,
+      device,
+      deviceState,
+      netns,
+      loss,
+    })),
+    ...underlays.map(({ name, device, deviceState, loss }) => ({
       object: `underlay ${name}`,
       device,
       deviceState,
       netns: null,
+      loss,
     })),
   ];
-  return all.flatMap(({ object, device, deviceState, netns }): Hint[] => {
+  return all.flatMap(({ object, device, deviceState, netns, loss }): Hint[] => {
+    if (loss !== null) return [{ object, message: lossText(loss), remedy: loss.remedy }];
     if (deviceState === 'down') {
       const remedy = `ip ${netns ? `-n ${netns.replace('/run/netns/', '')} ` : ''}link set ${device} up`;
       return [{ object, message: `device ${device} is down`, remedy }];
     }
     if (deviceState !== 'gone') return [];
     const remedy = object.startsWith('port')
-      ? 'remove the port and add it again'
-      : 'bring the device back, then restart the node';
-    return [{ object, message: `device ${device} is gone`, remedy }];
+      ? 'put it back, or remove the port and add it again'
+      : 'nothing: the node follows it within seconds';
+    return [{ object, message: `device ${device} is not where it was opened`, remedy }];
   });
+}
+
+/** `device eth0 is gone (since 12 s, tried 3 times, next in 4 s)` */
+function lossText({ message, sinceSec, attempts, nextAttemptSec, error }: LossDocument): string {
+  const tried = attempts === 1 ? 'once' : `${attempts} times`;
+  const why = error === null ? '' : `: ${error}`;
+  return `${message} (since ${Math.round(sinceSec)} s, tried ${tried}, next in ${Math.ceil(nextAttemptSec)} s)${why}`;
 }
 
 function slotHints({ slots }: Pick<StatusDocument, 'slots'>): Hint[] {
@@ -95,14 +110,15 @@ function livenessHints({ peers }: Pick<StatusDocument, 'peers'>): Hint[] {
   });
 }
 
-function missedHints({ underlays }: Pick<StatusDocument, 'underlays'>): Hint[] {
-  return underlays
-    .filter((underlay) => underlay.missed > 0)
-    .map((underlay) => ({
-      object: `underlay ${underlay.name}`,
-      message: `the kernel lost ${underlay.missed} packets before weft could read them (full socket buffer)`,
-      remedy: 'give the node more workers, or a less busy CPU',
-    }));
+function missedHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'underlays'>): Hint[] {
+  const hint = (object: string, missed: number, where: string): Hint[] => {
+    const message = `the kernel lost ${missed} packets before weft could read them (full ${where})`;
+    return missed > 0 ? [{ object, message, remedy: 'give the node more workers, or a less busy CPU' }] : [];
+  };
+  return [
+    ...ports.flatMap(({ name, missed }) => hint(`port ${name}`, missed, 'queue of the device')),
+    ...underlays.flatMap(({ name, missed }) => hint(`underlay ${name}`, missed, 'socket buffer')),
+  ];
 }
 
 const REMEDIES: Partial<Record<string, string>> = {
@@ -126,7 +142,7 @@ const REMEDIES: Partial<Record<string, string>> = {
   'no-slot': 'raise node.arena.largeSlots and smallSlots',
   'stray-heartbeat': 'give the network `heartbeat` here as well, or take it away at the other node',
   'tx-full': 'the egress is slower than what is sent to it; a larger txqueuelen or fewer packets',
-  'device-gone': 'set the device up, or remove the port',
+  'device-gone': 'set the device up; one that is gone is had back by the node',
   'outer-checksum':
     'packets are damaged on the way, or the sender leaves checksums to a device that does not finish them',
 };

@@ -8,6 +8,7 @@ import type { DataplaneView, MacRow, NeighbourRow } from './dataplane.js';
 import type {
   DeviceState,
   LivenessDocument,
+  LossDocument,
   MacDocument,
   NeighbourDocument,
   PathDocument,
@@ -25,6 +26,8 @@ export interface PortReport {
   queues: number;
   offloads: string[];
   state(): DeviceState | null;
+  /** Packets that were lost in the queue of the device. */
+  missed(): number;
 }
 
 export interface UnderlayReport {
@@ -48,6 +51,8 @@ export interface NodeView {
   devices: DeviceReports;
   /** Paths that take less than their device; absent: none are known. */
   pathMtus?: readonly (PathMtuDocument & { network: string; address: string })[];
+  /** What has gone from under ports and underlays, as `port 3` and `underlay 1`; absent: nothing. */
+  losses?: ReadonlyMap<string, LossDocument>;
   /** What heartbeats say, by id of the peer; absent: nothing. */
   liveness?: ReadonlyMap<number, LivenessDocument>;
   /** Figures of removed entities whose ids were given again. */
@@ -147,6 +152,7 @@ function underlayDocuments(view: NodeView): StatusDocument['underlays'] {
       device: report?.device ?? underlay.device,
       deviceMtu: report?.deviceMtu ?? null,
       deviceState: report?.state() ?? null,
+      loss: view.losses?.get(`underlay ${underlay.id}`) ?? null,
       checksum: underlay.checksum,
       sourcePorts: report?.sourcePorts ?? [],
       path: withFallbacks(report?.path ?? NO_PATH, fallbacks),
@@ -178,6 +184,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       device: port.tap?.device ?? null,
       netns: port.tap?.netns ?? null,
       deviceState: report?.state() ?? null,
+      loss: view.losses?.get(`port ${port.id}`) ?? null,
       mac: report?.mac ?? port.tap?.mac ?? null,
       created: port.tap?.create ?? false,
       queues: report?.queues ?? 1,
@@ -187,6 +194,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       rxPackets: row.rxPackets,
       txPackets: row.txPackets,
       dropped: sumOf(row.drops),
+      missed: row.missed + (report?.missed() ?? 0),
     };
   });
 }

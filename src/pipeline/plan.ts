@@ -149,6 +149,8 @@ export interface TapPlan {
   /** tap */
   mac: string | null;
   queues: number;
+  /** The device can get more queues, and give them back, while it stands. */
+  multiQueue: boolean;
   owner: number | null;
   group: number | null;
   /** tun: prefixes that the host reaches through the device. */

@@ -6,6 +6,7 @@ import { IN_HAND_SETTLED, IN_HAND_TX, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, ty
 export function reasonOf(result: number): number {
   switch (-result) {
     case 11: // EAGAIN
+    case 12: // ENOMEM
     case 105: // ENOBUFS
       return DROP['tx-full'];
     case 90: // EMSGSIZE

@@ -37,8 +37,9 @@ import type { Transport } from './transport.js';
  *   would tell the other nodes, and the request is what they learn from. So an asker floods once in an ageing time.
  * - It is not about the asker's own address: probes (RFC 5227), duplicate address detection (RFC 4862) and gratuitous ARP go to whom they concern.
  *   (RFC 9161 answers detection from the table; here the owner does, who knows better.)
- * - The MAC table knows the answer's MAC, elsewhere than at the asker's port, and it has not moved since it claimed the address. A static
- *   entry needs only not to be at the asker's port.
+ * - The MAC table knows the answer's MAC, elsewhere than at the asker's port, it was heard lately, and it has not moved since it claimed the
+ *   address. One that is silent may have been started again with another MAC: it is asked itself. A static entry needs only not to be at the
+ *   asker's port.
  * - An IPv6 neighbour has advertised itself: only then is it known whether it is a router.
  *
  * A claim against a static entry is dropped, wherever it comes from (`static-neighbour`). Frames with a VLAN ID are another link's: they pass
@@ -48,6 +49,8 @@ export type Suppress = (n: number, ports: readonly (Port | undefined)[]) => void
 
 /** Bytes in front of the options of neighbour discovery messages, from type 133 on (RFC 4861 section 4). */
 const OPTIONS_OFF = [8, 16, 24, 24, 40];
+/** A station that was not heard for so long answers for itself. */
+const LATELY_SEC = 10;
 const MALFORMED = -1;
 const AMBIGUOUS = -2;
 const MAPPED_WORD_2 = 0xffff_0000 | 0;
@@ -116,8 +119,10 @@ export function bindSuppress(
     const mac = macKey(found.hi, key.network);
     const e = probe(macTable, macHash(found.lo, mac, macTable.entryMask), found.lo, mac);
     const value = macTable.entries[e + 2];
-    if (value <= 0 || macTable.entries[e + 3] <= now) return found.isStatic;
-    return value !== origin[i] && (found.isStatic || value === found.place);
+    const left = macTable.entries[e + 3] - now;
+    if (value <= 0 || left <= 0) return found.isStatic;
+    const isLate = left < ageingSec[key.network] - LATELY_SEC;
+    return value !== origin[i] && (found.isStatic || (value === found.place && !isLate));
   }
 
   /** True where the answer may be written; the lane ends here. */

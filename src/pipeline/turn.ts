@@ -14,6 +14,8 @@ import type { DpdkQueues, WorkerDevices } from './plan.js';
 export interface TurnLoop {
   /** Watches exactly the descriptors of these devices. */
   watch(devices: WorkerDevices): void;
+  /** Whether there are descriptors that it would watch no more. */
+  givesUp(devices: WorkerDevices): boolean;
   /** One turn; blocks up to a second when there is nothing to do. Returns the packets or frames that were received. */
   turn(): number;
   /** Turns without sleeping while there is something to receive, at most `turnsMax`. */
@@ -21,6 +23,8 @@ export interface TurnLoop {
   /** Looks at the time without serving anybody: before the first plan is applied. */
   readClock(): void;
   busyPollUs: number;
+  /** Told the id of a device that cannot be read any more, as the poll has it; it is watched no more. */
+  onFailed: (id: number) => void;
   /** Microseconds that a turn blocks at most; 0: never. */
   sleepUs: number;
   close(): void;
@@ -29,7 +33,8 @@ export interface TurnLoop {
 /** Bursts that one descriptor gets in a turn before the others have theirs. */
 const BURSTS_PER_TURN = 4;
 const SLEEP_MAX_US = 1_000_000;
-const UNDERLAY_IDS = 1 << 16;
+/** Ids of underlays in the poll start here. */
+export const UNDERLAY_IDS = 1 << 16;
 const TICK_MS = 1000;
 /** Naps between two looks at devices of DPDK. The longest is what a first packet waits, and costs a thousand looks a second. */
 const NAP_MIN_US = 16;
@@ -79,6 +84,7 @@ export function createTurnLoop(
       poll.remove(fd);
       watched.delete(fd);
     }
+    loop.onFailed(id);
   }
 
   function readClock(): void {
@@ -113,11 +119,10 @@ export function createTurnLoop(
 
   const loop: TurnLoop = {
     busyPollUs: 0,
+    onFailed() {},
     sleepUs: SLEEP_MAX_US,
     watch(devices) {
-      const wanted = new Map<number, number>();
-      for (const q of devices.ports) if (q.rxFd >= 0) wanted.set(q.rxFd, q.port);
-      for (const u of devices.underlays) for (const fd of u.rxFds) wanted.set(fd, UNDERLAY_IDS + u.underlay);
+      const wanted = readBy(devices);
       for (const [fd, id] of watched) {
         if (wanted.get(fd) === id) continue;
         try {
@@ -138,6 +143,10 @@ export function createTurnLoop(
       looked = dpdk.filter((q) => q.rxQueue >= 0).map(idOf);
       unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere, ...dpdk.map(idOf)]));
       busyAt = 0;
+    },
+    givesUp(devices) {
+      const wanted = readBy(devices);
+      return [...watched.keys()].some((fd) => !wanted.has(fd));
     },
     turn() {
       let n = 0;
@@ -169,4 +178,12 @@ export function createTurnLoop(
     close: () => poll.close(),
   };
   return loop;
+}
+
+/** Descriptors that a worker with these devices reads, and what they are of. */
+function readBy(devices: WorkerDevices): Map<number, number> {
+  const ids = new Map<number, number>();
+  for (const q of devices.ports) if (q.rxFd >= 0) ids.set(q.rxFd, q.port);
+  for (const u of devices.underlays) for (const fd of u.rxFds) ids.set(fd, UNDERLAY_IDS + u.underlay);
+  return ids;
 }

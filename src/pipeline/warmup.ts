@@ -1,6 +1,5 @@
 import { flushMacs, setStatic } from '../forward/macTable.js';
 import { flushNeighbours } from '../forward/neighbourTable.js';
-import type { Tun } from '../native/tun.js';
 import { TO_PORT } from '../packet/burst.js';
 import { advance, type Clock } from '../packet/clock.js';
 import { GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4 } from '../packet/offload.js';
@@ -11,6 +10,7 @@ import * as Address from '../wire/address.js';
 import type { Pipeline } from './pipeline.js';
 import type { WorkerDevices } from './plan.js';
 import { writePlanRoutes } from './routes.js';
+import type { StandIns } from './standIns.js';
 import type { TurnLoop } from './turn.js';
 import {
   arpRequest,
@@ -272,23 +272,20 @@ const disguiseSocket = (u: SocketUnderlay): SocketUnderlay =>
     missed: () => u.missed(),
   });
 
-/** Turns of the worker's own loop, so that it is warm too: eventfds that stay readable stand for the devices. */
+/** Turns of the worker's own loop, so that it is warm too. */
 interface WarmLoop {
   turn(): void;
   close(): void;
 }
 
-function openLoop(loop: TurnLoop, tun: Tun): WarmLoop {
-  const readable = () => {
-    const fd = tun.eventfd();
-    tun.wake(fd);
-    return fd;
-  };
+function openLoop(loop: TurnLoop, standIns: StandIns): WarmLoop {
+  const [ports, underlays] = [ALL_PORTS.length, ALL_UNDERLAYS.length];
+  if (standIns.length < ports + underlays) throw new Error(`the warm-up has ${ports + underlays} devices`);
   const devices: WorkerDevices = {
-    ports: ALL_PORTS.map((id) => ({ port: id, rxFd: readable(), txFd: -1, vnetHdrLen: 12, offloads: 0 })),
-    underlays: ALL_UNDERLAYS.map((id) => ({
-      underlay: id,
-      rxFds: [readable()],
+    ports: ALL_PORTS.map((port, k) => ({ port, rxFd: standIns[k], txFd: -1, vnetHdrLen: 12, offloads: 0 })),
+    underlays: ALL_UNDERLAYS.map((underlay, k) => ({
+      underlay,
+      rxFds: [standIns[ports + k]],
       txFds: [],
       protocols: [],
       gro: true,
@@ -296,14 +293,7 @@ function openLoop(loop: TurnLoop, tun: Tun): WarmLoop {
     })),
   };
   loop.watch(devices);
-  return {
-    turn: () => loop.turn(),
-    close() {
-      loop.watch(NOTHING);
-      for (const { rxFd } of devices.ports) tun.close(rxFd);
-      for (const { rxFds } of devices.underlays) for (const fd of rxFds) tun.close(fd);
-    },
-  };
+  return { turn: () => loop.turn(), close: () => loop.watch(NOTHING) };
 }
 
 function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Underlay): void {
@@ -339,7 +329,7 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
 }
 
 /** `loop` is absent where there is no native addon: the walk alone is warmed up then. */
-export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: Tun): void {
+export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, standIns?: StandIns): void {
   const { walk, devices, counters, macTable, neighbours, arena, outbox } = pipeline;
   const saved = counters.slice();
   const { seconds, millis } = clock;
@@ -367,7 +357,7 @@ export function warmUp(pipeline: Pipeline, clock: Clock, loop?: TurnLoop, tun?: 
     },
     close() {},
   };
-  const warm = loop && tun ? openLoop(loop, tun) : bare;
+  const warm = loop && standIns ? openLoop(loop, standIns) : bare;
 
   runRounds(pipeline, clock, warm, disguiseSocket(socket));
 

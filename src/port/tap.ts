@@ -94,7 +94,10 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       takesTso4: takesPartialChecksum && (offloads & TUN_F_TSO4) !== 0,
       takesTso6: takesPartialChecksum && (offloads & TUN_F_TSO6) !== 0,
       takesUso: takesPartialChecksum && (offloads & TUN_F_USO) === TUN_F_USO,
-      close() {},
+      close() {
+        if (nativeRx !== null) tun.unbind(nativeRx);
+        tun.unbind(nativeTx);
+      },
     });
   };
 }

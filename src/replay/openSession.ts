@@ -10,6 +10,7 @@ import { countHeld, createSlotState } from '../packet/slots.js';
 import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
 import type { Plan } from '../pipeline/plan.js';
 import { placeRoutes, routeTableBytes } from '../pipeline/routes.js';
+import { closeStandIns, openStandIns } from '../pipeline/standIns.js';
 import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
 import { warmUp } from '../pipeline/warmup.js';
 import type { CaptureNow } from '../port/captureKernel.js';
@@ -71,7 +72,9 @@ function installStatics(pipeline: Pipeline, plan: Plan): void {
 function openLoop(pipeline: Pipeline, clock: Clock, doorbell: number): TurnLoop {
   const words = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   const loop = createTurnLoop(pipeline, tun(), clock, doorbell, words, 0);
-  warmUp(pipeline, clock, loop, tun());
+  const standIns = openStandIns(tun());
+  warmUp(pipeline, clock, loop, standIns);
+  closeStandIns(tun(), standIns);
   loop.readClock();
   return loop;
 }

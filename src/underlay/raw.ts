@@ -126,7 +126,9 @@ export function bindRawUnderlays(
         return went;
       },
       release() {},
-      close() {},
+      close() {
+        for (const bound of [...receivers, nativeTx, nativeErrors]) tun.unbind(bound);
+      },
       missed() {
         const n = lost;
         lost = 0;

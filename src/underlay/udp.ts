@@ -136,7 +136,9 @@ export function bindUdpUnderlays(
         return went;
       },
       release() {},
-      close() {},
+      close() {
+        for (const bound of [nativeRx, nativeTx, nativeErrors]) tun.unbind(bound);
+      },
       missed() {
         const lost = (counters[COUNTER_RXQ_OVFL] - overflow[lostAt]) >>> 0;
         overflow[lostAt] = counters[COUNTER_RXQ_OVFL];

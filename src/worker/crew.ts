@@ -23,6 +23,15 @@ export interface Role {
   quickFaults: number;
 }
 
+/** A worker goes on with another thread. */
+export interface Replacement {
+  index: number;
+  /** Since it was known that the one before works no more. */
+  afterMs: number;
+  /** The thread stood by, warm; otherwise it had to warm up first. */
+  stoodBy: boolean;
+}
+
 /** What a dead thread leaves to the next one. */
 interface Vacancy {
   role: Role;
@@ -37,7 +46,7 @@ export interface CrewOptions {
   faultyStep: keyof Steps | null;
   onReport(m: FromWorker): void;
   onLost(loss: { index: number; message: string } & Estate): void;
-  onReplaced(index: number, afterMs: number, thread: WorkerThread): void;
+  onReplaced(replacement: Replacement, thread: WorkerThread): void;
 }
 
 const STOP_TIMEOUT_MS = 2_000;
@@ -172,21 +181,26 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
 
   async function fill(vacancy: Vacancy): Promise<void> {
     const { role, ended } = vacancy;
-    const stoodBy = spare !== null;
+    const hasSpare = spare !== null;
+    const stoodBy = standing !== null;
     let thread: WorkerThread;
     try {
       // Without a spare the dead thread's own place may be the only one.
-      if (!stoodBy) await ended;
+      if (!hasSpare) await ended;
       thread = await warmThread();
     } catch {
       fillLater(vacancy, RESTART_DELAY_MAX_MS);
       return;
     }
     if (isStopping || !roles.includes(role)) standBy(thread);
-    else await takeOver(vacancy, thread, stoodBy);
+    else await takeOver(vacancy, thread, { hasSpare, stoodBy });
   }
 
-  async function takeOver(vacancy: Vacancy, thread: WorkerThread, stoodBy: boolean): Promise<void> {
+  async function takeOver(
+    vacancy: Vacancy,
+    thread: WorkerThread,
+    { hasSpare, stoodBy }: { hasSpare: boolean; stoodBy: boolean },
+  ): Promise<void> {
     const { role, place: from, ended, lostAt } = vacancy;
     handOn(arena, from, thread.place);
     try {
@@ -200,10 +214,10 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     role.state = 'running';
     const afterMs = performance.now() - lostAt;
     // Where none stood by the node has just started, or falls over again and again.
-    keepSpare(stoodBy ? 0 : SPARE_DELAY_MS);
+    keepSpare(hasSpare ? 0 : SPARE_DELAY_MS);
     // What was lost is told before.
     await ended;
-    if (!isStopping) options.onReplaced(role.index, afterMs, thread);
+    if (!isStopping) options.onReplaced({ index: role.index, afterMs, stoodBy }, thread);
   }
 
   /** Gives a warm thread the devices of a worker. */
@@ -225,11 +239,14 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     if (pool !== null) return;
     pool = new Piscina({
       filename: new URL('./task.js', import.meta.url).href,
-      minThreads: options.workers,
+      // The pool keeps up such a number of threads even when it is destroyed and one of them ends only then.
+      minThreads: 0,
       maxThreads: shape.workers,
       // What a worker opened itself (capture files) is closed when its thread ends, however it ends.
       trackUnmanagedFds: true,
     });
+    // A thread that cannot begin, for want of descriptors or memory: whoever waits for it gives up, and tries again later.
+    pool.on('error', () => {});
     const launched = Array.from({ length: options.workers }, async (_, index) => {
       const thread = launch(index === 0 ? options.faultyStep : null);
       roles.push(newRole(index, threads[threads.length - 1]));
@@ -256,8 +273,14 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     /** Threads for so many workers. Those that are new have no plan yet. */
     async grow(workers: number): Promise<void> {
       const missing = Math.max(0, workers - roles.length);
-      const fresh = await Promise.all(Array.from({ length: missing }, () => warmThread()));
-      for (const thread of fresh) roles.push(newRole(roles.length, thread));
+      const launched = await Promise.allSettled(Array.from({ length: missing }, warmThread));
+      const failed = launched.find((one) => one.status === 'rejected');
+      for (const one of launched) {
+        if (one.status === 'rejected') continue;
+        if (failed === undefined) roles.push(newRole(roles.length, one.value));
+        else standBy(one.value);
+      }
+      if (failed !== undefined) throw failed.reason;
     },
     /** Ends the threads of workers that the plan does not have any more, once they have served what had come. */
     async shrink(workers: number): Promise<void> {
@@ -271,7 +294,10 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
       await Promise.all(
         roles.slice(0, next.plan.workers).map(async (role) => {
           await role.thread.apply(next, role.index);
-          if (role.state === 'starting') role.state = 'running';
+          if (role.state !== 'starting') return;
+          role.state = 'running';
+          // It has ended while it waited for its first plan.
+          if (role.thread.state !== 'warm') onLost(role.thread);
         }),
       );
       keepSpare(SPARE_DELAY_MS);

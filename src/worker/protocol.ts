@@ -1,6 +1,7 @@
 import type { MessagePort } from 'node:worker_threads';
 import type { PipelineMemory } from '../pipeline/pipeline.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import type { StandIns } from '../pipeline/standIns.js';
 import type { Steps } from '../pipeline/walk.js';
 
 /**
@@ -23,6 +24,8 @@ export interface WorkerTask {
   memory: PipelineMemory;
   control: SharedArrayBuffer;
   doorbell: number;
+  /** For the warm-up. */
+  standIns: StandIns;
   port: MessagePort;
   /** Tests: the step that throws at its first burst of real frames. */
   faultyStep: keyof Steps | null;
@@ -36,9 +39,11 @@ export type ToWorker =
 export type FromWorker =
   | { type: 'ready'; threadId: number }
   | { type: 'applied'; generation: number; error?: string }
+  | { type: 'capturing'; key: number }
   | { type: 'failed'; message: string; stack: string }
   | { type: 'unknown-peer'; underlay: number; network: number; address: Int32Array }
-  | PathMtuReport;
+  | PathMtuReport
+  | DeviceFailure;
 
 /** The path to an address (four IPv4-mapped words) takes packets of `bytes` at most; `isLocal`: this machine's kernel says so, not a router. */
 export interface PathMtuReport {
@@ -47,4 +52,11 @@ export interface PathMtuReport {
   address: Int32Array;
   bytes: number;
   isLocal: boolean;
+}
+
+/** A port or carrier cannot be read any more. The worker leaves it alone until the next plan. */
+export interface DeviceFailure {
+  type: 'device-failed';
+  kind: 'port' | 'underlay';
+  id: number;
 }

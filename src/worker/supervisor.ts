@@ -9,7 +9,7 @@ import { drainHeartbeats, type HeardHeartbeat } from '../pipeline/heartbeats.js'
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import { placeRoutes } from '../pipeline/routes.js';
 import type { Steps } from '../pipeline/walk.js';
-import { createCrew, type Role } from './crew.js';
+import { createCrew, type Replacement, type Role } from './crew.js';
 import { type DpdkSettings, dpdkFramesState, dropDpdkFrames, layDpdkFrames } from './dpdkFrames.js';
 import type { Estate } from './estate.js';
 import { forgetMacs, installStatics, type MacFilter, type MacRow, readMacs } from './macRows.js';
@@ -21,8 +21,8 @@ import {
   readNeighbours,
 } from './neighbourRows.js';
 import { createNodeMemory, nowSec } from './nodeMemory.js';
-import { type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
-import type { Duty } from './workerThread.js';
+import { type DeviceFailure, type PathMtuReport, SLEEPING, TURNS } from './protocol.js';
+import type { Duty, WorkerThread } from './workerThread.js';
 
 export type { MacRow } from './macRows.js';
 export type { NeighbourRow } from './neighbourRows.js';
@@ -41,9 +41,10 @@ export interface WorkerState {
 
 export interface SupervisorEvents {
   'worker-lost': [{ index: number; message: string } & Estate];
-  'worker-replaced': [{ index: number; afterMs: number }];
+  'worker-replaced': [Replacement];
   'unknown-peer': [{ underlay: number; network: number; address: Int32Array }];
   'path-mtu': [PathMtuReport];
+  'device-failed': [DeviceFailure];
 }
 
 export interface SupervisorOptions {
@@ -72,17 +73,25 @@ export function createSupervisor(options: SupervisorOptions) {
     onReport(m) {
       if (m.type === 'unknown-peer') events.emit('unknown-peer', m);
       if (m.type === 'path-mtu') events.emit('path-mtu', m);
+      if (m.type === 'device-failed') events.emit('device-failed', m);
     },
     onLost: (loss) => events.emit('worker-lost', loss),
-    onReplaced(index, afterMs, thread) {
-      if (capture !== null) thread.post({ type: 'capture', key: capture.key, snapLen: capture.snapLen });
-      events.emit('worker-replaced', { index, afterMs });
+    onReplaced(replacement, thread) {
+      void passOn(thread);
+      events.emit('worker-replaced', replacement);
     },
   });
   const { threads, roles } = crew;
   /** Half of the arena's route region that the workers read. */
   let routeHalf = 0;
   let capture: { timer: NodeJS.Timeout; key: number; snapLen: number } | null = null;
+
+  /** Resolves when the thread copies what is captured, if anything is, or works no more. */
+  async function passOn(thread: WorkerThread): Promise<void> {
+    if (capture === null) return;
+    // One that does not say so in time is busy, and will.
+    await thread.capture(capture.key, capture.snapLen).catch(() => {});
+  }
 
   /** The next route table goes where no worker reads: every one of them has acknowledged the last plan, or starts with this one. */
   function adopt(plan: Plan, devices: WorkerDevices[]): Duty {
@@ -106,10 +115,17 @@ export function createSupervisor(options: SupervisorOptions) {
     }
   }
 
+  async function staff(workers: number): Promise<void> {
+    await crew.grow(workers);
+    await crew.shrink(workers);
+  }
+
   async function apply(plan: Plan, devices: WorkerDevices[]): Promise<void> {
     await crew.grow(plan.workers);
     await crew.settled();
+    const fresh = roles.filter(({ state }) => state === 'starting');
     await crew.apply(adopt(plan, devices));
+    await Promise.all(fresh.map(({ thread }) => passOn(thread)));
     await crew.shrink(plan.workers);
   }
 
@@ -132,7 +148,7 @@ export function createSupervisor(options: SupervisorOptions) {
     if (capture === null) return;
     clearInterval(capture.timer);
     capture = null;
-    for (const thread of threads) thread.post({ type: 'capture', key: -1, snapLen: 0 });
+    for (const thread of threads) void thread.capture(-1, 0).catch(() => {});
   }
 
   /** Copies the frames of one port to `onRecord`, in the order of each worker. */
@@ -146,8 +162,10 @@ export function createSupervisor(options: SupervisorOptions) {
     const missedBefore = missed();
     drainAll(() => {});
     capture = { timer: setInterval(() => drainAll(onRecord), CAPTURE_POLL_MS), key: portId, snapLen };
-    for (const { thread } of roles) thread.post({ type: 'capture', key: portId, snapLen });
+    const started = Promise.all(roles.map(({ thread }) => passOn(thread)));
     return {
+      /** Every worker copies. Frames that passed before may be missing. */
+      started: started.then(() => {}),
       missed: () => missed() - missedBefore,
       stop() {
         drainAll(onRecord);
@@ -159,6 +177,8 @@ export function createSupervisor(options: SupervisorOptions) {
   return {
     prepare: crew.prepare,
     start,
+    /** Threads for so many workers, warm, so that `apply` takes milliseconds; ends those that no plan came for. */
+    staff,
     apply,
     stop,
     capture: startCapture,

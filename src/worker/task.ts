@@ -4,7 +4,7 @@ import { attachArena } from '../packet/arena.js';
 import { createClock } from '../packet/clock.js';
 import { IO_LAYOUT, ioBlock } from '../packet/outbox.js';
 import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
-import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
+import { createTurnLoop, type TurnLoop, UNDERLAY_IDS } from '../pipeline/turn.js';
 import type { Steps } from '../pipeline/walk.js';
 import { warmUp } from '../pipeline/warmup.js';
 import {
@@ -23,7 +23,7 @@ import {
  * task in the same isolate would make second instances of every hot closure.
  */
 
-/** Turns that a clean stop still makes for frames that are already waiting. */
+/** Turns that a clean stop still makes for frames that are already waiting, and one before descriptors are given up. */
 const DRAIN_TURNS = 64;
 
 const UNKNOWN_PEER_INTERVAL_MS = 1000;
@@ -62,10 +62,13 @@ function readMail(task: WorkerTask, pipeline: Pipeline, loop: TurnLoop): void {
     if (mail.type === 'capture') {
       pipeline.capture.key = mail.key;
       pipeline.capture.snapLen = mail.snapLen;
+      post({ type: 'capturing', key: mail.key });
       continue;
     }
     const { generation } = mail.plan;
     try {
+      // What has come on them is served by the plan that it came under.
+      if (loop.givesUp(mail.devices)) loop.drain(DRAIN_TURNS);
       runOn(mail.plan.cpus?.[mail.role]);
       pipeline.apply(mail.plan, mail.devices, mail.routesAt, mail.role);
       loop.watch(mail.devices);
@@ -118,7 +121,12 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
   });
   const control = new Int32Array(task.control, 0, CONTROL_WORDS);
   const loop = createTurnLoop(pipeline, addon, clock, task.doorbell, control, SLEEPING);
-  warmUp(pipeline, clock, loop, addon);
+  warmUp(pipeline, clock, loop, task.standIns);
+  loop.onFailed = (id) => {
+    const failed =
+      id < UNDERLAY_IDS ? { kind: 'port' as const, id } : { kind: 'underlay' as const, id: id - UNDERLAY_IDS };
+    task.port.postMessage({ type: 'device-failed', ...failed } satisfies FromWorker);
+  };
   isArmed = true;
   loop.readClock();
   return { pipeline, loop };

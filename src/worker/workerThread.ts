@@ -5,6 +5,7 @@ import { addCounters, makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import { bringHome } from '../packet/slots.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
+import { closeStandIns, openStandIns, type StandIns } from '../pipeline/standIns.js';
 import type { Steps } from '../pipeline/walk.js';
 import { type Estate, settleEstate } from './estate.js';
 import type { NodeMemory } from './nodeMemory.js';
@@ -39,7 +40,8 @@ export interface WorkerThread {
   lost(): Promise<void>;
   /** Resolves when the thread's task has ended, whichever way. */
   ended(): Promise<void>;
-  post(message: ToWorker): void;
+  /** Frames of a port are copied from when this resolves, by a thread that does not end before; -1: of none. */
+  capture(key: number, snapLen: number): Promise<void>;
   /** Posts a plan to the thread, as worker `role` of it; resolves when it was taken over, or when the thread has ended. */
   apply(duty: Duty, role: number): Promise<void>;
   askToStop(): void;
@@ -63,6 +65,8 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
   let running: Promise<void> = Promise.resolve();
   let lost: Promise<void> = running;
   let isClosed = false;
+  /** Told when the thread's task has ended. */
+  const waiting = new Set<() => void>();
   const object = `worker thread ${place}`;
 
   /** Resolves with the first message that `wanted` picks; rejects after the time or when it throws. */
@@ -90,22 +94,37 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     });
   }
 
+  /** As `promise`, or resolves when the thread has ended. A race with `running` would leave something there at every change until that. */
+  function untilEnded(promise: Promise<void>): Promise<void> {
+    return new Promise((resolve, reject) => {
+      waiting.add(resolve);
+      void promise.then(resolve, reject).finally(() => waiting.delete(resolve));
+    });
+  }
+
   function onReady(m: FromWorker): boolean {
     if (m.type === 'failed') throw new WeftError('WORKER', `${object}: ${m.message}`, { object });
     if (m.type === 'ready') thread.threadId = m.threadId;
     return m.type === 'ready';
   }
 
-  function taskOf(own: MessagePort, faultyStep: keyof Steps | null): WorkerTask {
+  function taskOf(own: MessagePort, standIns: StandIns, faultyStep: keyof Steps | null): WorkerTask {
     const { memory, shape, slots, sequences } = node;
     return {
       place,
       memory: { arena: memory, shape, slots, sequences, counters: counterBlock, heartbeats: node.heartbeats[place] },
       control: control.buffer as SharedArrayBuffer,
       doorbell,
+      standIns,
       port: own,
       faultyStep,
     };
+  }
+
+  function post(message: ToWorker): void {
+    port?.postMessage(message);
+    Atomics.add(control, MAIL, 1);
+    tun().wake(doorbell);
   }
 
   const thread: WorkerThread = {
@@ -118,12 +137,14 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     serves: false,
     isTerminated: false,
     async launch(pool, faultyStep) {
+      thread.state = 'warming';
+      // Before all else: where descriptors have run out it throws, and nothing may wait then for a thread that never begins.
+      const standIns = openStandIns(tun());
       const channel = new MessageChannel();
       const { port1 } = channel;
       port = port1;
       abort = new AbortController();
       control.fill(0);
-      thread.state = 'warming';
       thread.lastError = null;
       thread.isTerminated = false;
       let hasFailed = false;
@@ -147,7 +168,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         exited = own && new Promise((resolve) => own.once('exit', () => resolve()));
         return true;
       });
-      const task = taskOf(channel.port2, faultyStep);
+      const task = taskOf(channel.port2, standIns, faultyStep);
       running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
         () => undefined,
         (error: Error) => {
@@ -160,9 +181,13 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         },
       );
       lost = Promise.race([failed, running]);
+      const giveBack = () => closeStandIns(tun(), standIns.splice(0));
+      void ready.then(giveBack, () => {});
+      void running.then(giveBack);
       void running.then(() => {
         port1.close();
         if (port === port1) port = null;
+        for (const tell of waiting) tell();
       });
       let hasEnded = false;
       const endedEarly = running.then(() => {
@@ -180,10 +205,11 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     },
     lost: () => lost,
     ended: () => running,
-    post(message) {
-      port?.postMessage(message);
-      Atomics.add(control, MAIL, 1);
-      tun().wake(doorbell);
+    async capture(key, snapLen) {
+      if (port === null || thread.state !== 'warm') return;
+      const taken = expect(port, 'did not start a capture', (m) => m.type === 'capturing' && m.key === key);
+      post({ type: 'capture', key, snapLen });
+      await Promise.race([taken, running]);
     },
     async apply({ plan, devices, routesAt }, role) {
       if (port === null || thread.state !== 'warm') return;
@@ -193,8 +219,8 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         return true;
       });
       thread.serves = true;
-      thread.post({ type: 'plan', plan, role, devices: devices[role], routesAt });
-      await Promise.race([taken, running]);
+      post({ type: 'plan', plan, role, devices: devices[role], routesAt });
+      await untilEnded(taken);
     },
     askToStop() {
       Atomics.store(control, STOP, 1);

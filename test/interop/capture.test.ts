@@ -176,6 +176,8 @@ describeWith(['root', 'addon', 'ip'], 'a node between files', () => {
           name: 'blue',
           vni: 42,
           underlay: 'wire',
+          // Byte for byte: SYNs stay as they are.
+          mssClamp: false,
           peers: ['10.9.0.2'],
           ports: [{ type: 'pcap', name: 'file', output }],
         },

@@ -143,7 +143,10 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
       Array.from({ length: workers }, (_, index) => [index === 0 ? 3 : 0, 'running']),
     );
     expect(status.hints.map(({ object }) => object)).toContain('worker 0');
-    for (const after of hurt.said.matchAll(/"afterMs":([\d.]+)/g)) expect(Number(after[1])).toBeLessThan(1000);
+    // Deaths that follow each other so soon find a thread that is still warming up, or none.
+    const replacements = [...hurt.said.matchAll(/worker-replaced (\{.*\})/g)].map(([, event]) => JSON.parse(event));
+    expect(replacements).toHaveLength(3);
+    for (const { afterMs, stoodBy } of replacements) expect(afterMs, hurt.said).toBeLessThan(stoodBy ? 200 : 10_000);
     expect(await hurt.end()).toBe(0);
   });
 
@@ -174,6 +177,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
       const hurt = await up(a.namespace, configA(), FAULTY_NODE).finally(() => delete process.env.WEFT_FAULTY_STEP);
       await provoke(a.namespace, b.namespace);
       await until(`the death in ${step}`, () => /worker-replaced/.test(hurt.said));
+      // The TAP has another MAC each time, which the kernel takes over only when the last one is a second old.
+      runIn(b.namespace, 'ip', 'neighbour', 'flush', 'dev', TAP);
       expect(hurt.said).toMatch(new RegExp(`worker-lost.*fault injected into ${step}`));
       expect(await ping(a.namespace, OVERLAY_B)).toBe(3);
       await expectQuiet(hurt, whole);
@@ -182,5 +187,6 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
       expect(account.received).toBeGreaterThan(6);
       expect(await hurt.end()).toBe(0);
     }
-  });
+    // A node after the other, on a machine that may have other things to do.
+  }, 120_000);
 });

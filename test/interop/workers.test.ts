@@ -66,11 +66,10 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'two workers', () => {
   });
   afterAll(removeNamespaces);
 
-  /** Packets that are accounted for as lost, at both nodes, in their sockets, and in the queues of the sender's TAP. */
+  /** Packets that are accounted for as lost, at both nodes, in their sockets and in the queues of their TAPs. */
   async function counted(): Promise<number> {
     const drops = await Promise.all(nodes.map((node) => node.read<DropsDocument>('drops')));
-    const inQueues = Number(runIn(a, 'cat', `/sys/class/net/${TAP}/statistics/tx_dropped`));
-    return drops.reduce((sum, { total, missed }) => sum + total + missed, inQueues);
+    return drops.reduce((sum, { total, missed }) => sum + total + missed, 0);
   }
 
   async function run(packetsASecond: number, durationMs: number, during = async () => {}) {
@@ -105,6 +104,37 @@ describeWith(['root', 'tun', 'addon', 'ip'], 'two workers', () => {
     }
     await expectQuiet(...nodes);
   });
+
+  it('become one, and two again, while packets of all flows move: none is lost or comes twice', async () => {
+    const ids = async () =>
+      Promise.all(nodes.map(async (node) => (await node.status()).workers.map((w) => w.threadId)));
+    const before = await ids();
+    const devices = () => [a, b].map((name) => runIn(name, 'cat', `/sys/class/net/${TAP}/ifindex`));
+    const had = devices();
+    const report = await run(RATE_MAX / 8, 5000, async () => {
+      for (const count of [1, 2, 1, 2]) {
+        const said = await Promise.all(nodes.map((node) => node.weft('workers', `${count}`, '--json')));
+        for (const { status, stdout, stderr } of said) {
+          expect(status, stderr).toBe(0);
+          expect(JSON.parse(stdout)).toHaveLength(count);
+        }
+      }
+    });
+    // What a full queue of the TAP loses on a busy machine is counted; what is lost with a queue or a socket that is closed would not be. Packets
+    // of a flow that moves may overtake each other there, once.
+    expect(report).toMatchObject({ lost: report.counted, twice: 0, lostHere: 0 });
+    expect(report.packets).toBeGreaterThan(report.sent / 2);
+    expect(report.late).toBeLessThan(report.sent / 100);
+    expect(devices()).toEqual(had);
+    const after = await ids();
+    after.forEach((threads, k) => {
+      expect(threads[0]).toBe(before[k][0]);
+      expect(threads[1]).not.toBe(before[k][1]);
+    });
+    const refused = await nodes[0].weft('workers', '3');
+    expect([refused.status, refused.stderr]).toEqual([2, expect.stringMatching(/node\.workers: 2 -> 3.*made for 2/)]);
+    await expectQuiet(...nodes);
+  }, 30_000);
 
   it('lose what is counted when they die, one after the other, and nothing else; the others go on', async () => {
     const deaths = 4;

@@ -38,10 +38,24 @@ describeWith(['root', 'addon', 'ip'], 'links and addresses', () => {
       kind: 'veth',
       gsoMaxSize: shown.gso_max_size,
       netnsid: shown.link_netnsid,
+      txDropped: 0,
     });
     expect(addon.linkGet({ netns, name: 'lo' })).toMatchObject({ index: 1, kind: '', mtu: 65_536, up: true });
     expect(addon.linkGet({ netns, name: 'missing' })).toBeNull();
     expect(addon.linkGet({ name: 'va' })).toBeNull();
+  });
+
+  it('counts what found the queue of a TAP full', () => {
+    const tap = addon.openTap({ name: 'full', netns, create: true, queues: 1, vnetHdr: false, offloads: 0 });
+    addon.linkSet({ netns, name: 'full', txQueueLen: 2, up: true });
+    addon.addressAdd({ netns, name: 'full', address: '198.18.9.1/24' });
+    runIn(names[0], 'ip', 'neigh', 'add', '198.18.9.2', 'lladdr', '02:00:00:00:00:02', 'dev', 'full');
+    // Nobody reads the device: all but the first few packets are lost.
+    runIn(names[0], 'sh', '-c', 'ping -c 5 -i 0.01 -W 0.1 198.18.9.2 || true');
+    const shown = JSON.parse(runIn(names[0], 'ip', '-s', '-j', 'link', 'show', 'full'))[0].stats64.tx.dropped;
+    expect(shown).toBeGreaterThan(0);
+    expect(addon.linkGet({ netns, name: 'full' })?.txDropped).toBe(shown);
+    for (const fd of tap.fds) addon.close(fd);
   });
 
   it('lists them all, also when they fill several replies', () => {

@@ -268,6 +268,7 @@ export function makeKernel(): FakeKernel {
   };
 
   kernel.tun = {
+    unbind() {},
     bindUdpRx: bindDatagramRx,
     bindRawRx: bindDatagramRx,
     bindUdpTx,

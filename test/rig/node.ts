@@ -61,7 +61,7 @@ export function failUp(namespace: string, config: ConfigInput): Promise<Ended> {
 
 function getJson<T>(socketPath: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: 5000 }, (response) => {
+    const asked = request({ socketPath, path, timeout: 5000, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);

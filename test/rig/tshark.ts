@@ -33,9 +33,23 @@ export async function record(namespace: string, device: string, options: RecordO
     if (child.exitCode !== null) throw new Error(`tcpdump: ${said}`);
     return /listening on/.test(said);
   });
+  /** Twice the same figure, each asked for and given: what lay in tcpdump's ring on a busy machine is in the file. Where more comes all the time, a second has to do. */
+  async function caughtUp(): Promise<void> {
+    const end = performance.now() + 1000;
+    let before = '';
+    while (performance.now() < end) {
+      const from = said.length;
+      const captured = () => /(\d+) packets? captured/.exec(said.slice(from))?.[1];
+      child.kill('SIGUSR1');
+      const now = await until(`figures of tcpdump: ${said}`, captured);
+      if (now === before) return;
+      before = now;
+    }
+  }
   return {
     path,
     async stop() {
+      await caughtUp();
       child.kill('SIGINT');
       await until(`the end of tcpdump: ${said}`, () => child.exitCode !== null);
       if (!/\n0 packets dropped by kernel/.test(said)) throw new Error(`tcpdump lost frames: ${said}`);

@@ -10,6 +10,8 @@ use std::ptr;
 
 use napi::{Env, sys};
 
+use crate::control::{Arguments, Module};
+use crate::errors::Result;
 use crate::function;
 
 /// What a bound function returns after a panic inside of it: a defect of the addon, printed by the panic itself.
@@ -58,4 +60,12 @@ unsafe extern "C" fn call<C, const N: usize>(env: sys::napi_env, info: sys::napi
     // SAFETY: `returned` receives the result; on failure it stays null, which JavaScript sees as undefined.
     unsafe { sys::napi_create_int32(env, result, &mut returned) };
     returned
+}
+
+fn unbind(_: &(), arguments: &Arguments) -> Result<()> {
+    Ok(function::unbind(arguments.env, arguments.raw(0))?)
+}
+
+pub fn register(module: &mut Module) -> napi::Result<()> {
+    module.export("unbind", unbind)
 }

@@ -1,11 +1,39 @@
 //! Making a JavaScript function that owns a Rust value.
 
 use std::any::Any;
+use std::cell::UnsafeCell;
 use std::ffi::c_void;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::ptr;
 
 use napi::{Env, check_status, sys};
+
+/// A value that a function owns, until the function is collected or [`unbind`] takes it away.
+#[repr(C)]
+struct Owned<D> {
+    /// Drops the value. It comes first, so that it is found without knowing `D`.
+    take: unsafe fn(*mut c_void),
+    value: UnsafeCell<Option<D>>,
+}
+
+/// # Safety
+/// `data` must be an `Owned<D>` that no running callback uses.
+unsafe fn take<D>(data: *mut c_void) {
+    // SAFETY: the caller vouches for it.
+    drop(unsafe { (*(*data.cast::<Owned<D>>()).value.get()).take() });
+}
+
+/// Drops what a function owns, now. Collection is no substitute in a worker: Node runs finalizers in the event loop, and a worker
+/// that turns never gets there.
+pub fn unbind(env: &Env, function: sys::napi_value) -> napi::Result<()> {
+    let mut data: *mut c_void = ptr::null_mut();
+    // SAFETY: a value that wraps nothing gives an error status.
+    check_status!(unsafe { sys::napi_unwrap(env.raw(), function, &mut data) })?;
+    // SAFETY: this addon wraps nothing but functions of `create`, and their data begins with `take`. The function is not running:
+    // its callbacks never call into JavaScript.
+    unsafe { (*data.cast::<unsafe fn(*mut c_void)>())(data) };
+    Ok(())
+}
 
 /// Makes a function that calls `callback`, which finds `data` with [`callback_info`].
 ///
@@ -17,7 +45,7 @@ pub fn create<D: 'static>(
     callback: sys::napi_callback,
     data: D,
 ) -> napi::Result<sys::napi_value> {
-    let data = Box::into_raw(Box::new(data));
+    let data = Box::into_raw(Box::new(Owned { take: take::<D>, value: UnsafeCell::new(Some(data)) }));
     let mut function = ptr::null_mut();
     // SAFETY: `name` is passed with its length, `data` stays valid until `release::<D>` runs.
     let status = unsafe {
@@ -43,7 +71,7 @@ pub fn create<D: 'static>(
     Ok(function)
 }
 
-/// Number of arguments passed, the arguments (missing ones are `undefined`) and the function's data.
+/// Number of arguments passed, the arguments (missing ones are `undefined`) and the function's data; none when it is unbound.
 ///
 /// # Safety
 /// `env` and `info` must be those of a running callback made by [`create`] with the same `D`.
@@ -61,7 +89,8 @@ pub unsafe fn callback_info<'a, D, const N: usize>(
         return None;
     }
     // SAFETY: the caller vouches for `D`. The box lives as long as the function, and the function is being called.
-    Some((count, values, unsafe { &*data.cast::<D>() }))
+    let value = unsafe { &*(*data.cast::<Owned<D>>()).value.get() };
+    value.as_ref().map(|value| (count, values, value))
 }
 
 /// Runs `body`, turning a panic into its message.
@@ -83,6 +112,6 @@ unsafe extern "C" fn release<D>(_env: sys::napi_env, data: *mut c_void, _hint: *
     // A drop that panics must not unwind into Node.
     let _ = guarded(|| {
         // SAFETY: `data` came from `Box::into_raw` in `create` and the finalizer runs once.
-        drop(unsafe { Box::from_raw(data.cast::<D>()) });
+        drop(unsafe { Box::from_raw(data.cast::<Owned<D>>()) });
     });
 }

@@ -19,6 +19,7 @@ mod descriptors;
 mod error_queue;
 mod errors;
 mod function;
+mod group;
 mod layout;
 mod link;
 mod links;
@@ -56,6 +57,7 @@ use napi_derive::napi;
 pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     let mut module = control::Module::new(&env, &mut exports);
     probe::register(&mut module)?;
+    bound::register(&mut module)?;
     clock::register(&mut module)?;
     descriptors::register(&mut module)?;
     links::register(&mut module)?;
@@ -69,6 +71,7 @@ pub fn register(mut exports: Object, env: Env) -> napi::Result<()> {
     tap_tx::register(&mut module)?;
     steering::register(&mut module)?;
     udp::register(&mut module)?;
+    group::register(&mut module)?;
     raw::register(&mut module)?;
     raw_rx::register(&mut module)?;
     udp_rx::register(&mut module)?;

@@ -19,6 +19,7 @@ fn to_object(env: &Env, link: &Link) -> Result<Object<'static>> {
     object.set_named_property("running", link.running)?;
     object.set_named_property("kind", link.kind.as_str())?;
     object.set_named_property("gsoMaxSize", link.gso_max_size)?;
+    object.set_named_property("txDropped", link.tx_dropped as f64)?;
     if let Some(netnsid) = link.netnsid {
         object.set_named_property("netnsid", netnsid)?;
     }

@@ -29,7 +29,7 @@ pub struct Messages {
     _io: Words,
 }
 
-/// A message's extents as the kernel takes them. They lie in the scratch until the same extents are gathered again.
+/// A message's extents as the kernel takes them. They lie in the scratch.
 #[derive(Clone, Copy)]
 pub struct Gathered {
     pub vectors: *mut libc::iovec,
@@ -38,14 +38,20 @@ pub struct Gathered {
 }
 
 impl Messages {
-    /// Takes arena, io and layout from the first three arguments.
-    pub fn new(arguments: &Arguments) -> Result<Self> {
+    /// Takes arena, io and layout from the first three arguments, for `gather_one`: there is a binding for each port, and a row for each
+    /// extent would be 128 KiB of it.
+    pub fn one_by_one(arguments: &Arguments) -> Result<Self> {
         let arena = Arena::new(arguments.env, arguments.raw(0))?;
-        let io = Io::new(arguments, 1)?;
-        Self::over(arena, io)
+        Self::new(arena, Io::new(arguments, 1)?, EXTENTS_MAX)
     }
 
+    /// For `gather`.
     pub fn over(arena: Arena, io: Io) -> Result<Self> {
+        let extents = io.size("extents")?;
+        Self::new(arena, io, extents)
+    }
+
+    fn new(arena: Arena, io: Io, vectors: usize) -> Result<Self> {
         let (messages, extents) = (io.size("messages")?, io.size("extents")?);
         Ok(Messages {
             arena,
@@ -55,7 +61,7 @@ impl Messages {
             extent_at: io.column("extAt", extents)?,
             extent_len: io.column("extLen", extents)?,
             counters: io.counters()?,
-            vectors: Scratch::new(extents, libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
+            vectors: Scratch::new(vectors, libc::iovec { iov_base: ptr::null_mut(), iov_len: 0 }),
             _io: io.words,
         })
     }
@@ -71,22 +77,36 @@ impl Messages {
         Some(first..first + count)
     }
 
-    /// The vectors of `message`; none if it has no extents, too many, or one outside of io or arena.
+    /// The vectors of `message`, which stay until the same extents are gathered again; none if it has no extents, too many, or one outside of
+    /// io or arena.
     pub fn gather(&mut self, message: usize) -> Option<Gathered> {
+        let extents = self.extents(message)?;
+        self.put(extents.start, extents)
+    }
+
+    /// The same, until the next message is gathered.
+    pub fn gather_one(&mut self, message: usize) -> Option<Gathered> {
+        let extents = self.extents(message)?;
+        self.put(0, extents)
+    }
+
+    fn extents(&self, message: usize) -> Option<Range<usize>> {
         let first = usize::try_from(self.first.get(message)).ok()?;
         let count = usize::try_from(self.count.get(message)).ok()?;
         let valid = (1..=EXTENTS_MAX).contains(&count) && first.checked_add(count)? <= self.extent_at.len();
-        if !valid {
-            return None;
-        }
+        valid.then_some(first..first + count)
+    }
+
+    fn put(&mut self, at: usize, extents: Range<usize>) -> Option<Gathered> {
+        let count = extents.len();
         let mut bytes = 0;
-        for extent in first..first + count {
+        for (row, extent) in extents.enumerate() {
             let len = self.extent_len.get(extent);
             let iov_base = self.arena.bytes(self.extent_at.get(extent), len)?;
-            *self.vectors.entry(extent) = libc::iovec { iov_base, iov_len: len as usize };
+            *self.vectors.entry(at + row) = libc::iovec { iov_base, iov_len: len as usize };
             bytes += len as u64;
         }
-        Some(Gathered { vectors: self.vectors.pointer(first), count, bytes })
+        Some(Gathered { vectors: self.vectors.pointer(at), count, bytes })
     }
 
     /// Marks messages that can be tried again later.

@@ -18,6 +18,7 @@ struct Request {
     create: bool,
     tun: bool,
     queues: usize,
+    multi_queue: bool,
     vnet_hdr: bool,
     offloads: u32,
     owner: Option<u32>,
@@ -49,6 +50,7 @@ impl Request {
             create: options.flag("create")?,
             tun,
             queues: options.optional_integer("queues", 1..=256)?.unwrap_or(1) as usize,
+            multi_queue: options.flag("multiQueue")?,
             vnet_hdr: options.flag("vnetHdr")?,
             offloads: options.optional_integer("offloads", 0..=0xffff)?.unwrap_or(0) as u32,
             owner: id("owner")?,
@@ -62,7 +64,7 @@ impl Request {
         let mut netlink = Netlink::open()?;
         let existing = link::get(&mut netlink, &self.name)?;
         self.check_existing(existing.as_ref())?;
-        let multi_queue = existing.as_ref().map_or(self.queues > 1, |link| link.multi_queue);
+        let multi_queue = existing.as_ref().map_or(self.multi_queue || self.queues > 1, |link| link.multi_queue);
         let mode = Mode { tun: self.tun, vnet_hdr: self.vnet_hdr, multi_queue, exclusive: self.create };
         let first = Queue::attach(&self.name, mode)?;
         // The device may have vanished since it was looked up, and attaching have made another.

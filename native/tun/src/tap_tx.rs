@@ -22,7 +22,7 @@ impl TapTx {
         let Some(range) = messages.range(first, count) else { return INVALID };
         let mut written = 0;
         for message in range.clone() {
-            let Some(gathered) = messages.gather(message) else {
+            let Some(gathered) = messages.gather_one(message) else {
                 messages.result.set(message, INVALID);
                 continue;
             };
@@ -45,7 +45,7 @@ impl TapTx {
 
 fn write_frame(fd: RawFd, vectors: *const libc::iovec, count: usize) -> std::result::Result<i32, i32> {
     loop {
-        // SAFETY: `count` vectors, made by `Messages::gather`, point into the arena, which is kept alive.
+        // SAFETY: `count` vectors, made by `Messages::gather_one`, point into the arena, which is kept alive.
         let bytes = unsafe { libc::writev(fd, vectors, count as i32) };
         if bytes >= 0 {
             return Ok(bytes as i32);
@@ -59,7 +59,7 @@ fn write_frame(fd: RawFd, vectors: *const libc::iovec, count: usize) -> std::res
 
 fn bind_tap_tx(_: &(), arguments: &Arguments) -> Result<Unknown<'static>> {
     let env = arguments.env;
-    let messages = Messages::new(arguments)?;
+    let messages = Messages::one_by_one(arguments)?;
     let context = TapTx { fd: arguments.descriptor(3)?, messages: RefCell::new(messages) };
     let function = bound::create(env, "tapTx", context, |tx: &TapTx, [first, n]: [f64; 2]| tx.write(first, n))?;
     unknown(env, function)

@@ -1,10 +1,12 @@
 import { describe, expect, it } from 'vitest';
 import { dropsText } from '../../../src/cli/drops.js';
 import { macText } from '../../../src/cli/mac.js';
+import { neighboursText } from '../../../src/cli/neighbours.js';
 import { peersText } from '../../../src/cli/peers.js';
 import { reloadText } from '../../../src/cli/reload.js';
 import { accountText } from '../../../src/cli/stats.js';
 import { statusText } from '../../../src/cli/status.js';
+import { workersText } from '../../../src/cli/workers.js';
 import type { StatusDocument } from '../../../src/observe/documents.js';
 
 const STATUS: StatusDocument = {
@@ -32,6 +34,7 @@ const STATUS: StatusDocument = {
       device: 'eth0',
       deviceMtu: 1500,
       deviceState: 'up',
+      loss: null,
       checksum: false,
       sourcePorts: [50000],
       path: {
@@ -73,6 +76,7 @@ const STATUS: StatusDocument = {
       device: 'web0',
       netns: '/run/netns/web',
       deviceState: 'up',
+      loss: null,
       mac: '02:00:00:00:00:0a',
       created: true,
       queues: 1,
@@ -82,6 +86,7 @@ const STATUS: StatusDocument = {
       rxPackets: 1200,
       txPackets: 3,
       dropped: 4,
+      missed: 0,
     },
   ],
   peers: [
@@ -166,6 +171,30 @@ describe('tables', () => {
       ].join('\n'),
     );
     expect(macText([])).toBe('no MACs known yet');
+  });
+
+  it('of neighbours, also of static ones that were not heard', () => {
+    const entry = {
+      network: 'blue',
+      address: '10.0.0.1',
+      mac: '02:00:00:00:00:01',
+      port: 'web',
+      peer: null,
+      static: false,
+      router: null,
+      expiresInSec: 299.4,
+    };
+    const router = { ...entry, address: 'fe80::1', port: null, peer: '192.0.2.2', router: true };
+    const fixed = { ...entry, address: 'fe80::fe', port: null, static: true, router: false, expiresInSec: null };
+    expect(neighboursText([entry, router, fixed])).toBe(
+      [
+        'NETWORK  ADDRESS   MAC                BEHIND          KIND             EXPIRES',
+        'blue     10.0.0.1  02:00:00:00:00:01  port web        learned          in 4 min 59 s',
+        'blue     fe80::1   02:00:00:00:00:01  peer 192.0.2.2  learned, router  in 4 min 59 s',
+        'blue     fe80::fe  02:00:00:00:00:01  -               static           never',
+      ].join('\n'),
+    );
+    expect(neighboursText([])).toBe('no neighbours known yet');
   });
 
   it('of peers, also of those that were never heard', () => {
@@ -285,5 +314,29 @@ describe('a reload as text', () => {
     expect(reloadText({ applied: false, generation: 1, changes: [], restart })).toBe(
       'nothing changed\n\nneeds a restart, so a reload would be refused:\n  node.workers: 1 -> 2 (memory)',
     );
+  });
+});
+
+describe('weft workers', () => {
+  it('shows who runs, on which CPU, and why one does not', () => {
+    const worker = (rest: object) => ({
+      index: 0,
+      threadId: 3,
+      state: 'running' as const,
+      restarts: 0,
+      turns: 9,
+      isSleeping: false,
+      cpu: null,
+      lastError: null,
+      ...rest,
+    });
+    const second = { index: 1, threadId: 14, state: 'replacing' as const, restarts: 2, cpu: 5, lastError: 'a fault' };
+    const text = workersText([worker({}), worker(second), worker({ index: 2, threadId: 5, isSleeping: true })]);
+    expect(text.split('\n')).toEqual([
+      'WORKER  THREAD  STATE      RESTARTS  CPU  LAST ERROR',
+      '     0       3  running           0  any  -',
+      '     1      14  replacing         2  5    a fault',
+      '     2       5  asleep            0  any  -',
+    ]);
   });
 });

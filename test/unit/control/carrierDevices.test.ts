@@ -79,6 +79,25 @@ describe('raw carriers', () => {
     expect(kernel.open.size).toBe(0);
   });
 
+  it("are another worker's when there are more, and back again, over the same sockets", () => {
+    const kernel = fakeKernel();
+    const devices = createDevices(kernel);
+    const planFor = (workers: number) => planOf([ipip({ ports: [] })], { workers });
+    devices.open(planFor(1));
+    const [alone] = devices.forWorkers(planFor(1)).map(({ underlays }) => underlays[0]);
+    expect(alone.rxFds).toHaveLength(2);
+    kernel.calls.length = 0;
+    const back = devices.open(planFor(2));
+    // Its id is 1.
+    const two = devices.forWorkers(planFor(2)).map(({ underlays }) => underlays[0]);
+    expect(two).toEqual([{ ...alone, rxFds: [] }, alone]);
+    back();
+    expect(devices.forWorkers(planFor(1)).map(({ underlays }) => underlays[0])).toEqual([alone]);
+    expect(kernel.calls.filter((call) => /raw|udp/.test(call))).toEqual([]);
+    devices.closeAll();
+    expect(kernel.open.size).toBe(0);
+  });
+
   it('close everything when the second socket fails', () => {
     const kernel = fakeKernel();
     kernel.failOn.set('rawOpen 192.0.2.1 protocol 41', systemError('EPERM', 1, 'socket'));

@@ -94,6 +94,21 @@ describe('opening', () => {
     expect(ports(first)).toEqual(ports(second));
   });
 
+  it('says what found the queue of a device full since it was opened', () => {
+    const kernel = fakeKernel();
+    kernel.links.set('/a', { ...kernel.links.get('/eth0')!, index: 7, name: 'a', txDropped: 100 });
+    const devices = createDevices(kernel);
+    const plan = planOf([tap('a', { create: false })]);
+    devices.open(plan);
+    const missed = () => devices.reports(plan).ports.get(1)!.missed();
+    expect(missed()).toBe(0);
+    kernel.links.set('/a', { ...kernel.links.get('/a')!, txDropped: 103 });
+    expect(missed()).toBe(3);
+    // Another device of that name counts for itself; what was lost before stays lost.
+    kernel.links.set('/a', { ...kernel.links.get('/a')!, index: 8, txDropped: 500 });
+    expect(missed()).toBe(3);
+  });
+
   it('closes everything again when a part fails', () => {
     const kernel = fakeKernel();
     kernel.links.set('/taken', { ...kernel.links.get('/eth0')!, name: 'taken' });
@@ -342,6 +357,22 @@ describe('the path in use is said, and why it is no faster', () => {
       [tap('p')],
     );
     expect(port).toMatchObject({ receive: 'superframes', reasons: [{ feature: 'gso-max-size' }] });
+  });
+
+  it('queues that the kernel chooses among as it likes', () => {
+    const plan = planOf([tap('p')], { node: { workers: 2 } });
+    const kernel = fakeKernel();
+    const devices = createDevices(kernel);
+    devices.open(plan);
+    expect(kernel.calls.filter((call) => call.startsWith('tapSteer'))).toEqual(['tapSteer tap /p created 2']);
+    expect(devices.reports(plan).ports.get(1)!.path.reasons).toEqual([]);
+    const refusing = fakeKernel();
+    refusing.failOn.set('tapSteer', systemError('EPERM', 1, 'bpf BPF_PROG_LOAD'));
+    const others = createDevices(refusing);
+    others.open(plan);
+    expect(others.reports(plan).ports.get(1)!.path.reasons).toMatchObject([
+      { feature: 'steering', remedy: 'give weft CAP_BPF as well' },
+    ]);
   });
 
   it('a device that was removed or set down', () => {

@@ -34,6 +34,8 @@ export interface FakeKernel extends DeviceKernel {
   failAfter: number;
   /** Addresses of devices. */
   addresses: Map<string, Set<string>>;
+  /** Devices that were there before have several queues. */
+  attachedMultiQueue: boolean;
   /** What openTap gives. */
   tapGives: { vnetHdrLen: number; offloads: number };
   udpGives: { gro: boolean; segment: boolean; rcvbuf: number };
@@ -54,6 +56,7 @@ const link = (index: number, name: string, rest: Partial<Link> = {}): Link => ({
   running: true,
   kind: '',
   gsoMaxSize: 65536,
+  txDropped: 0,
   ...rest,
 });
 
@@ -76,6 +79,8 @@ export function fakeKernel(): FakeKernel {
   let nextIndex = 10;
   /** Addresses and ports of UDP sockets. */
   const bound = new Map<number, string>();
+  /** Devices that were made, and whether they can have several queues. */
+  const ours = new Map<string, boolean>();
   const key = (of: { netns?: string; name: string }) => `${of.netns ?? ''}/${of.name}`;
   const call = (text: string) => {
     kernel.calls.push(text);
@@ -90,6 +95,7 @@ export function fakeKernel(): FakeKernel {
     failOn: new Map(),
     failAfter: Number.POSITIVE_INFINITY,
     addresses: new Map(),
+    attachedMultiQueue: true,
     tapGives: { vnetHdrLen: 12, offloads: 0x67 },
     udpGives: { gro: true, segment: true, rcvbuf: 2 * 7 * 1024 * 1024 },
     own: ['192.0.2.1'],
@@ -105,15 +111,21 @@ export function fakeKernel(): FakeKernel {
       const made =
         known ?? link(nextIndex++, request.name, { up: false, kind, ...(kind === 'tun' ? { mac: '' } : {}) });
       kernel.links.set(key(request), made);
-      const fds = Array.from({ length: request.queues }, () => nextFd++);
-      for (const fd of fds) kernel.open.set(fd, `${kind} ${key(request)}${request.create ? ' created' : ''}`);
+      if (request.create) ours.set(key(request), request.multiQueue === true || request.queues > 1);
+      const multiQueue = ours.get(key(request)) ?? kernel.attachedMultiQueue;
+      const fds = Array.from({ length: multiQueue ? request.queues : 1 }, () => nextFd++);
+      const isMade = ours.has(key(request));
+      for (const fd of fds) kernel.open.set(fd, `${kind} ${key(request)}${isMade ? ' created' : ''}`);
       const { tapGives } = kernel;
       const vnetHdrLen = request.vnetHdr ? tapGives.vnetHdrLen : 0;
       const offloads = request.vnetHdr ? tapGives.offloads & request.offloads : 0;
-      return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue: request.queues > 1 };
+      return { fds, name: request.name, ifindex: made.index, vnetHdrLen, offloads, multiQueue };
     },
     tapSteer(fd, queues) {
       call(`tapSteer ${kernel.open.get(fd)} ${queues}`);
+    },
+    udpSteer(fd, sockets) {
+      call(`udpSteer ${kernel.open.get(fd)} ${sockets}`);
     },
     bindUdpTx: () => () => 0,
     monitorOpen({ netns = '' } = {}) {
@@ -196,6 +208,7 @@ export function fakeKernel(): FakeKernel {
       const made = /^t[au][pn] (.*) created$/.exec(what)?.[1];
       if (!made || [...kernel.open.values()].includes(what)) return;
       kernel.links.delete(made);
+      ours.delete(made);
       kernel.addresses.delete(made);
     },
   };
@@ -203,6 +216,8 @@ export function fakeKernel(): FakeKernel {
 }
 
 export interface FakeDataplane extends Dataplane {
+  /** Workers that threads were asked for, in order. */
+  staffed: number[];
   plans: Plan[];
   devices: WorkerDevices[];
   rows: MacRow[];
@@ -217,6 +232,7 @@ export interface FakeDataplane extends Dataplane {
 export function fakeDataplane(): FakeDataplane {
   const counters = [new Float64Array(makeCounterBlock())];
   const plane: FakeDataplane = {
+    staffed: [],
     plans: [],
     devices: [],
     rows: [],
@@ -230,6 +246,9 @@ export function fakeDataplane(): FakeDataplane {
     async start(plan, devices) {
       plane.plans.push(plan);
       plane.devices = devices;
+    },
+    async staff(workers) {
+      plane.staffed.push(workers);
     },
     async apply(plan, devices) {
       const failure = plane.failApply;
@@ -260,6 +279,7 @@ export function fakeDataplane(): FakeDataplane {
     capture(_port, _snap, onRecord) {
       plane.record = onRecord;
       return {
+        started: Promise.resolve(),
         missed: () => 0,
         stop() {
           plane.record = null;

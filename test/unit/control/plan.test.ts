@@ -107,6 +107,7 @@ describe('a plan', () => {
             addresses: [],
             mac: '02:00:00:00:00:0a',
             queues: 1,
+            multiQueue: false,
             owner: 107,
             group: 36,
             hostRoutes: [],

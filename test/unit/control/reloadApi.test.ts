@@ -118,3 +118,19 @@ describe('networks and static MACs over the control socket', () => {
     expect(await post(path, body)).toMatchObject({ status: 400, body: { message: expect.stringMatching(message) } });
   });
 });
+
+describe('workers over the control socket', () => {
+  it('are shown, and set as far as there is room', async () => {
+    const workers = await client.get<object[]>('/v1/workers');
+    expect(workers).toMatchObject([{ index: 0, state: 'running', restarts: 0 }]);
+    expect(await client.post('/v1/workers', { workers: 1 })).toEqual(workers);
+    expect(await post('/v1/workers', '{"workers": 2}')).toMatchObject({
+      status: 409,
+      body: { code: 'RESTART', restart: [{ setting: 'node.workers', from: 1, to: 2 }] },
+    });
+    expect(await post('/v1/workers', '{"workers": 0}')).toMatchObject({ status: 422, body: { code: 'CONFIG' } });
+    for (const body of ['{"workers": "2"}', '{}', '{"workers": 1, "more": 1}', '[]'])
+      expect(await post('/v1/workers', body)).toMatchObject({ status: 400, body: { code: 'USAGE' } });
+    expect(node.config.node.workers).toBe(1);
+  });
+});

@@ -118,8 +118,8 @@ it('shows modes, tunnels, carriers and bridges in its status', () => {
     [
       'NETWORK  MODE  TUNNEL  ID  UNDERLAY    MTU        PORTS  PEERS  KNOWS',
       'routed   l3    ipip     -  lan/ipip    1480 auto      1      2  4 routes',
-      'blue     l2    vxlan   42  lan         1450 auto      1      1  0 of 8,192 MACs',
-      'green    l2    geneve   7  lan/geneve  1450 auto      0      1  0 of 8,192 MACs',
+      'blue     l2    vxlan   42  lan         1450 auto      1      1  0 of 8,192 MACs, 0 neighbours',
+      'green    l2    geneve   7  lan/geneve  1450 auto      0      1  0 of 8,192 MACs, 0 neighbours',
       '  network blue: bridged with green',
       '  network green: bridged with blue',
     ].join('\n'),

@@ -15,6 +15,7 @@ function source(missed = 0) {
       state.record = onRecord;
       state.snap = snapLength;
       return {
+        started: Promise.resolve(),
         missed: () => missed,
         stop() {
           state.record = null;
@@ -82,6 +83,7 @@ describe('a capture stream', () => {
         capture: (_port, _snap, onRecord) => {
           waiting = onRecord;
           return {
+            started: Promise.resolve(),
             missed: () => stops,
             stop() {
               stops++;

@@ -82,6 +82,7 @@ describe('what became of messages', () => {
   it.each([
     ['EAGAIN', 11, 'tx-full'],
     ['ENOBUFS', 105, 'tx-full'],
+    ['ENOMEM', 12, 'tx-full'],
     ['EMSGSIZE', 90, 'tx-too-big'],
     ['EIO', 5, 'device-gone'],
     ['EBADF', 9, 'device-gone'],

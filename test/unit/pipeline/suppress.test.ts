@@ -65,6 +65,28 @@ function met(rest: Partial<RigOptions> = {}): Rig {
 }
 
 describe('an ARP request', () => {
+  it('for a station that was silent for a while goes to it: it may be another one by now', () => {
+    const rig = met();
+    passSeconds(rig, 10);
+    rig.from('a', arp({ tpa: 9 }));
+    expect(onlyTo(rig, 'a')).toHaveLength(1);
+    passSeconds(rig, 1);
+    rig.from('a', arp({ tpa: 9 }));
+    expect(got(rig)).toEqual(FROM_A);
+    // Started again, with another MAC: the next one gets that.
+    rig.fromPeer(PEER_A, VNI, arp({ operation: 2, sha: 8, spa: 9, tha: 1, tpa: 1 }));
+    expect(got(rig)).toEqual(['a']);
+    rig.from('a', arp({ tpa: 9 }));
+    expect(onlyTo(rig, 'a')[0]).toMatch(/^020000000001020000000008/);
+    // Whatever it sends shows that it is there.
+    passSeconds(rig, 9);
+    rig.fromPeer(PEER_A, VNI, udp({ src: 8, dst: 1, payload: 8 }));
+    passSeconds(rig, 9);
+    got(rig);
+    rig.from('a', arp({ tpa: 9 }));
+    expect(onlyTo(rig, 'a')).toHaveLength(1);
+  });
+
   it('for an address that is known behind a peer is answered, byte for byte as the RFC has it', () => {
     const rig = met();
     const before = rig.row('port', 1);

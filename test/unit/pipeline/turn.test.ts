@@ -56,9 +56,12 @@ describe('what a turn serves', () => {
 
   it('is not what failed, until the plan names it again', () => {
     const { rig, kernel, loop, frames } = loopRig();
+    const failed: number[] = [];
+    loop.onFailed = (id) => failed.push(id);
     kernel.rxError.set(TAP_1, -77);
     loop.turn();
     expect(kernel.watched.has(TAP_1)).toBe(false);
+    expect(failed).toEqual([1]);
     frames(TAP_1, 1);
     frames(TAP_2, 1);
     expect(loop.turn()).toBe(1);

@@ -1,6 +1,7 @@
 import { describe, expect, it } from 'vitest';
 import { forEachMac, learnSource } from '../../../src/forward/macTable.js';
 import { TO_PORT } from '../../../src/packet/burst.js';
+import { openStandIns } from '../../../src/pipeline/standIns.js';
 import { createTurnLoop } from '../../../src/pipeline/turn.js';
 import type { Steps } from '../../../src/pipeline/walk.js';
 import { warmUp } from '../../../src/pipeline/warmup.js';
@@ -36,7 +37,7 @@ describe('the warm-up', () => {
   pipeline.counters[77] = 123;
   const before = { counters: pipeline.counters.slice(), clock: { ...clock } };
   const loop = createTurnLoop(pipeline, kernel.tun, clock, 7, new Int32Array(16), 2);
-  warmUp(pipeline, clock, loop, kernel.tun);
+  warmUp(pipeline, clock, loop, openStandIns(kernel.tun));
 
   it('calls every step of the walk, and often', () => {
     const l2 = ['parse', 'prefetch', 'learn', 'lookup', 'suppress'];

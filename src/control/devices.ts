@@ -4,16 +4,17 @@
  */
 import type { DeviceReports } from '../observe/view.js';
 import { WeftError } from '../packet/error.js';
-import type { FrameDevicePlan, Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
+import type { Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../pipeline/plan.js';
 import { missingOf, type Predecessors, type UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
+import { frameReport, portReport } from './deviceReports.js';
 import { dpdkOwners, type OpenDpdkDevice, openDpdkDevice } from './dpdkDevices.js';
 import { createHostRoutes } from './hostRoutes.js';
 import { segmentOverhead } from './mtu.js';
 import type { Missing } from './presence.js';
 import { openRawSockets } from './rawSockets.js';
 import { isSameCarrier, isSameDevice } from './replacement.js';
-import { offloadNames, openTapDevice, type TapDevice } from './tapDevice.js';
+import { openTapDevice, type TapDevice } from './tapDevice.js';
 import { openUdpSockets } from './udpSockets.js';
 
 export interface Devices {
@@ -374,41 +375,4 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
   const { port, fds, vnetHdrLen, offloads } = tap;
   const queue = fds.length === workers ? worker : (worker - (port % workers) + workers) % workers;
   return { port, rxFd: queue < fds.length ? fds[queue] : -1, txFd: fds[queue % fds.length], vnetHdrLen, offloads };
-}
-
-function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined, { kind }: PortPlan) {
-  if (dpdk) {
-    const { path, mac, queues, state, missed } = dpdk;
-    return { path, mac, queues, offloads: offloadNames(dpdk.offloads), state, missed };
-  }
-  if (tap)
-    return {
-      path: tap.path,
-      mac: tap.mac,
-      queues: tap.fds.length,
-      offloads: offloadNames(tap.offloads),
-      state: tap.state,
-      missed: tap.missed,
-    };
-  const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return {
-    path: { send: use, receive: use, reasons: [] },
-    mac: null,
-    queues: 1,
-    offloads: [],
-    state: () => null,
-    missed: () => 0,
-  };
-}
-
-function frameReport(kind: FrameDevicePlan['kind'] | undefined, dpdk: OpenDpdkDevice | undefined) {
-  if (dpdk) return { path: dpdk.path, device: null, deviceMtu: null, sourcePorts: [], state: dpdk.state };
-  const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
-  return {
-    path: { send: use, receive: use, reasons: [] },
-    device: null,
-    deviceMtu: null,
-    sourcePorts: [],
-    state: () => null,
-  };
 }

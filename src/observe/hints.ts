@@ -44,6 +44,11 @@ function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'under
   ];
   return all.flatMap(({ object, device, deviceState, netns, loss }): Hint[] => {
     if (loss !== null) return [{ object, message: lossText(loss), remedy: loss.remedy }];
+    // Devices of DPDK have no interface of the kernel: a machine that is not connected, or a link without the other end.
+    if (deviceState === 'down' && device === null)
+      return [
+        { object, message: 'nobody is at the other end', remedy: 'nothing, or start the machine that connects here' },
+      ];
     if (deviceState === 'down') {
       const remedy = `ip ${netns ? `-n ${netns.replace('/run/netns/', '')} ` : ''}link set ${device} up`;
       return [{ object, message: `device ${device} is down`, remedy }];

@@ -15,7 +15,7 @@
  * const { ok } = await judge(report, { capture: 'golden.pcapng' });
  * ```
  */
-export { type CheckResult, ConfigError, checkText, checkValue, type Problem } from './control/check.js';
+export { type CheckResult, ConfigError, checkText, checkValue, type Problem } from './control/config/check.js';
 export {
   type Config,
   type ConfigInput,
@@ -27,7 +27,7 @@ export {
   type PortInput,
   type StaticMacInput,
   type UnderlayConfig,
-} from './control/config.js';
+} from './control/config/config.js';
 export { createNode, type Node, type NodeEvents, type NodeOptions, type ReloadOptions } from './control/node.js';
 export { RestartError } from './control/reload.js';
 export type { CaptureOptions, CaptureStream } from './observe/capture.js';

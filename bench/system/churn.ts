@@ -2,7 +2,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { must } from '../../dist/cli/lab/commands.js';
 import type { Undo } from '../../dist/cli/lab/undo.js';
-import { createClient } from '../../dist/control/client.js';
+import { createClient } from '../../dist/control/api/client.js';
 import type { StatusDocument } from '../../dist/observe/documents.js';
 import { type Benchmark, numberOption, UsageError } from '../benchmark.js';
 import type { Findings } from '../report/report.js';

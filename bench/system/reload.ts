@@ -4,7 +4,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { background, must, sleep } from '../../dist/cli/lab/commands.js';
 import type { Undo } from '../../dist/cli/lab/undo.js';
-import type { ConfigInput } from '../../dist/control/config.js';
+import type { ConfigInput } from '../../dist/control/config/config.js';
 import { type Benchmark, numberOption } from '../benchmark.js';
 import type { Findings } from '../report/report.js';
 import { median } from '../report/statistics.js';

@@ -5,7 +5,7 @@ import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { type Background, background, missingPrograms, must } from '../../dist/cli/lab/commands.js';
 import type { Undo } from '../../dist/cli/lab/undo.js';
-import type { ConfigInput } from '../../dist/control/config.js';
+import type { ConfigInput } from '../../dist/control/config/config.js';
 
 /** The `weft` command, as it is built. */
 export const WEFT = fileURLToPath(new URL('../../dist/cli/main.js', import.meta.url));

@@ -2,7 +2,7 @@ import { createWriteStream } from 'node:fs';
 import type { IncomingMessage } from 'node:http';
 import type { Writable } from 'node:stream';
 import type { Command } from 'commander';
-import type { NodeClient } from '../control/client.js';
+import type { NodeClient } from '../control/api/client.js';
 import { fail, plural } from './output.js';
 import { createBlockReader } from './pcapngBlocks.js';
 import { integer } from './port.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { CheckResult, Problem } from '../control/check.js';
+import type { CheckResult, Problem } from '../control/config/check.js';
 import { EXIT_FAILED, fail, plural, print, printJson } from './output.js';
 
 export function defineCheck(program: Command): void {
@@ -15,7 +15,7 @@ export function defineCheck(program: Command): void {
     .addHelpText('after', '\nExamples:\n  weft check node.yaml\n  weft check --schema > weft.schema.json')
     .action(async (file: string | undefined, options: { json?: boolean; schema?: boolean }, command: Command) => {
       if (options.schema) {
-        const { configJsonSchema } = await import('../control/config.js');
+        const { configJsonSchema } = await import('../control/config/config.js');
         return printJson(configJsonSchema());
       }
       if (file === undefined) command.error('error: name a configuration file, or ask for --schema');
@@ -33,7 +33,7 @@ export function defineCheck(program: Command): void {
 
 /** Reads and judges a file. Throws a WeftError when it can't be read. */
 export async function checkFile(file: string): Promise<CheckResult> {
-  const { readConfigFile } = await import('../control/configFile.js');
+  const { readConfigFile } = await import('../control/config/configFile.js');
   return readConfigFile(file);
 }
 

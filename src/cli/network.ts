@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { NetworkInput } from '../control/config.js';
+import type { NetworkInput } from '../control/config/config.js';
 import type { NetworkDocument } from '../observe/documents.js';
 import { print, printJson } from './output.js';
 import { collect, integer } from './port.js';

@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import type { PeerInput } from '../control/config.js';
+import type { PeerInput } from '../control/config/config.js';
 import type { PeerDocument } from '../observe/documents.js';
 import { endpointText, print, printJson } from './output.js';
 import { collect, integer } from './port.js';

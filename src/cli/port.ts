@@ -1,5 +1,5 @@
 import { type Command, InvalidArgumentError } from 'commander';
-import type { PortInput } from '../control/config.js';
+import type { PortInput } from '../control/config/config.js';
 import type { PortDocument } from '../observe/documents.js';
 import { print, printJson } from './output.js';
 import { atNode, type ReadOptions, withNode } from './readVerb.js';

@@ -2,7 +2,7 @@
  * What the verbs that ask a running node have in common: which node, and text or JSON.
  */
 import type { Command } from 'commander';
-import type { NodeClient } from '../control/client.js';
+import type { NodeClient } from '../control/api/client.js';
 import { EXIT_USAGE, fail, print, printJson } from './output.js';
 
 export interface NodeOptions {
@@ -23,7 +23,7 @@ export function withNode(command: Command): Command {
 
 /** Connects to the chosen node and runs a step with it; a failure ends the command with its exit code. */
 export async function atNode(options: NodeOptions, step: (client: NodeClient) => Promise<void>): Promise<void> {
-  const { connectNode } = await import('../control/client.js');
+  const { connectNode } = await import('../control/api/client.js');
   let client: NodeClient;
   try {
     client = await connectNode(options);

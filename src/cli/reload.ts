@@ -1,5 +1,5 @@
 import type { Command } from 'commander';
-import { valueText } from '../control/text.js';
+import { valueText } from '../control/config/text.js';
 import type { ChangeDocument, ReloadDocument } from '../observe/documents.js';
 import { checkFile, problemsText } from './check.js';
 import { EXIT_FAILED, fail, plural, print, printJson, table } from './output.js';

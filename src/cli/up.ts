@@ -1,8 +1,8 @@
 import { closeSync, openSync } from 'node:fs';
 import type { Command } from 'commander';
+import { valueText } from '../control/config/text.js';
 import type { Node } from '../control/node.js';
 import type { ServiceManager } from '../control/serviceManager.js';
-import { valueText } from '../control/text.js';
 import type { ChangeDocument } from '../observe/documents.js';
 import { checkFile, problemsText } from './check.js';
 import { createLog, type Log, type LogFormat } from './log.js';

@@ -5,7 +5,7 @@
 import { EventEmitter } from 'node:events';
 import type { WorkerState } from '../observe/dataplane.js';
 import type { MacDocument, NetworkDocument, PeerDocument, PortDocument, StatusDocument } from '../observe/documents.js';
-import type { Config, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
+import type { Config, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config/config.js';
 import {
   withNetwork,
   withoutNetwork,
@@ -16,9 +16,9 @@ import {
   withPort,
   withStaticMac,
   withWorkers,
-} from './edit.js';
+} from './config/edit.js';
+import { canonicalAddress } from './config/text.js';
 import type { NodeEvents } from './node.js';
-import { canonicalAddress } from './text.js';
 
 export abstract class ChangingNode extends EventEmitter<NodeEvents> {
   abstract get config(): Config;

@@ -5,14 +5,14 @@
 import type { Plan } from '../pipeline/plan.js';
 import * as Address from '../wire/address.js';
 import type { PathMtuReport } from '../worker/protocol.js';
-import { deviceOf } from './carrierSockets.js';
-import type { Config } from './config.js';
-import type { DeviceKernel } from './deviceKernel.js';
-import { type LinkEvents, watchLinks } from './linkEvents.js';
-import { peerMtu } from './mtu.js';
-import { createPathMtus, type PathMtus } from './pathMtus.js';
-import type { HostFacts } from './plan.js';
-import { canonicalAddress } from './text.js';
+import type { Config } from './config/config.js';
+import { canonicalAddress } from './config/text.js';
+import { deviceOf } from './devices/carrierSockets.js';
+import type { DeviceKernel } from './devices/deviceKernel.js';
+import { type LinkEvents, watchLinks } from './devices/linkEvents.js';
+import { createPathMtus, type PathMtus } from './peers/pathMtus.js';
+import { peerMtu } from './plan/mtu.js';
+import type { HostFacts } from './plan/plan.js';
 
 /** Several changes at once make one change of plan. */
 const GATHER_MS = 50;

@@ -18,12 +18,12 @@ import type {
   StatusDocument,
 } from '../observe/documents.js';
 import { createSupervisor } from '../worker/supervisor.js';
-import { checkValue, requireConfig } from './check.js';
-import type { Config, ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config.js';
-import { type DeviceKernel, loadKernel } from './deviceKernel.js';
-import { dpdkSlotsOf } from './dpdkDevices.js';
-import { neighbourBytesOf } from './neighbours.js';
-import { routeBytesOf } from './routeRoom.js';
+import { checkValue, requireConfig } from './config/check.js';
+import type { Config, ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config/config.js';
+import { type DeviceKernel, loadKernel } from './devices/deviceKernel.js';
+import { dpdkSlotsOf } from './devices/dpdkDevices.js';
+import { neighbourBytesOf } from './plan/neighbours.js';
+import { routeBytesOf } from './plan/routeRoom.js';
 import { RunningNode } from './runningNode.js';
 import { workersMaxOf } from './workers.js';
 

@@ -5,11 +5,11 @@
 import type { ChangeDocument, RestartDocument, SettingChange } from '../observe/documents.js';
 import { DEFAULT_SHAPE } from '../packet/arena.js';
 import { WeftError } from '../packet/error.js';
-import { bridgePairs } from './bridges.js';
-import type { Config, NetworkConfig } from './config.js';
-import { defaultSocketPath } from './controlSocket.js';
-import { withoutSecret } from './heartbeatSchema.js';
-import { canonicalAddress, valueText } from './text.js';
+import { defaultSocketPath } from './api/controlSocket.js';
+import type { Config, NetworkConfig } from './config/config.js';
+import { withoutSecret } from './config/heartbeatSchema.js';
+import { canonicalAddress, valueText } from './config/text.js';
+import { bridgePairs } from './plan/bridges.js';
 
 /** Settings of the node itself that it can take while it runs. There may be more workers than it has room for: `workersRestart`. */
 const LIVE_NODE_SETTINGS = ['busyPollUs', 'pinning', 'workers', 'workersMax'];

@@ -12,8 +12,8 @@ import {
   ROW_WIDTH,
   UNDERLAY_ROW,
 } from '../packet/counters.js';
-import type { UnusedIds } from './ids.js';
-import type { PlanDiff } from './plan.js';
+import type { UnusedIds } from './plan/ids.js';
+import type { PlanDiff } from './plan/plan.js';
 
 export function retireRows(
   blocks: readonly Float64Array[],

@@ -2,9 +2,9 @@
  * How many workers a node has, and how many it can be brought to while it runs.
  */
 import type { RestartDocument } from '../observe/documents.js';
-import type { Config } from './config.js';
-import type { Located } from './faults.js';
-import { record } from './written.js';
+import type { Config } from './config/config.js';
+import type { Located } from './config/faults.js';
+import { record } from './config/written.js';
 
 /** Workers that a node which is started with this configuration has room for. */
 export function workersMaxOf({ node }: Config): number {

@@ -1,9 +1,9 @@
 /**
  * A configuration turned over: captures in place of its devices. What the node does with packets stays the same.
  */
-import type { Config, NetworkConfig, PortConfig, UnderlayConfig } from '../control/config.js';
-import { defaultVtepMac, type HostFacts, makePlan } from '../control/plan.js';
-import { wordsOf } from '../control/written.js';
+import type { Config, NetworkConfig, PortConfig, UnderlayConfig } from '../control/config/config.js';
+import { wordsOf } from '../control/config/written.js';
+import { defaultVtepMac, type HostFacts, makePlan } from '../control/plan/plan.js';
 import { WeftError } from '../packet/error.js';
 import type { Plan } from '../pipeline/plan.js';
 

@@ -1,7 +1,7 @@
 /**
  * What a replay is asked to do, and what it says afterwards. Plain values: they cross a thread, and a report is printed as JSON.
  */
-import type { ConfigInput } from '../control/config.js';
+import type { ConfigInput } from '../control/config/config.js';
 import type { DropName } from '../packet/drop.js';
 import type { Plan } from '../pipeline/plan.js';
 

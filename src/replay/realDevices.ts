@@ -1,8 +1,8 @@
-import type { Config } from '../control/config.js';
-import { loadKernel } from '../control/deviceKernel.js';
-import { createDevices } from '../control/devices.js';
-import { gatherFacts } from '../control/facts.js';
-import { makePlan } from '../control/plan.js';
+import type { Config } from '../control/config/config.js';
+import { loadKernel } from '../control/devices/deviceKernel.js';
+import { createDevices } from '../control/devices/devices.js';
+import { gatherFacts } from '../control/plan/facts.js';
+import { makePlan } from '../control/plan/plan.js';
 import { tun } from '../native/tun.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import { captureConfig, refuseTwins } from './captureConfig.js';

@@ -1,5 +1,5 @@
 import { Piscina } from 'piscina';
-import { checkValue, requireConfig } from '../control/check.js';
+import { checkValue, requireConfig } from '../control/config/check.js';
 import { WeftError } from '../packet/error.js';
 import type { Plan } from '../pipeline/plan.js';
 import { capturePlan } from './captureConfig.js';

@@ -6,7 +6,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { Worker } from 'node:worker_threads';
 import { afterAll, beforeAll, describe, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { ReplayInput, ReplayReport } from '../../src/replay/options.js';
 import { type TimedFrame, writeTimed } from '../rig/captureRecords.js';
 import { BROADCAST, outer, udp, vxlan } from '../rig/frames.js';

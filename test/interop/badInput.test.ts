@@ -1,7 +1,7 @@
 // What a user gets wrong: the exit code, and a message that names the object, what the kernel said, and the remedy.
 import { existsSync, writeFileSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { addKernelVxlan, type Hosts, makeHosts, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';
 import { failUp, scratchFile, up, type WeftNode, weft } from '../rig/node.js';

@@ -3,7 +3,7 @@ import { execFile } from 'node:child_process';
 import { existsSync, statSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, beforeEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { readFrames } from '../rig/captureFiles.js';
 import { addKernelVxlan, makeHosts, makeQuietNamespace, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces } from '../rig/namespaces.js';

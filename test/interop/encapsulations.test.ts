@@ -1,6 +1,6 @@
 // Nodes of every encapsulation at once: side by side on one underlay, bridged, and the routes that hosts get.
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { PeerDocument, RouteDocument } from '../../src/observe/documents.js';
 import { makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, removeNamespaces, runIn } from '../rig/namespaces.js';

@@ -1,6 +1,6 @@
 // Marks and routes between weft and the kernel of a guest: DSCP and ECN of both headers (RFC 6040), and packets that need no tunnel.
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import type { PortInput } from '../../src/control/config.js';
+import type { PortInput } from '../../src/control/config/config.js';
 import { GUEST_DEVICE, GUEST_HOOK_MS } from '../rig/guest.js';
 import { guestPing } from '../rig/guestTraffic.js';
 import { GUEST_TUNNEL, type GuestRig, makeGuestRig, type NetworkInput, nodeConfig } from '../rig/guestTunnel.js';

@@ -1,7 +1,7 @@
 // weft and the kernel of a guest, joined by tunnels that carry IP packets.
 
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
-import type { PeerInput, PortInput } from '../../src/control/config.js';
+import type { PeerInput, PortInput } from '../../src/control/config/config.js';
 import { GUEST_HOOK_MS } from '../rig/guest.js';
 import {
   expectTalk,

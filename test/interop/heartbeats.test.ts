@@ -1,6 +1,6 @@
 // Two weft nodes and their heartbeats: up and down, followed through a NAT and not by the wrong key, and a path that loses large packets.
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { LivenessDocument, PeerDocument } from '../../src/observe/documents.js';
 import { makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, removeNamespaces, runIn, type VethEnd } from '../rig/namespaces.js';

@@ -1,7 +1,7 @@
 // Two nodes, and somebody hostile beside them on the underlay and at a port. Two stations keep up a steady exchange of datagrams; whatever is
 // thrown at the nodes, limits hold, it is counted, and nine datagrams of ten arrive of those that arrive in peace.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { DropsDocument } from '../../src/observe/documents.js';
 import type { DropName } from '../../src/packet/drop.js';
 import { type Flood, flood } from '../rig/flood.js';

@@ -1,7 +1,7 @@
 // weft and the kernel's VXLAN device, both ways, over a veth that behaves like a wire.
 import { hash } from 'node:crypto';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { MacDocument } from '../../src/observe/documents.js';
 import { readFrames } from '../rig/captureFiles.js';
 import { addKernelVxlan, KERNEL_DEVICE, macOf, makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';

@@ -5,7 +5,7 @@ import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { type Hosts, makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, namespacePath, removeNamespace, removeNamespaces, runIn, startIn } from '../rig/namespaces.js';
 import { expectQuiet, nodeName, scratchFile, up, type WeftNode } from '../rig/node.js';

@@ -2,7 +2,7 @@
 import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { PeerDocument, StatusDocument } from '../../src/observe/documents.js';
 import { BROADCAST, udp } from '../rig/frames.js';
 import { type Hosts, makeHosts, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';

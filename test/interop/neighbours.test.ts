@@ -1,6 +1,6 @@
 // ARP and neighbour discovery of the kernel's own stack, with two nodes between the stations: two behind node A, one behind node B.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { NeighbourDocument } from '../../src/observe/documents.js';
 import { makeHosts, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { macText } from '../rig/mesh.js';

@@ -1,6 +1,6 @@
 // Each path that a kernel without a feature would leave, forced by leaving it out: one node, a network for each, the kernel's VXLAN as peer.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { addIpv6, makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';
 import { expectQuiet, up, type WeftNode } from '../rig/node.js';

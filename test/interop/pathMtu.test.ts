@@ -1,7 +1,7 @@
 // MTUs on the way: a link of 1400 bytes between two routers, which the nodes hear of from ICMP; a device whose MTU changes under a node. What
 // senders make of it is looked up in their own kernels.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { PeerDocument } from '../../src/observe/documents.js';
 import { makeQuietNamespace } from '../rig/hosts.js';
 import { joinByVeth, namespacePath, removeNamespaces, runIn } from '../rig/namespaces.js';

@@ -1,7 +1,7 @@
 // GRE and IP-in-IP between two nodes where the receiving kernel joins packets before raw sockets get them, as it does behind a network
 // card: uncut packets with unfinished inner checksums, and no word of their segment size.
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn, type VethEnd } from '../rig/namespaces.js';
 import { expectQuiet, up, type WeftNode } from '../rig/node.js';

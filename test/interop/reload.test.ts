@@ -3,7 +3,7 @@ import { spawn } from 'node:child_process';
 import { writeFileSync } from 'node:fs';
 import { afterEach, expect, it } from 'vitest';
 import { stringify } from 'yaml';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { makeHosts, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { makeNamespace, removeNamespaces, runIn } from '../rig/namespaces.js';
 import { expectQuiet, scratchFile, up, WEFT, writeConfig } from '../rig/node.js';

@@ -2,7 +2,7 @@
 import { execFileSync } from 'node:child_process';
 import { once } from 'node:events';
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { replay as Replay } from '../../src/replay/replay.js';
 import { totals } from '../../src/replay/report.js';
 import { readRecords, writeTimed } from '../rig/captureRecords.js';

@@ -1,8 +1,8 @@
 // A node whose stations, peers, ports and networks come and go: what it holds stays the same. Ten seconds of it, or WEFT_SOAK_SECONDS.
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import { createClient, type NodeClient } from '../../src/control/client.js';
-import type { ConfigInput } from '../../src/control/config.js';
+import { createClient, type NodeClient } from '../../src/control/api/client.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { flood } from '../rig/flood.js';
 import { BROADCAST, ethernet, join, outer, u32, vxlan } from '../rig/frames.js';
 import { macOf, makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';

@@ -1,6 +1,6 @@
 // What changes around a running node: strangers that speak, links that fail, devices and namespaces that others remove.
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { DropsDocument, PeerDocument } from '../../src/observe/documents.js';
 import { BROADCAST, ethernet } from '../rig/frames.js';
 import { addKernelVxlan, makeHosts, makeQuietNamespace, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';

@@ -1,6 +1,6 @@
 // What weft sends, as tshark reads it: every outer and inner field, every checksum verified.
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { ACK, ethernet, stationMac, tcp, udp } from '../rig/frames.js';
 import { addKernelVxlan, KERNEL_DEVICE, macOf, makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';

@@ -2,7 +2,7 @@
 import { existsSync, statSync, writeFileSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
-import type { PortInput } from '../../src/control/config.js';
+import type { PortInput } from '../../src/control/config/config.js';
 import type { Node } from '../../src/control/node.js';
 import { scratchFile } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';

@@ -2,7 +2,7 @@
 // loses is counted.
 import { fileURLToPath } from 'node:url';
 import { afterAll, beforeAll, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { DropsDocument } from '../../src/observe/documents.js';
 import { macOf, makeHosts, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn, startIn } from '../rig/namespaces.js';

@@ -1,7 +1,7 @@
 // Nodes with ports over devices of DPDK that need no hardware: frames from file to file, changes while they run, workers that die. Needs
 // the built package (worker threads cannot run TypeScript).
 import { afterEach, expect, it } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { Node, NodeParts } from '../../src/control/node.js';
 import type { Supervisor } from '../../src/worker/supervisor.js';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
@@ -20,8 +20,8 @@ async function start(config: ConfigInput, workers = 1): Promise<Node> {
     built('worker/supervisor.js')
   )) as typeof import('../../src/worker/supervisor.js');
   const { dpdkSlotsOf } = (await import(
-    built('control/dpdkDevices.js')
-  )) as typeof import('../../src/control/dpdkDevices.js');
+    built('control/devices/dpdkDevices.js')
+  )) as typeof import('../../src/control/devices/dpdkDevices.js');
   const dataplane: NodeParts['dataplane'] = (checked) => {
     supervisor = createSupervisor({ workers, shape: { neighbourBytes: 65536, dpdkSlots: dpdkSlotsOf(checked) } });
     return supervisor;

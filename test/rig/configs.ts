@@ -2,8 +2,8 @@
  * Configurations at random, for what holds for any two of them.
  */
 import fc from 'fast-check';
-import { checkValue } from '../../src/control/check.js';
-import type { Config } from '../../src/control/config.js';
+import { checkValue } from '../../src/control/config/check.js';
+import type { Config } from '../../src/control/config/config.js';
 
 const underlay = fc.record(
   {

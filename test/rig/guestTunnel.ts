@@ -1,6 +1,6 @@
 // weft in a namespace and a guest's kernel behind its TAP device, with one tunnel after the other between them.
 import { expect } from 'vitest';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import { bootGuest, type Guest } from './guest.js';
 import { addIpv6, guestCounts, guestPing, sendTcpFromGuest, sendTcpToGuest, setGuestUnderlay } from './guestTraffic.js';
 import { makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from './hosts.js';

@@ -1,5 +1,5 @@
 // Three nodes in a full mesh with two tenants: same MACs, same addresses, each station in a namespace of its own.
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { MacDocument } from '../../src/observe/documents.js';
 import { readFrames } from './captureFiles.js';
 import { stationMac } from './frames.js';

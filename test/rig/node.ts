@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { expect } from 'vitest';
 import { stringify } from 'yaml';
-import type { ConfigInput } from '../../src/control/config.js';
+import type { ConfigInput } from '../../src/control/config/config.js';
 import type { DropsDocument, MacDocument, StatsDocument, StatusDocument } from '../../src/observe/documents.js';
 import { startIn } from './namespaces.js';
 import { until } from './waiting.js';

@@ -5,8 +5,8 @@ import { existsSync, mkdirSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
-import type { ConfigInput } from '../../control/config.js';
-import { SOCKET_DIRECTORY } from '../../control/controlSocket.js';
+import { SOCKET_DIRECTORY } from '../../control/api/controlSocket.js';
+import type { ConfigInput } from '../../control/config/config.js';
 import { must } from './commands.js';
 import type { Undo } from './undo.js';
 

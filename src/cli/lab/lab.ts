@@ -3,8 +3,8 @@
  */
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { createClient } from '../../control/client.js';
-import { loadKernel, requireRights } from '../../control/deviceKernel.js';
+import { createClient } from '../../control/api/client.js';
+import { loadKernel, requireRights } from '../../control/devices/deviceKernel.js';
 import type { DropsDocument, StatusDocument } from '../../observe/documents.js';
 import { WeftError } from '../../packet/error.js';
 import { EXIT_FAILED, print, printJson } from '../output.js';

@@ -3,8 +3,8 @@
  */
 import { existsSync, readdirSync, readFileSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { SOCKET_DIRECTORY } from '../../control/controlSocket.js';
-import { requireRights } from '../../control/deviceKernel.js';
+import { SOCKET_DIRECTORY } from '../../control/api/controlSocket.js';
+import { requireRights } from '../../control/devices/deviceKernel.js';
 import { plural, print } from '../output.js';
 import { finish, must, sleep } from './commands.js';
 import { describeHosts, labFolder, namespaceName } from './hosts.js';

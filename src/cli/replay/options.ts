@@ -3,7 +3,7 @@
  */
 import { readFileSync } from 'node:fs';
 import { basename } from 'node:path';
-import type { Config } from '../../control/config.js';
+import type { Config } from '../../control/config/config.js';
 import { WeftError } from '../../packet/error.js';
 import type { Pace, PacketEdit, ReplayInput } from '../../replay/options.js';
 

@@ -5,8 +5,8 @@ import { afterEach, beforeEach, describe, expect, it } from 'vitest';
 import { checkOptions, editsOf, inputsOf, paceOf, type ReplayVerbOptions } from '../../../src/cli/replay/options.js';
 import { createProgressBar, progressText } from '../../../src/cli/replay/progress.js';
 import { summaryText } from '../../../src/cli/replay/summary.js';
-import { checkValue } from '../../../src/control/check.js';
-import type { Config } from '../../../src/control/config.js';
+import { checkValue } from '../../../src/control/config/check.js';
+import type { Config } from '../../../src/control/config/config.js';
 import { someReport } from '../replay/reports.js';
 
 const words = (options: Partial<ReplayVerbOptions>): ReplayVerbOptions => ({

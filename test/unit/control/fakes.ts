@@ -2,7 +2,7 @@
  * A kernel and a dataplane of memory, for tests of what control does with them.
  */
 import { EventEmitter } from 'node:events';
-import type { DeviceKernel } from '../../../src/control/deviceKernel.js';
+import type { DeviceKernel } from '../../../src/control/devices/deviceKernel.js';
 import {
   type Link,
   type MonitorNews,

@@ -1,4 +1,4 @@
-import { checkValue } from '../../../src/control/check.js';
+import { checkValue } from '../../../src/control/config/check.js';
 
 /** A router with one TUN port, to be spread into a network. */
 export const ONE_TUN = { ports: [{ name: 'r0', type: 'tun' as const }] };

@@ -2,7 +2,7 @@ import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
-import { ConfigError } from '../../../src/control/check.js';
+import { ConfigError } from '../../../src/control/config/check.js';
 import { createNode, type Node } from '../../../src/control/node.js';
 import { NETWORK_ROW, PEER_ROW, PORT_ROW, ROW_WIDTH, RX_PACKETS, TX_PACKETS } from '../../../src/packet/counters.js';
 import { WeftError } from '../../../src/packet/error.js';

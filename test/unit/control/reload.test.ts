@@ -1,9 +1,9 @@
 import fc from 'fast-check';
 import { afterEach, describe, expect, it } from 'vitest';
-import { checkValue } from '../../../src/control/check.js';
-import type { ConfigInput } from '../../../src/control/config.js';
+import { checkValue } from '../../../src/control/config/check.js';
+import type { ConfigInput } from '../../../src/control/config/config.js';
 import { createNode, type Node } from '../../../src/control/node.js';
-import { type HostFacts, makePlan } from '../../../src/control/plan.js';
+import { type HostFacts, makePlan } from '../../../src/control/plan/plan.js';
 import { changesOf, RestartError, restartsOf } from '../../../src/control/reload.js';
 import { WeftError } from '../../../src/packet/error.js';
 import type { Plan } from '../../../src/pipeline/plan.js';

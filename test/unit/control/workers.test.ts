@@ -1,7 +1,7 @@
 // Workers that come and go under a running node: which queues and sockets are opened and closed, in which order, and that a failure changes nothing.
 import { afterEach, beforeEach, describe, expect, it } from 'vitest';
+import { createSocketGroup } from '../../../src/control/devices/socketGroup.js';
 import { createNode, type Node } from '../../../src/control/node.js';
-import { createSocketGroup } from '../../../src/control/socketGroup.js';
 import { WeftError } from '../../../src/packet/error.js';
 import { type FakeDataplane, type FakeKernel, fakeDataplane, fakeKernel, systemError } from './fakes.js';
 import { faultsOf } from './faultsOf.js';

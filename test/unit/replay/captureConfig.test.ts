@@ -1,5 +1,5 @@
 import { describe, expect, it } from 'vitest';
-import { checkValue, requireConfig } from '../../../src/control/check.js';
+import { checkValue, requireConfig } from '../../../src/control/config/check.js';
 import { captureConfig, capturePlan } from '../../../src/replay/captureConfig.js';
 
 const config = requireConfig(

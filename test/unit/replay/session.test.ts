@@ -3,7 +3,7 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join as joinPath } from 'node:path';
 import { afterAll, describe, expect, it } from 'vitest';
-import type { ConfigInput } from '../../../src/control/config.js';
+import type { ConfigInput } from '../../../src/control/config/config.js';
 import type { ReplayOptions, ReplayReport } from '../../../src/replay/options.js';
 import { makeTask } from '../../../src/replay/replay.js';
 import { runSession } from '../../../src/replay/session.js';

@@ -1,0 +1,204 @@
+/**
+ * Devices of DPDK: opened over the node's slots, closed when no worker uses them any more. DPDK itself is started by the first of them.
+ */
+import { chmodSync, chownSync, lstatSync, readFileSync, unlinkSync } from 'node:fs';
+import { type DpdkDevice, type DpdkState, dpdk } from '../../native/dpdk.js';
+import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../../native/tun.js';
+import type { DeviceState, PathDocument, PathReason } from '../../observe/documents.js';
+import { SMALL_DATA } from '../../packet/arena.js';
+import { WeftError } from '../../packet/error.js';
+import type { DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
+import { DEFAULT_DPDK, type DpdkSettings } from '../../worker/dpdkFrames.js';
+import type { Config } from '../config/config.js';
+import { DpdkSchema } from '../config/dpdkSchema.js';
+import { isDpdkPort } from '../config/portSchema.js';
+
+/** A device of DPDK and what it belongs to: a port, or a frame underlay. */
+export interface DpdkOwner {
+  /** `port 3`, `underlay 2`. */
+  key: string;
+  /** `port vm0`, for messages. */
+  object: string;
+  port: number;
+  underlay: number;
+  mtu: number;
+  plan: DpdkPlan;
+}
+
+export interface OpenDpdkDevice {
+  /** Of the owner; the other is 0. */
+  port: number;
+  underlay: number;
+  mac: string;
+  queues: number;
+  offloads: number;
+  path: PathDocument;
+  /** What worker `worker` of `workers` reads and writes. */
+  queuesOf(worker: number, workers: number): DpdkQueues;
+  state(): DeviceState;
+  /** Frames that the device lost before rx: its queue was full, or there was no slot. */
+  missed(): number;
+  close(): string[];
+}
+
+/** Of the link behind a frame underlay. */
+const UNDERLAY_MTU = 1500;
+const OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
+
+export function dpdkSettings(config: Config): DpdkSettings {
+  const { memoryMb, hugepages, cores, prefix, pci } = { ...DEFAULT_DPDK, ...config.node.dpdk };
+  return { memoryMb, hugepages, pci, cores: cores ?? null, prefix: prefix ?? null };
+}
+
+/** Slots for devices of DPDK in the memory of a node; none where it has no such device and does not ask for them. */
+export function dpdkSlotsOf(config: Config): { small: number; large: number } | undefined {
+  const isUsed =
+    config.networks.some(({ ports }) => ports.some(isDpdkPort)) ||
+    config.underlays.some(({ frame }) => frame?.type === 'dpdk');
+  if (!isUsed && config.node.dpdk === undefined) return undefined;
+  const { smallSlots, largeSlots } = config.node.dpdk ?? DpdkSchema.parse({});
+  return { small: smallSlots, large: largeSlots };
+}
+
+/** What a plan has of devices of DPDK. */
+export function dpdkOwners(plan: Plan): DpdkOwner[] {
+  const ports = plan.ports.flatMap(({ id, name, mtu, dpdk }) =>
+    dpdk ? [{ key: `port ${id}`, object: `port ${name}`, port: id, underlay: 0, mtu, plan: dpdk }] : [],
+  );
+  const underlays = plan.underlays.flatMap(({ id, name, frame }) =>
+    frame?.dpdk
+      ? [
+          {
+            key: `underlay ${id}`,
+            object: `underlay ${name}`,
+            port: 0,
+            underlay: id,
+            mtu: UNDERLAY_MTU,
+            plan: frame.dpdk,
+          },
+        ]
+      : [],
+  );
+  return [...ports, ...underlays];
+}
+
+/** Opens a device. Throws a WeftError, with everything closed again. */
+export function openDpdkDevice(frames: number, owner: DpdkOwner): OpenDpdkDevice {
+  const { plan, object } = owner;
+  const addon = dpdk();
+  const superframes = plan.offloads && owner.port !== 0;
+  let device: DpdkDevice | null = null;
+  try {
+    if (plan.socket !== null) clearSocketPath(plan.socket.path, object);
+    device = addon.open({
+      devargs: plan.devargs,
+      queues: plan.queues,
+      mtu: owner.mtu,
+      superframes: (superframes && plan.devargs.includes('tso=1')) || owner.mtu > SMALL_DATA,
+      offloads: superframes ? OFFLOADS : 0,
+      frames,
+    });
+    if (plan.socket !== null) dressSocket(plan.socket);
+  } catch (error) {
+    if (device !== null) addon.close(device.port);
+    throw deviceError(object, error);
+  }
+  return standing(frames, owner, device);
+}
+
+function standing(frames: number, owner: DpdkOwner, device: DpdkDevice): OpenDpdkDevice {
+  const addon = dpdk();
+  let isOpen = true;
+  return {
+    port: owner.port,
+    underlay: owner.underlay,
+    mac: device.mac,
+    queues: device.queues,
+    offloads: device.offloads,
+    path: pathOf(owner.plan, device),
+    queuesOf(worker, workers) {
+      const { port, underlay } = owner;
+      const { queues, offloads, chains } = device;
+      // A queue is read by one worker only; a device with fewer of them is spread by its id.
+      const queue = queues === workers ? worker : (worker - ((port + underlay) % workers) + workers) % workers;
+      const rxQueue = queue < queues ? queue : -1;
+      return { port, underlay, frames, device: device.port, rxQueue, txQueue: queue % queues, offloads, chains };
+    },
+    state: () => (isOpen && figures(device)?.up === true ? 'up' : 'down'),
+    missed() {
+      const now = isOpen ? figures(device) : null;
+      return now === null ? 0 : now.missed + now.noBuffers;
+    },
+    close() {
+      if (!isOpen) return [];
+      isOpen = false;
+      try {
+        addon.close(device.port);
+        return [];
+      } catch (error) {
+        return [(error as Error).message];
+      }
+    },
+  };
+}
+
+function figures(device: DpdkDevice): DpdkState | null {
+  try {
+    return dpdk().state(device.port);
+  } catch {
+    return null;
+  }
+}
+
+function pathOf(plan: DpdkPlan, device: DpdkDevice): PathDocument {
+  const reasons: PathReason[] = [];
+  if (device.queues < plan.queues)
+    reasons.push({
+      feature: 'queues',
+      reason: `the device has ${device.queues} of ${plan.queues} queues`,
+      remedy: null,
+    });
+  const use = (device.offloads & TUN_F_TSO4) !== 0 ? 'superframes' : device.offloads !== 0 ? 'frames' : 'plain';
+  return { send: use, receive: use, reasons };
+}
+
+function deviceError(object: string, cause: unknown): WeftError {
+  if (cause instanceof WeftError) return cause;
+  const { message, code, errno, syscall } = cause as Error & { code?: string; errno?: number; syscall?: string };
+  const remedy =
+    code === 'EFAULT' || code === 'ENODEV'
+      ? 'look at the devargs: the driver may not be installed (apt-get install libdpdk-dev brings those of Debian)'
+      : code === 'EEXIST'
+        ? 'give each device of DPDK a name of its own, like net_null0 and net_null1'
+        : undefined;
+  return new WeftError('DEVICE', `${object}: ${message}`, { object, syscall, errno, remedy, cause });
+}
+
+/**
+ * What a killed process left would keep DPDK from listening, so it goes. Anything else at the path is refused here: DPDK would refuse it as
+ * well, and delete it on its way out.
+ */
+function clearSocketPath(path: string, object: string): void {
+  const found = lstatSync(path, { throwIfNoEntry: false });
+  if (found === undefined) return;
+  if (found.isSocket() && !isListening(path)) {
+    unlinkSync(path);
+    return;
+  }
+  const what = found.isSocket() ? 'somebody listens at' : 'something that is no socket is at';
+  throw new WeftError('DEVICE', `${object}: ${what} ${path}`, {
+    object,
+    remedy: 'give each port a path of its own, or stop who listens there',
+  });
+}
+
+/** /proc/net/unix has a line for every socket with a path; flag 00010000 says that it listens. */
+function isListening(path: string): boolean {
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return lines.some((line) => line.endsWith(` ${path}`) && line.includes(' 00010000 '));
+}
+
+function dressSocket({ path, owner, group, mode }: NonNullable<DpdkPlan['socket']>): void {
+  if (owner !== null || group !== null) chownSync(path, owner ?? -1, group ?? -1);
+  if (mode !== null) chmodSync(path, mode);
+}

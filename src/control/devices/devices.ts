@@ -333,16 +333,23 @@ function queueOf(tap: TapDevice, worker: number, workers: number): WorkerDevices
   return { port, rxFd: queue < fds.length ? fds[queue] : -1, txFd: fds[queue % fds.length], vnetHdrLen, offloads };
 }
 
+/** Reports are made for one document, which may use a figure several times: the kernel is asked once. */
 function portReport(tap: TapDevice | undefined, kind: PortPlan['kind']) {
-  if (tap)
+  if (tap) {
+    let seen: ReturnType<TapDevice['look']> | undefined;
+    const look = () => {
+      seen ??= tap.look();
+      return seen;
+    };
     return {
       path: tap.path,
       mac: tap.mac,
       queues: tap.fds.length,
       offloads: offloadNames(tap.offloads),
-      state: tap.state,
-      missed: tap.missed,
+      state: () => look().state,
+      missed: () => look().missed,
     };
+  }
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
   return {
     path: { send: use, receive: use, reasons: [] },

@@ -86,10 +86,17 @@ function networkTable({ networks }: StatusDocument): string {
   return [table(header, rows), ...bridged].join('\n');
 }
 
-/** `superframes (TSO, USO)` */
-function portPath({ path, offloads }: StatusDocument['ports'][number]): string {
-  const sorts = offloads.filter((name) => name !== 'checksum').map((name) => name.toUpperCase());
-  return sorts.length > 0 ? `${path.receive} (${sorts.join(', ')})` : path.receive;
+/** `TSO, USO`: the superframes that a port's device gives and takes. */
+export function superframesOf({ offloads }: StatusDocument['ports'][number]): string {
+  return offloads
+    .filter((name) => name !== 'checksum')
+    .map((name) => name.toUpperCase())
+    .join(', ');
+}
+
+function portPath(port: StatusDocument['ports'][number]): string {
+  const sorts = superframesOf(port);
+  return sorts === '' ? port.path.receive : `${port.path.receive} (${sorts})`;
 }
 
 function portTable({ ports }: StatusDocument): string {

@@ -102,6 +102,19 @@ export const IN_HAND_TX = 4;
 /** Messages of them that are counted at their peers. */
 export const IN_HAND_SETTLED = 5;
 
+/** Directly behind a native receive, for the port or carrier of a counter row. */
+export function noteReceived(inHand: Int32Array, row: number, received: number): void {
+  inHand[IN_HAND_RX_ROW] = row;
+  inHand[IN_HAND_RX] = received;
+  inHand[IN_HAND_COUNTED] = 0;
+}
+
+/** Directly behind a native send of `n` messages. */
+export function noteSent(inHand: Int32Array, row: number, n: number): void {
+  inHand[IN_HAND_TX_ROW] = row;
+  inHand[IN_HAND_TX] = n;
+}
+
 /** Receiving sockets of a carrier: raw carriers have up to two. */
 export const OVERFLOW_SOCKETS = 2;
 export const OVERFLOW_WORDS = UNDERLAYS_MAX * OVERFLOW_SOCKETS * 2;

@@ -4,16 +4,7 @@ import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../packet/burst.js';
 import { PORT_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
-import {
-  IN_HAND_COUNTED,
-  IN_HAND_RX,
-  IN_HAND_RX_ROW,
-  IN_HAND_TX,
-  IN_HAND_TX_ROW,
-  IO_LAYOUT,
-  type Outbox,
-  RX_TRUNCATED,
-} from '../packet/outbox.js';
+import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import { definePort, type Port } from './port.js';
 
 /** Bytes that one rx call may bring: bounds the turn when every frame is a superframe. */
@@ -74,17 +65,14 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       rx() {
         if (nativeRx === null) return 0;
         last = nativeRx(LANES, RX_BYTES_MAX);
-        inHand[IN_HAND_RX_ROW] = row;
-        inHand[IN_HAND_RX] = last;
-        inHand[IN_HAND_COUNTED] = 0;
+        noteReceived(inHand, row, last);
         if (last > 0) fillLanes(last, vnetHdrLen);
         return last;
       },
       hasMore: () => last === LANES,
       tx(n) {
         const went = nativeTx(0, n);
-        inHand[IN_HAND_TX_ROW] = row;
-        inHand[IN_HAND_TX] = n;
+        noteSent(inHand, row, n);
         return went;
       },
       // Kernel egress is synchronous: the slots stay in the window, ready for the next call.

@@ -3,19 +3,9 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
 import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import {
-  COUNTER_RXQ_OVFL,
-  IN_HAND_COUNTED,
-  IN_HAND_RX,
-  IN_HAND_RX_ROW,
-  IN_HAND_TX,
-  IN_HAND_TX_ROW,
-  IO_LAYOUT,
-  type Outbox,
-  RX_TRUNCATED,
-} from '../packet/outbox.js';
+import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
-import { overflowAt } from './overflow.js';
+import { bindOverflow } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
@@ -50,7 +40,7 @@ export function bindRawUnderlays(
   tun: Tun,
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
-  const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, inHand, overflow, io, counters } = outbox;
+  const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, inHand, io } = outbox;
   const { slots } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   let received = 0;
@@ -76,25 +66,17 @@ export function bindRawUnderlays(
   }
 
   return function openRawUnderlay(options: RawOptions): SocketUnderlay {
-    const receivers = options.rxFds.map((fd) => tun.bindRawRx(arena.bytes, io, layout, fd));
+    const receivers = options.rxFds.map((fd, r) => ({
+      receive: tun.bindRawRx(arena.bytes, io, layout, fd),
+      overflow: bindOverflow(outbox, options.id, r, fd),
+    }));
     const nativeTx = tun.bindUdpTx(arena.bytes, io, IO_LAYOUT, options.txFds, destinations);
     const nativeErrors = tun.bindErrorQueue(undefined, io, IO_LAYOUT, options.txFds);
     const row = UNDERLAY_ROW + options.id;
-    const lostAt = options.rxFds.map((fd, r) => overflowAt(overflow, options.id, r, fd));
-    let lost = 0;
+    /** The receiver whose packets are in hand, and the one that is asked next. */
+    let current = 0;
     let next = 0;
     let last = 0;
-
-    function receive(r: number): number {
-      counters[COUNTER_RXQ_OVFL] = overflow[lostAt[r]];
-      const n = receivers[r](LANES);
-      inHand[IN_HAND_RX_ROW] = row;
-      inHand[IN_HAND_RX] = n;
-      inHand[IN_HAND_COUNTED] = 0;
-      lost += (counters[COUNTER_RXQ_OVFL] - overflow[lostAt[r]]) >>> 0;
-      overflow[lostAt[r]] = counters[COUNTER_RXQ_OVFL];
-      return n;
-    }
 
     return defineSocketUnderlay({
       kind: 'raw',
@@ -111,7 +93,10 @@ export function bindRawUnderlays(
         kind = options.tunnel;
         // Both sockets are watched under one id: whichever has something.
         for (let k = 0; k < receivers.length && last === 0; k++) {
-          last = receive(next);
+          current = next;
+          receivers[current].overflow.begin();
+          last = receivers[current].receive(LANES);
+          noteReceived(inHand, row, last);
           next = next + 1 < receivers.length ? next + 1 : 0;
         }
         received = last > 0 ? last : 0;
@@ -121,19 +106,14 @@ export function bindRawUnderlays(
       nextLanes,
       tx(n) {
         const went = nativeTx(0, n);
-        inHand[IN_HAND_TX_ROW] = row;
-        inHand[IN_HAND_TX] = n;
+        noteSent(inHand, row, n);
         return went;
       },
       release() {},
       close() {
-        for (const bound of [...receivers, nativeTx, nativeErrors]) tun.unbind(bound);
+        for (const bound of [...receivers.map(({ receive }) => receive), nativeTx, nativeErrors]) tun.unbind(bound);
       },
-      missed() {
-        const n = lost;
-        lost = 0;
-        return n;
-      },
+      missed: () => receivers[current].overflow.take(),
       readErrors: (onError) => readSendErrors(nativeErrors, outbox, onError),
     });
   };

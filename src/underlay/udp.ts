@@ -3,19 +3,9 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
 import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import {
-  COUNTER_RXQ_OVFL,
-  IN_HAND_COUNTED,
-  IN_HAND_RX,
-  IN_HAND_RX_ROW,
-  IN_HAND_TX,
-  IN_HAND_TX_ROW,
-  IO_LAYOUT,
-  type Outbox,
-  RX_TRUNCATED,
-} from '../packet/outbox.js';
+import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
 import type { RxWindow } from '../port/tap.js';
-import { overflowAt } from './overflow.js';
+import { bindOverflow } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
 
@@ -52,7 +42,7 @@ export function bindUdpUnderlays(
   tun: Tun,
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
-  const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, inHand, overflow, io, counters } = outbox;
+  const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, inHand, io } = outbox;
   const { slots } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   // Progress through the datagrams of the last rx. One set for all underlays of the worker: a receive is always handed out whole.
@@ -100,7 +90,7 @@ export function bindUdpUnderlays(
     let max = 0;
     let last = 0;
     const row = UNDERLAY_ROW + options.id;
-    const lostAt = overflowAt(overflow, options.id, 0, options.rxFd);
+    const overflow = bindOverflow(outbox, options.id, 0, options.rxFd);
     return defineSocketUnderlay({
       kind: 'udp',
       id: options.id,
@@ -113,12 +103,9 @@ export function bindUdpUnderlays(
       segmentsMax: options.segment ? SEGMENTS_MAX : 1,
       rx() {
         max = sawSuper ? RX_SUPER : LANES;
-        // All sockets of a worker share the word, and the kernel tells its count only once something was lost.
-        counters[COUNTER_RXQ_OVFL] = overflow[lostAt];
+        overflow.begin();
         last = nativeRx(max);
-        inHand[IN_HAND_RX_ROW] = row;
-        inHand[IN_HAND_RX] = last;
-        inHand[IN_HAND_COUNTED] = 0;
+        noteReceived(inHand, row, last);
         received = last > 0 ? last : 0;
         kind = options.tunnel;
         datagram = 0;
@@ -131,19 +118,14 @@ export function bindUdpUnderlays(
       nextLanes,
       tx(n) {
         const went = nativeTx(0, n);
-        inHand[IN_HAND_TX_ROW] = row;
-        inHand[IN_HAND_TX] = n;
+        noteSent(inHand, row, n);
         return went;
       },
       release() {},
       close() {
         for (const bound of [nativeRx, nativeTx, nativeErrors]) tun.unbind(bound);
       },
-      missed() {
-        const lost = (counters[COUNTER_RXQ_OVFL] - overflow[lostAt]) >>> 0;
-        overflow[lostAt] = counters[COUNTER_RXQ_OVFL];
-        return lost;
-      },
+      missed: overflow.take,
       readErrors: (onError) => readSendErrors(nativeErrors, outbox, onError),
     });
   };

@@ -1,9 +1,10 @@
 // Random and damaged input for a node with networks of every kind at once: tunnels in tunnels over a frame underlay, datagrams for a bridge,
 // local frames and packets with whatever a device says of them. Nothing throws, every packet is accounted for, every slot is home, and what is
 // sent has lengths and checksums that a second reader finds right.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import type { RoutePlan } from '../../src/pipeline/plan.js';
 import { tunnelPlan } from '../../src/tunnel/tunnel.js';
+import { fuzzWith } from '../rig/batches.js';
 import { arpRequest, join, noise, onesSum, read16, toHex, u16, u32, vxlan } from '../rig/frames.js';
 import {
   FRAMES,
@@ -17,19 +18,12 @@ import {
   SELF,
   SOCKETS,
 } from '../rig/pipeline.js';
-import { anyFrame, anyOffload, damage, fuzzSeed, makeRandom, type Random, superframe } from '../rig/random.js';
+import { anyFrame, anyOffload, damage, type Random, superframe } from '../rig/random.js';
 import { readTunnelFrame, tunnelFrame } from '../rig/tunnels.js';
 
-const SECONDS = 6;
-const BATCHES_MIN = 50;
 const OWN_MAC = '020000000a01';
 const VTEP_MAC = '020000000b01';
 const option = { class: 0x0103, type: 0x83, data: join('cafef00d') };
-
-const seed = fuzzSeed();
-let batches = 0;
-beforeAll(() => console.log(`seed ${seed}: WEFT_FUZZ_SEED=${seed} repeats this run`));
-afterAll(() => console.log(`${batches} batches`));
 
 const L3 = [3, 5, 6, 7, 8, 9];
 
@@ -139,15 +133,6 @@ function checkOutput(rig: Rig, longest: number): void {
   }
 }
 
-function checkMemory(rig: Rig): void {
-  const { bytes, words, partitions } = rig.pipeline.arena;
-  expect(
-    bytes.subarray(0, 65536).every((b) => b === 0),
-    'page 0',
-  ).toBe(true);
-  expect(words[partitions[0].captureAt >> 2], 'the capture ring').toBe(0);
-}
-
 const options = (r: Random): Uint8Array =>
   r.once(3)
     ? new Uint8Array(0)
@@ -214,27 +199,7 @@ function anyOuter(r: Random): Uint8Array {
   return (r.once(4) ? damage(r, frame) : frame).slice(0, 2000);
 }
 
-/** Batches until the time is over; a failure names the seed and the batch. */
-function fuzz(name: string, batch: (r: Random, rig: Rig) => number): void {
-  it(name, () => {
-    const until = performance.now() + SECONDS * 1000;
-    const r = makeRandom(seed ^ name.length);
-    let rig = fuzzRig(r);
-    for (let n = 0; n < BATCHES_MIN || performance.now() < until; n++, batches++) {
-      try {
-        if (n % 40 === 39) {
-          checkMemory(rig);
-          rig = fuzzRig(r);
-        }
-        checkOutput(rig, batch(r, rig));
-        rig.check();
-      } catch (error) {
-        throw new Error(`seed ${seed}, ${name}, batch ${n}: ${(error as Error).message}`, { cause: error });
-      }
-    }
-    checkMemory(rig);
-  });
-}
+const fuzz = fuzzWith(fuzzRig, checkOutput);
 
 describe('random input for networks of every kind', () => {
   fuzz('frames of a wire', (r, rig) => {

@@ -1,22 +1,14 @@
 // Random and damaged input through the whole walk: datagrams into decap, outer frames into a frame underlay, local frames with whatever a
 // device may say of them. Nothing throws, every packet is accounted for, every slot is home, and nothing is sent that is longer than
 // what came and its headers, or that a second reader finds wrong.
-import { afterAll, beforeAll, describe, expect, it } from 'vitest';
+import { describe, expect } from 'vitest';
 import { drainHeartbeats, makeHeartbeatRing } from '../../src/pipeline/heartbeats.js';
+import { fuzzWith } from '../rig/batches.js';
 import { decode, decodeOuter, isIpChecksumRight, isTransportChecksumRight } from '../rig/decode.js';
 import { arpRequest, join, noise, outer, toHex, vxlan } from '../rig/frames.js';
 import type { Datagram, SentMessage } from '../rig/kernel.js';
 import { type Delivered, FRAMES, makeRig, network, PEER_A, PEER_B, peer, type Rig } from '../rig/pipeline.js';
-import { anyFrame, anyOffload, damage, fuzzSeed, makeRandom, type Random, superframe } from '../rig/random.js';
-
-/** Seconds for each kind of input. */
-const SECONDS = 6;
-const BATCHES_MIN = 50;
-
-const seed = fuzzSeed();
-let batches = 0;
-beforeAll(() => console.log(`seed ${seed}: WEFT_FUZZ_SEED=${seed} repeats this run`));
-afterAll(() => console.log(`${batches} batches`));
+import { anyFrame, anyOffload, damage, type Random, superframe } from '../rig/random.js';
 
 const LONGEST_IP = 65_535 + 22;
 
@@ -129,38 +121,7 @@ function checkSegments(frames: Uint8Array[]): void {
   }
 }
 
-/** Memory that belongs to nobody here, or to a capture that is not running. */
-function checkMemory(rig: Rig): void {
-  const { bytes, words, partitions } = rig.pipeline.arena;
-  expect(
-    bytes.subarray(0, 65536).every((b) => b === 0),
-    'page 0',
-  ).toBe(true);
-  if (rig.pipeline.capture.key < 0) expect(words[partitions[0].captureAt >> 2], 'the capture ring').toBe(0);
-}
-
-/** Batches until the time is over; a failure names the seed and the batch. */
-function fuzz(name: string, batch: (r: Random, rig: Rig) => number): void {
-  it(name, () => {
-    const until = performance.now() + SECONDS * 1000;
-    const r = makeRandom(seed ^ name.length);
-    let rig = fuzzRig(r);
-    for (let n = 0; n < BATCHES_MIN || performance.now() < until; n++, batches++) {
-      try {
-        if (n % 40 === 39) {
-          checkMemory(rig);
-          rig = fuzzRig(r);
-        }
-        const longest = batch(r, rig);
-        checkOutput(rig, longest);
-        rig.check();
-      } catch (error) {
-        throw new Error(`seed ${seed}, ${name}, batch ${n}: ${(error as Error).message}`, { cause: error });
-      }
-    }
-    checkMemory(rig);
-  });
-}
+const fuzz = fuzzWith(fuzzRig, checkOutput);
 
 const VNIS = [41, 41, 41, 42, 0, 0xffffff];
 const ADDRESSES = [PEER_A, PEER_A, PEER_B, '198.18.0.99'];

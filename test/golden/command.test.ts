@@ -1,42 +1,17 @@
 // `weft replay` as its users run it: the built command, captures of others in, files and exit codes out.
 import { spawn } from 'node:child_process';
-import {
-  closeSync,
-  existsSync,
-  mkdtempSync,
-  openSync,
-  readFileSync,
-  rmSync,
-  truncateSync,
-  writeFileSync,
-} from 'node:fs';
-import { tmpdir } from 'node:os';
+import { closeSync, existsSync, openSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { stringify } from 'yaml';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
-import { arpRequest, outer, tcp, toHex, udp, vxlan } from '../rig/frames.js';
+import { outer, tcp, toHex, udp, vxlan } from '../rig/frames.js';
 import { runToEnd, WEFT, weft } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
 import { until } from '../rig/waiting.js';
+import { FRAMES, hex, makeScratch } from './scratch.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'weft-command-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-const path = (name: string) => join(folder, name);
-const OUT = path('out.pcapng');
-beforeEach(() => rmSync(OUT, { force: true }));
-
-/** Frames of every sort that a tunnel may carry. */
-const FRAMES = [
-  arpRequest(1),
-  udp({ payload: 30 }),
-  tcp({ payload: 1200, tags: [[0x8100, 7]] }),
-  tcp({ family: 6, payload: 9 }),
-  udp({ family: 6, payload: 700, tos: 0xb9 }),
-];
-const INPUT = path('in.pcap');
-writePcap(INPUT, FRAMES);
-const hex = (frames: Uint8Array[]) => frames.map(toHex);
+const { path, INPUT, OUT } = makeScratch('command');
 
 async function replayed(...args: string[]) {
   const ended = await weft('replay', ...args);

@@ -1,8 +1,4 @@
-// Captures rewritten without a configuration: what comes out, tshark reads without a fault; what is put on comes off again.
-import { mkdtempSync, rmSync } from 'node:fs';
-import { tmpdir } from 'node:os';
-import { join } from 'node:path';
-import { afterAll, beforeEach, describe, expect, it } from 'vitest';
+import { describe, expect, it } from 'vitest';
 import { compareCaptures } from '../../src/replay/compare.js';
 import type { ReplayOptions, ReplayReport } from '../../src/replay/options.js';
 import { makeTask } from '../../src/replay/replay.js';
@@ -14,24 +10,9 @@ import { arpRequest, tcp, toHex, udp } from '../rig/frames.js';
 import { isMet } from '../rig/requirements.js';
 import { readLayers } from '../rig/tsharkLayers.js';
 import { captureFile, storedInner, TUNNEL_CAPTURES } from './innerTable.js';
+import { FRAMES, hex, makeScratch } from './scratch.js';
 
-const folder = mkdtempSync(join(tmpdir(), 'weft-rewrite-'));
-afterAll(() => rmSync(folder, { recursive: true }));
-const path = (name: string) => join(folder, name);
-const OUT = path('out.pcapng');
-beforeEach(() => rmSync(OUT, { force: true }));
-
-/** Frames of every sort that a tunnel may carry. */
-const FRAMES = [
-  arpRequest(1),
-  udp({ payload: 30 }),
-  tcp({ payload: 1200, tags: [[0x8100, 7]] }),
-  tcp({ family: 6, payload: 9 }),
-  udp({ family: 6, payload: 700, tos: 0xb9 }),
-];
-const INPUT = path('in.pcap');
-writePcap(INPUT, FRAMES);
-const hex = (frames: Uint8Array[]) => frames.map(toHex);
+const { path, INPUT, OUT } = makeScratch('rewrite');
 
 /** In this thread: a thread for each would be slow. */
 const inThread = async (options: ReplayOptions): Promise<ReplayReport> =>

@@ -17,6 +17,7 @@ const ROOM = { blue: LINK - 50, green: LINK - 70 } as const;
 
 describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a narrow link on the way', () => {
   const hosts: string[] = [];
+  const routers: string[] = [];
   const stations: string[] = [];
   const nodes: WeftNode[] = [];
 
@@ -56,6 +57,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
   beforeAll(async () => {
     const [a, left, right, b] = ['a', 'l', 'r', 'b'].map((label) => makeQuietNamespace(`mtu${label}`));
     hosts.push(a, b);
+    routers.push(left, right);
     stations.push(...['sa', 'sb'].map((label) => makeQuietNamespace(`mtu${label}`)));
     joinByVeth(
       { namespace: a, device: 'wan', address: '198.18.1.1/24' },
@@ -187,6 +189,58 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
     expect(Math.ceil((gso_max_size - 66) / (mtu - 102)) * (mtu - 28)).toBeLessThanOrEqual(65_000);
     expect(nodes[0].said).toMatch(new RegExp(`the MTU of network blue is ${mtu - 50} now`));
     expect(await ping(stations[0], '10.1.0.2')).toBe(3);
+  });
+
+  it('may shrink from 9000 to 1280: with DF, without, and for TCP', async () => {
+    for (const node of nodes.splice(0)) await node.end();
+    const [a, b] = hosts;
+    const [left, right] = routers;
+    const set = (namespace: string, device: string, mtu: number) =>
+      runIn(namespace, 'ip', 'link', 'set', device, 'mtu', `${mtu}`);
+    set(a, 'wan', 9000);
+    set(left, 'la', 9000);
+    set(right, 'rb', 9000);
+    set(b, 'wan', 9000);
+    nodes.push(...(await Promise.all(hosts.map((host, k) => up(host, configOf(k + 1))))));
+    for (const [size, before] of [
+      [9000, 9000],
+      [4000, 9000],
+      [1280, 4000],
+    ]) {
+      set(left, 'lr', size);
+      set(right, 'rl', size);
+      forgetPaths();
+      for (const [network, address] of [
+        ['blue', '10.1.0.2'],
+        ['green', '10.2.0.2'],
+      ] as const) {
+        const own = network === 'blue' ? 50 : 70;
+        // As much as went through until now.
+        const full = before - own;
+        const args = ['-n', '-i', '0.2', '-W', '0.3', '-s', `${full - 28}`, address];
+        const say = async (df: string) => {
+          const { stdout, stderr } = await runToEnd('ip', [
+            'netns',
+            'exec',
+            stations[0],
+            'ping',
+            '-M',
+            df,
+            '-c',
+            '8',
+            ...args,
+          ]);
+          return `${stdout}${stderr}`;
+        };
+        const expected = size === 9000 ? / 0% packet loss/ : new RegExp(`mtu ?[=:] ?${size - own}`);
+        expect(await say('do'), `${network}, ${size}`).toMatch(expected);
+        forgetPaths();
+        // The other node hears of the narrow link by its own answers, within a second.
+        expect(await say('dont'), `${network}, ${size}, without DF`).toMatch(/[3-8] received/);
+        const { sent, received } = await sendTcp(stations[0], stations[1], address, 1_000_000);
+        expect(received).toEqual(sent);
+      }
+    }
   });
 
   it('leaves nothing behind', async () => {

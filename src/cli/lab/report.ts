@@ -6,7 +6,7 @@ import { argv } from 'node:process';
 import type { DropsDocument, StatusDocument } from '../../observe/documents.js';
 import { dropsText } from '../drops.js';
 import { plural } from '../output.js';
-import { pathLines } from '../status.js';
+import { pathLines, superframesOf } from '../status.js';
 import { type Host, KERNEL_UDP_PORT, KERNEL_VNI, TAP, UPLINK, VNI } from './hosts.js';
 import type { RoundTrip, Transfer } from './measure.js';
 
@@ -88,7 +88,7 @@ function pathText({ nodes }: LabReport): string {
   const lines = [
     `packet path (node ${status.node.name})`,
     `  TAP ${port.device}`,
-    ...pathLines(port.path, { send: 'TSO', receive: 'TSO' }).map((line) => `  ${line}`),
+    ...pathLines(port.path, { send: superframesOf(port), receive: superframesOf(port) }).map((line) => `  ${line}`),
     `  underlay ${underlay.device}`,
     ...pathLines(underlay.path, { send: 'UDP_SEGMENT', receive: 'UDP_GRO' }).map((line) => `  ${line}`),
   ];

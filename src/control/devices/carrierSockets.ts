@@ -6,7 +6,7 @@ import type { CarrierSockets, UnderlayPlan } from '../../pipeline/plan.js';
 import { familyOf } from '../config/text.js';
 import { isSameReceiver } from '../replacement.js';
 import type { DeviceKernel } from './deviceKernel.js';
-import { type Missing, sceneAt, stateOf } from './presence.js';
+import { lookOf, type Missing, sceneAt } from './presence.js';
 import type { SocketGroup } from './socketGroup.js';
 
 /** A burst of every peer fits: 7 MB is what the kernel's own tunnels are tuned to on fast links. */
@@ -124,7 +124,8 @@ export function deviceOf(
   const link = device === null ? null : kernel.linkGet({ name: device });
   if (link === null) return { device, deviceMtu: null, deviceIndex: 0, state: () => null };
   const { name, mtu, index } = link;
-  return { device, deviceMtu: mtu, deviceIndex: index, state: stateOf(kernel, { name }, index) };
+  const look = lookOf(kernel, { name }, index);
+  return { device, deviceMtu: mtu, deviceIndex: index, state: () => look().state };
 }
 
 /**

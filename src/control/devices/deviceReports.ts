@@ -5,20 +5,27 @@ import type { FrameDevicePlan, PortPlan } from '../../pipeline/plan.js';
 import type { OpenDpdkDevice } from './dpdkDevices.js';
 import { offloadNames, type TapDevice } from './tapDevice.js';
 
+/** Reports are made for one document, which may use a figure several times: the kernel is asked once. */
 export function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined, { kind }: PortPlan) {
   if (dpdk) {
     const { path, mac, queues, state, missed } = dpdk;
     return { path, mac, queues, offloads: offloadNames(dpdk.offloads), state, missed };
   }
-  if (tap)
+  if (tap) {
+    let seen: ReturnType<TapDevice['look']> | undefined;
+    const look = () => {
+      seen ??= tap.look();
+      return seen;
+    };
     return {
       path: tap.path,
       mac: tap.mac,
       queues: tap.fds.length,
       offloads: offloadNames(tap.offloads),
-      state: tap.state,
-      missed: tap.missed,
+      state: () => look().state,
+      missed: () => look().missed,
     };
+  }
   const use = kind === 'pcap' ? ('files' as const) : ('memory' as const);
   return {
     path: { send: use, receive: use, reasons: [] },

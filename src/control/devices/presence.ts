@@ -3,6 +3,7 @@
  * their names.
  */
 import { readFileSync, statSync } from 'node:fs';
+import type { Link } from '../../native/tun.js';
 import type { DeviceState } from '../../observe/documents.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import type { DeviceAt } from './dressing.js';
@@ -37,26 +38,34 @@ export function watchNamespace(path: string | undefined): () => boolean {
 const SHORTAGES = ['EMFILE', 'ENFILE', 'ENOMEM', 'ENOBUFS'];
 const isShortage = (error: unknown) => SHORTAGES.includes((error as { code?: string }).code ?? '');
 
+/** A device as the kernel has it; no link when it is gone. */
+export interface Look {
+  state: DeviceState;
+  link: Link | null;
+}
+
+const GONE: Look = { state: 'gone', link: null };
+
 /** A question to the kernel: how is the device with this name and index now? Throws when there is nothing left to ask with. */
-function probeOf(kernel: DeviceKernel, at: DeviceAt, index: number): () => DeviceState {
+function probeOf(kernel: DeviceKernel, at: DeviceAt, index: number): () => Look {
   const isSameNamespace = watchNamespace(at.netns);
   return () => {
     try {
       const link = isSameNamespace() ? kernel.linkGet(at) : null;
-      if (link === null || link.index !== index) return 'gone';
-      return link.up ? 'up' : 'down';
+      if (link === null || link.index !== index) return GONE;
+      return { state: link.up ? 'up' : 'down', link };
     } catch (error) {
       if (isShortage(error)) throw error;
       // Its namespace cannot be entered any more.
-      return 'gone';
+      return GONE;
     }
   };
 }
 
-/** The same, and what it was at last where there is nothing left to ask with. */
-export function stateOf(kernel: DeviceKernel, at: DeviceAt, index: number): () => DeviceState {
+/** The same, and how it was at last where there is nothing left to ask with. */
+export function lookOf(kernel: DeviceKernel, at: DeviceAt, index: number): () => Look {
   const probe = probeOf(kernel, at, index);
-  let last: DeviceState = 'up';
+  let last: Look = { state: 'up', link: null };
   return () => {
     try {
       last = probe();
@@ -114,7 +123,7 @@ export function finderOf(
       const remedy = 'make it again (`ip netns add`), or remove the port';
       return { what: 'namespace', message, remedy, scene: `${now} ${now === null ? 'none' : sceneAt(kernel, at)}` };
     }
-    if (!thorough || probe() !== 'gone' || livesOn(fd)) return null;
+    if (!thorough || probe().state !== 'gone' || livesOn(fd)) return null;
     const where = netns === undefined ? '' : ` in network namespace ${netns}`;
     const remedy = isMade ? `see that nothing else takes the name ${name}` : 'make it again, or remove the port';
     return { what: 'device', message: `device ${name}${where} is gone`, remedy, scene: sceneAt(kernel, at) };

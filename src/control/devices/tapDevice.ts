@@ -16,8 +16,8 @@ import type { DeviceState, PathDocument, PathReason } from '../../observe/docume
 import type { PortPlan, TapPlan } from '../../pipeline/plan.js';
 import { tapError } from './deviceErrors.js';
 import { type DeviceKernel, tryClose } from './deviceKernel.js';
-import { createDressing, type DeviceAt, type Dressing } from './dressing.js';
-import { finderOf, type Missing, stateOf } from './presence.js';
+import { createDressing, type Dressing } from './dressing.js';
+import { finderOf, type Look, lookOf, type Missing } from './presence.js';
 import { createTapQueues, forget, type TapQueues } from './tapQueues.js';
 
 const TSO = TUN_F_TSO4 | TUN_F_TSO6;
@@ -31,10 +31,8 @@ export interface TapDevice {
   offloads: number;
   mac: string | null;
   path: PathDocument;
-  /** Asks the kernel how the device is now. */
-  state(): DeviceState;
-  /** Packets that found its queue full since it was opened, at the last time that the kernel could be asked. */
-  missed(): number;
+  /** Asks the kernel how the device is now, and how many packets have found its queue full since it was opened. */
+  look(): { state: DeviceState; missed: number };
   /** What has gone from under it. Without `thorough` only the path of its namespace is looked at, which costs next to nothing. */
   missing(thorough: boolean): Missing | null;
   /** Sets what another plan of the port wants, while frames move; returns the way back. An MTU that fails is a reason of `path`. */
@@ -61,7 +59,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
     dressing.put(reasons);
     const link = kernel.linkGet(at);
     reportLink(link, port, reasons);
-    const state = stateOf(kernel, at, opened.ifindex);
+    const look = lookOf(kernel, at, opened.ifindex);
     const device: TapDevice = {
       port: port.id,
       get fds() {
@@ -71,8 +69,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
       offloads: opened.offloads,
       mac: link?.mac || null,
       path: pathOf(opened, reasons),
-      state,
-      missed: missedOf(kernel, at, link),
+      look: countMissed(look, link),
       missing: finderOf(kernel, { at, index: opened.ifindex, fd: opened.fds[0], isMade: tap.create }),
       change(after, tunnel) {
         try {
@@ -87,7 +84,7 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
         }
       },
       settle: queues.settle,
-      close: closer(queues, dressing, tap.create ? null : state),
+      close: closer(queues, dressing, tap.create ? null : look),
     };
     return device;
   } catch (error) {
@@ -96,16 +93,13 @@ export function openTapDevice(kernel: DeviceKernel, port: PortPlan, overhead: nu
   }
 }
 
-function missedOf(kernel: DeviceKernel, at: DeviceAt, opened: Link | null): () => number {
+/** What was lost stays lost when the device has gone. */
+function countMissed(look: () => Look, opened: Link | null): TapDevice['look'] {
   let missed = 0;
   return () => {
-    try {
-      const link = kernel.linkGet(at);
-      if (link !== null && link.index === opened?.index) missed = link.txDropped - opened.txDropped;
-    } catch {
-      // Known another time.
-    }
-    return missed;
+    const { state, link } = look();
+    if (link !== null && opened !== null) missed = link.txDropped - opened.txDropped;
+    return { state, missed };
   };
 }
 
@@ -205,12 +199,12 @@ function reportLink(link: Link | null, port: PortPlan, reasons: PathReason[]): v
 }
 
 /** With `attachedState` the device is not weft's, and is left as it was found, unless it is gone. */
-function closer(queues: TapQueues, dressing: Dressing, attachedState: (() => DeviceState) | null): () => string[] {
+function closer(queues: TapQueues, dressing: Dressing, attached: (() => Look) | null): () => string[] {
   let isOpen = true;
   return () => {
     if (!isOpen) return [];
     isOpen = false;
-    const isThere = attachedState !== null && attachedState() !== 'gone';
+    const isThere = attached !== null && attached().state !== 'gone';
     return [...queues.close(isThere), ...(isThere ? dressing.takeOff() : [])];
   };
 }

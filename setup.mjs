@@ -44,7 +44,8 @@ function refuseWhatCannotWork(purpose, steps, coming) {
   const lacks = [nodeLack()];
   if (purpose === 'start')
     lacks.push(rightsLack('these still work: "npm run build", "npx weft check CONFIG.yaml", "npm test"'));
-  if (purpose !== 'pack') for (const name of steps) if (isStale(name) && !builds[name].without) lacks.push(...builds[name].lacks(coming));
+  if (purpose !== 'pack')
+    for (const name of steps) if (isStale(name) && !builds[name].without) lacks.push(...builds[name].lacks(coming));
   const said = lacks.filter((lack) => lack !== null);
   if (said.length > 0) throw new SetupError(said.join('\nset-up: '));
 }

@@ -50,7 +50,9 @@ export const dpdk = {
     ),
   lacks: () => [dpdkLack(), linkerLack()].filter((lack) => lack !== null),
   async make() {
-    await run('make', ['--jobs', '2', '--no-print-directory', 'OUTPUT=build/weft_dpdk.node'], { cwd: at('native/dpdk') });
+    await run('make', ['--jobs', '2', '--no-print-directory', 'OUTPUT=build/weft_dpdk.node'], {
+      cwd: at('native/dpdk'),
+    });
     place(at('native/dpdk/build/weft_dpdk.node'), at('native/dpdk/weft_dpdk.node'));
   },
 };

@@ -13,9 +13,20 @@ const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', nftables: 'nft', 'pytho
 const FOR_PEERS = { 'openvswitch-common': 'ovs-ofctl', 'qemu-system-x86': 'qemu-system-x86_64' };
 
 // What the addon over DPDK is built with, and testpmd, the peer of its tests.
-const FOR_DPDK = { 'libdpdk-dev': 'dpdk-testpmd', 'dpdk-dev': 'dpdk-testpmd', 'pkg-config': 'pkg-config', make: 'make' };
+const FOR_DPDK = {
+  'libdpdk-dev': 'dpdk-testpmd',
+  'dpdk-dev': 'dpdk-testpmd',
+  'pkg-config': 'pkg-config',
+  make: 'make',
+};
 
-const byPurpose = { start: FOR_START, bench: FOR_START, test: { ...FOR_START, ...FOR_TEST }, peers: FOR_PEERS, dpdk: FOR_DPDK };
+const byPurpose = {
+  start: FOR_START,
+  bench: FOR_START,
+  test: { ...FOR_START, ...FOR_TEST },
+  peers: FOR_PEERS,
+  dpdk: FOR_DPDK,
+};
 
 // `${...}` is dpkg-query's own syntax.
 const isInstalled = (name) =>

@@ -4,6 +4,8 @@ import { spawnSync } from 'node:child_process';
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
+// biome-ignore lint/correctness/useImportExtensions: the set-up is made of .mjs files
+import { reserveHugepages } from '../../setup/hugepages.mjs';
 
 const hasCommand = (name: string) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 
@@ -21,6 +23,15 @@ const worksApart = (...command: string[]) => spawnSync('unshare', ['--net', ...c
 
 const built = (path: string) => existsSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)));
 
+/** What tests with huge pages may count on, of 2 MB each: they stay reserved until the process ends. */
+export const HUGEPAGES = 192;
+
+function hugepagesHeld(): boolean {
+  const answer = reserveHugepages(HUGEPAGES);
+  if ('lack' in answer) console.error(answer.lack);
+  return !('lack' in answer);
+}
+
 const needs = {
   root: { isMet: () => process.getuid?.() === 0, lack: 'root' },
   tun: { isMet: tunOpens, lack: 'a usable /dev/net/tun' },
@@ -30,6 +41,7 @@ const needs = {
     lack: 'the DPDK addon (libdpdk-dev, and "npm run build")',
   },
   testpmd: { isMet: () => hasCommand('dpdk-testpmd'), lack: 'the dpdk-testpmd command (dpdk-dev)' },
+  hugepages: { isMet: hugepagesHeld, lack: `${HUGEPAGES} huge pages of 2 MB` },
   ip: { isMet: () => hasCommand('ip'), lack: 'the ip command (iproute2)' },
   iperf3: { isMet: () => hasCommand('iperf3'), lack: 'the iperf3 command' },
   ping: { isMet: () => hasCommand('ping'), lack: 'the ping command (iputils-ping)' },

@@ -16,11 +16,22 @@ const BOOT_LIMIT_MS = 100_000;
 export const GUEST_HOOK_MS = BOOT_LIMIT_MS + 20_000;
 const COMMAND_LIMIT_MS = 30_000;
 
+/** vhost-user, and which side qemu is. */
+export interface VhostLink {
+  path: string;
+  mode?: 'client' | 'server';
+  queues?: number;
+  /** More properties of the NIC: `packed=on`. */
+  nic?: string;
+  /** Whether others may map the guest's memory; without it vhost-user cannot work. */
+  isShared?: boolean;
+}
+
 /**
- * Where the guest's eth0 ends: a TAP device that is made in a namespace (needs root), or a Unix stream socket that somebody listens on
- * and where each frame has its length in front, 4 bytes, big-endian.
+ * Where the guest's eth0 ends: a TAP device that is made in a namespace (needs root), a Unix stream socket that somebody listens on
+ * and where each frame has its length in front, 4 bytes, big-endian, or rings of virtio in memory that it shares.
  */
-export type GuestLink = { tap: VethEnd } | { socket: string };
+export type GuestLink = { tap: VethEnd } | { socket: string } | { vhost: VhostLink };
 
 export interface GuestOptions {
   link: GuestLink;
@@ -31,6 +42,7 @@ export const GUEST_MAC = '52:54:00:00:00:0b';
 export const GUEST_DEVICE = 'eth0';
 
 function networkArguments({ link, mac = GUEST_MAC }: GuestOptions): string[] {
+  if ('vhost' in link) return vhostArguments(link.vhost, mac);
   const wire =
     'tap' in link
       ? `tap,ifname=${link.tap.device},script=no,downscript=no,vhost=off`
@@ -38,10 +50,29 @@ function networkArguments({ link, mac = GUEST_MAC }: GuestOptions): string[] {
   return ['-netdev', `${wire},id=n0`, '-device', `virtio-net-pci,netdev=n0,mac=${mac},romfile=`];
 }
 
+function vhostArguments({ path, mode = 'client', queues = 1, nic }: VhostLink, mac: string): string[] {
+  const properties = ['virtio-net-pci,netdev=n0,romfile=', `mac=${mac}`, ...(queues > 1 ? ['mq=on'] : [])];
+  // Without KVM, qemu 7.2 dies of a vhost-user device that has MSI-X vectors as soon as its driver starts.
+  properties.push('vectors=0', ...(nic ? [nic] : []));
+  return [
+    ...['-chardev', `socket,id=c0,path=${path},${mode === 'client' ? 'reconnect=1' : 'server=on,wait=off'}`],
+    ...['-netdev', `vhost-user,chardev=c0,queues=${queues},id=n0`, '-device', properties.join()],
+  ];
+}
+
+const MEMORY_MB = 160;
+
 function qemuArguments(options: GuestOptions, commandSocket: string): string[] {
+  const { link } = options;
+  const vhost = 'vhost' in link ? link.vhost : null;
   // Random numbers from the emulated processor: the guest has no other source at boot.
-  const machine = ['-M', 'q35', '-accel', 'tcg,thread=multi', '-cpu', 'qemu64,+rdrand', '-m', '160', '-smp', '1'];
-  const quiet = ['-nodefaults', '-no-user-config', '-display', 'none', '-no-reboot', '-serial', 'stdio'];
+  const machine = ['-accel', 'tcg,thread=multi', '-cpu', 'qemu64,+rdrand', '-m', `${MEMORY_MB}`];
+  machine.push('-smp', `${vhost?.queues ?? 1}`);
+  if (vhost?.isShared ?? vhost !== null)
+    machine.push('-M', 'q35,memory-backend=ram', '-object', `memory-backend-memfd,id=ram,size=${MEMORY_MB}M,share=on`);
+  else machine.push('-M', 'q35');
+  const quiet = ['-nodefaults', '-no-user-config', '-display', 'none', '-serial', 'stdio'];
+  if (vhost === null) quiet.push('-no-reboot');
   const append = 'console=ttyS0 quiet panic=-1 nokaslr mitigations=off';
   const kernel = ['-kernel', image('vmlinuz'), '-initrd', image('initrd.cpio'), '-append', append];
   // A virtio-serial port loses nothing that is sent while the guest still boots; a second UART does.
@@ -99,6 +130,16 @@ export class Guest {
     return stdout;
   }
 
+  /** Restarts the machine; resolves when it answers again. */
+  async reboot(): Promise<void> {
+    const boots = () => this.#console.split('guest: kernel').length;
+    const before = boots();
+    this.#commands.write('reboot -f\n');
+    await until('the guest to be up again', () => boots() > before, { withinMs: BOOT_LIMIT_MS });
+    this.#heard = '';
+    await this.run('true', BOOT_LIMIT_MS);
+  }
+
   async stop(): Promise<void> {
     this.#commands.destroy();
     if (!this.hasEnded) this.#child.kill('SIGKILL');
@@ -120,8 +161,8 @@ function connected(path: string): Promise<Socket | false> {
   });
 }
 
-/** Boots a guest and waits until it answers. With a TAP it is ended by `removeNamespaces` at the latest, with a socket by `stop`. */
-export async function bootGuest(options: GuestOptions): Promise<Guest> {
+/** Starts a guest without waiting for its kernel. */
+export async function startGuest(options: GuestOptions): Promise<Guest> {
   const { link } = options;
   const commandSocket = scratchFile('guest.sock');
   const args = qemuArguments(options, commandSocket);
@@ -136,7 +177,16 @@ export async function bootGuest(options: GuestOptions): Promise<Guest> {
   });
   const guest = new Guest(child, commands);
   process.once('exit', () => child.kill('SIGKILL'));
-  await guest.run(`ethtool -K ${GUEST_DEVICE} tx off gro off && ip link set ${GUEST_DEVICE} up`, BOOT_LIMIT_MS);
+  return guest;
+}
+
+/** Boots a guest and waits until it answers. With a TAP it is ended by `removeNamespaces` at the latest, otherwise by `stop`. */
+export async function bootGuest(options: GuestOptions): Promise<Guest> {
+  const { link } = options;
+  const guest = await startGuest(options);
+  // A vhost-user device keeps its offloads: they are part of what is tried.
+  const wire = 'vhost' in link ? 'true' : `ethtool -K ${GUEST_DEVICE} tx off gro off`;
+  await guest.run(`${wire} && ip link set ${GUEST_DEVICE} up`, BOOT_LIMIT_MS);
   if ('tap' in link) runIn(link.tap.namespace, 'ethtool', '-K', link.tap.device, 'tx', 'off');
   return guest;
 }

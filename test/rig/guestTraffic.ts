@@ -27,13 +27,32 @@ const streamOf = (text: string): Stream => {
   return { sha256, bytes: Number(bytes) };
 };
 
+/** Sends a TCP stream from the guest to whoever listens there; what was sent. */
+async function sendFromGuest(guest: Guest, address: string, bytes: number, limitMs: number): Promise<Stream> {
+  const make = `head -c ${bytes} /dev/urandom >/tmp/sent; sha256sum </tmp/sent; wc -c </tmp/sent`;
+  const sent = streamOf(await guest.run(make));
+  await guest.run(`nc ${address} ${PORT} </tmp/sent; rm /tmp/sent`, limitMs);
+  return sent;
+}
+
+/** Makes the guest listen; resolves with what gives the stream that arrived. */
+async function receiveInGuest(guest: Guest): Promise<() => Promise<Stream>> {
+  const listening = `netstat -ltn | grep -q ':${PORT} '`;
+  // Its input never ends: nc would close its side at the end of it.
+  const receive = `nc -l -p ${PORT} 0<>/tmp/never >/tmp/received`;
+  await guest.run(`rm -f /tmp/never; mkfifo /tmp/never; { ${receive}; touch /tmp/end; } >/dev/null 2>&1 &`);
+  await until('the guest listens', async () => (await guest.exec(listening)).status === 0);
+  return async () => {
+    await until('the end of the stream', async () => (await guest.exec('test -e /tmp/end')).status === 0);
+    return streamOf(await guest.run('sha256sum </tmp/received; wc -c </tmp/received; rm /tmp/received /tmp/end'));
+  };
+}
+
 /** Sends a TCP stream from the guest; what was sent and what arrived. */
 export async function sendTcpFromGuest(guest: Guest, to: string, address: string, bytes: number, limitMs = 30_000) {
   const server = await receiveTcp(to, address);
   try {
-    const make = `head -c ${bytes} /dev/urandom >/tmp/sent; sha256sum </tmp/sent; wc -c </tmp/sent`;
-    const sent = streamOf(await guest.run(make));
-    await guest.run(`nc ${address} ${PORT} </tmp/sent; rm /tmp/sent`, limitMs);
+    const sent = await sendFromGuest(guest, address, bytes, limitMs);
     return { sent, received: await server.result<Stream>(limitMs) };
   } finally {
     server.kill();
@@ -42,17 +61,16 @@ export async function sendTcpFromGuest(guest: Guest, to: string, address: string
 
 /** Sends a TCP stream from a namespace to the guest; what was sent and what arrived. */
 export async function sendTcpToGuest(from: string, guest: Guest, address: string, bytes: number, limitMs = 30_000) {
-  const listening = `netstat -ltn | grep -q ':${PORT} '`;
-  // Its input never ends: nc would close its side at the end of it.
-  const receive = `nc -l -p ${PORT} 0<>/tmp/never >/tmp/received`;
-  await guest.run(`rm -f /tmp/never; mkfifo /tmp/never; { ${receive}; touch /tmp/end; } >/dev/null 2>&1 &`);
-  await until('the guest listens', async () => (await guest.exec(listening)).status === 0);
+  const arrived = await receiveInGuest(guest);
   const sent = await sendTcpTo(from, address, bytes, limitMs);
-  await until('the end of the stream', async () => (await guest.exec('test -e /tmp/end')).status === 0);
-  const received = streamOf(
-    await guest.run('sha256sum </tmp/received; wc -c </tmp/received; rm /tmp/received /tmp/end'),
-  );
-  return { sent, received };
+  return { sent, received: await arrived() };
+}
+
+/** Sends a TCP stream from one guest to another; what was sent and what arrived. */
+export async function sendTcpBetweenGuests(from: Guest, to: Guest, address: string, bytes: number, limitMs = 30_000) {
+  const arrived = await receiveInGuest(to);
+  const sent = await sendFromGuest(from, address, bytes, limitMs);
+  return { sent, received: await arrived() };
 }
 
 /** What the guest counts on a device. */

@@ -118,7 +118,6 @@ export interface MessageLayout {
 }
 
 /** Words of the state of a queue. */
-export const QUEUE_HELD = 0;
 /** Extents that were copied, and their bytes; wrapping. */
 export const QUEUE_COPIED = 1;
 export const QUEUE_COPIED_BYTES = 2;

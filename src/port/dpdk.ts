@@ -1,4 +1,4 @@
-import { type Dpdk, QUEUE_HELD, QUEUE_WORDS } from '../native/dpdk.js';
+import { type Dpdk, QUEUE_WORDS } from '../native/dpdk.js';
 import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
@@ -53,7 +53,6 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
     const vnet = !isUnderlay && (options.offloads & TUN_F_CSUM) !== 0;
     const queue = dpdk.bindQueue({ frames, port, rxQueue, txQueue, vnet, chains, place }, io, IO_LAYOUT, lanes, state);
     const { rx, tx, release } = queue;
-    const held = QUEUE_HELD;
     let last = 0;
     return definePort({
       id: options.id,
@@ -71,7 +70,7 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
         return went;
       },
       release(n) {
-        if (state[held] > 0) release(n);
+        release(n);
       },
       vnetHdrLen: vnet ? VNET_LEN : 0,
       takesPartialChecksum: vnet,

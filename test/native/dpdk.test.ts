@@ -50,6 +50,7 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
     const request = { frames, port, rxQueue: 0, txQueue: 0, vnet: false, chains, place };
     return { ...addon().bindQueue(request, io, LAYOUT, layout, state), io, columns, state };
   }
+  const heldSlots = () => holders.filter((holder) => holder !== 0).length;
   const everythingIsHome = () => {
     expect(addon().framesState(frames)).toEqual({
       small: { total: SMALL, free: SMALL },
@@ -73,9 +74,9 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
   });
 
   it('receives into slots: a lane names its slot, and its frame starts behind the headroom', () => {
-    const { rx, release, columns, state } = bind();
+    const { rx, release, columns } = bind();
     expect(rx()).toBe(64);
-    expect(state[0]).toBe(64);
+    expect(heldSlots()).toBe(64);
     expect(addon().framesState(frames).small.free).toBe(SMALL - 64);
     for (let i = 0; i < 64; i++) {
       expect(columns.at[i]).toBe(frameStart(columns.slot[i]));
@@ -90,12 +91,12 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
   });
 
   it('takes a frame that leaves in one piece as it is, with headers in front, and once', () => {
-    const { rx, tx, release, io, columns, state } = bind();
+    const { rx, tx, release, io, columns } = bind();
     rx();
     for (let i = 0; i < 64; i++) message(io, i, columns.at[i] - 50, columns.len[i] + 50);
     expect(tx(64, 0)).toBe(64);
     expect([...io.subarray(LAYOUT.msgResult, LAYOUT.msgResult + 64)]).toEqual(Array(64).fill(114));
-    expect(state[0]).toBe(0);
+    expect(heldSlots()).toBe(0);
     expect(tx(1, 0)).toBe(0);
     expect(io[LAYOUT.msgResult]).toBe(EFAULT);
     release(64);
@@ -103,12 +104,12 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
   });
 
   it('leaves a shared frame where it is until it is released', () => {
-    const { rx, tx, release, io, columns, state } = bind();
+    const { rx, tx, release, io, columns } = bind();
     rx();
     for (let i = 0; i < 64; i++) message(io, i, columns.at[i], columns.len[i]);
     expect(tx(64, 1)).toBe(64);
     expect(tx(64, 1)).toBe(64);
-    expect(state[0]).toBe(64);
+    expect(heldSlots()).toBe(64);
     release(64);
     everythingIsHome();
   });

@@ -4,6 +4,7 @@
 #include <rte_errno.h>
 #include <rte_lcore.h>
 #include <stdio.h>
+#include <sys/mman.h>
 
 #include <map>
 #include <mutex>
@@ -24,6 +25,14 @@ uint32_t lastId = 0;
 std::map<uint32_t, std::shared_ptr<Frames>>& registry() {
   static auto* all = new std::map<uint32_t, std::shared_ptr<Frames>>;
   return *all;
+}
+
+/// Thousands of small slots are more pages of 4 KiB than a TLB has entries. A kernel that refuses costs nothing but time.
+void askForHugePages(uint8_t* begin, size_t bytes) {
+  constexpr uintptr_t kHugePage = uintptr_t{1} << 21;
+  const uintptr_t from = (reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) & ~(kHugePage - 1);
+  const uintptr_t end = (reinterpret_cast<uintptr_t>(begin) + bytes) & ~(kHugePage - 1);
+  if (from < end) madvise(reinterpret_cast<void*>(from), end - from, MADV_HUGEPAGE);
 }
 
 uint32_t inverseOf(uint32_t odd) {
@@ -96,6 +105,8 @@ Frames::Frames(uint8_t* theArena, uint32_t bytes, int32_t* theHolders, uint32_t 
     throw DpdkFailure("rte_mempool_populate_virt", EINVAL, "the holder column is too short");
   small.firstSlot = shape.firstSlot;
   large.firstSlot = shape.firstSlot + shape.small.count;
+  // Not the large ones: most of a large slot is never touched.
+  askForHugePages(arena + shape.small.at, static_cast<size_t>(shape.small.stride) * shape.small.count);
   populate(small, arena, shape.small, "small");
   populate(large, arena, shape.large, "large");
   heads = rte_pktmbuf_pool_create(nextName("heads").c_str(), shape.heads, shape.heads >= 4 * kCache ? kCache : 0, 0,

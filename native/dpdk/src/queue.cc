@@ -6,10 +6,15 @@
 #include <rte_prefetch.h>
 #include <string.h>
 
+#include <algorithm>
+
 namespace weft {
 namespace {
 
 constexpr uint32_t kBatch = 64;
+
+/// Slots that this thread has received and neither sent nor freed, through whichever of its queues they go.
+thread_local uint32_t inHand = 0;
 
 }  // namespace
 
@@ -20,20 +25,11 @@ Queue::Queue(std::shared_ptr<Frames> frames, const QueueRequest& request, const 
 /// A lane is one piece: what came in several is put together if the first slot has room.
 static bool isOnePiece(rte_mbuf* mbuf) { return mbuf->nb_segs == 1 || rte_pktmbuf_linearize(mbuf) == 0; }
 
-void Queue::fillLane(uint32_t lane, rte_mbuf* mbuf) {
-  const Frames& frames = *frames_;
-  const SlotClass& slots = mbuf->pool == frames.small.pool ? frames.small : frames.large;
+/// What a lane has beside its place, when it came in several pieces or with work left to offloads.
+void Queue::fillOddLane(uint32_t lane, rte_mbuf* mbuf) {
   const bool fits = isOnePiece(mbuf);
-  const uint32_t slot = slots.firstSlot + slots.indexOf(mbuf);
-  frames.holders[slot] = request_.place + 1;
-  column(lanes_.slot)[lane] = static_cast<int32_t>(slot);
-  column(lanes_.at)[lane] = static_cast<int32_t>(rte_pktmbuf_mtod(mbuf, uint8_t*) - frames.arena);
   column(lanes_.len)[lane] = mbuf->data_len;
-  column(lanes_.packets)[lane] = 1;
   column(lanes_.drop)[lane] = fits ? 0 : lanes_.truncated;
-  column(lanes_.flags)[lane] = 0;
-  column(lanes_.gsoType)[lane] = 0;
-  if (likely((mbuf->ol_flags & (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK)) == 0)) return;
   VnetHeader vnet;
   if (!readOffload(mbuf, &vnet)) return;
   column(lanes_.flags)[lane] = lanes_.needsChecksum | (vnet.gsoType != 0 ? lanes_.hasGso : 0);
@@ -46,17 +42,36 @@ void Queue::fillLane(uint32_t lane, rte_mbuf* mbuf) {
 int32_t Queue::receive() {
   if (!request_.receives) return 0;
   rte_mbuf* burst[kBatch];
-  const uint16_t n = rte_eth_rx_burst(request_.port, request_.rxQueue, burst, static_cast<uint16_t>(lanes_.lanes));
-  for (uint16_t i = 0; i < n; i++) rte_prefetch0(burst[i]);
-  for (uint16_t i = 0; i < n; i++) {
-    rte_prefetch0(rte_pktmbuf_mtod(burst[i], void*));
-    fillLane(i, burst[i]);
+  const uint32_t n = rte_eth_rx_burst(request_.port, request_.rxQueue, burst, static_cast<uint16_t>(lanes_.lanes));
+  std::fill_n(column(lanes_.packets), n, 1);
+  for (const uint32_t zeros : {lanes_.drop, lanes_.flags, lanes_.gsoType}) std::fill_n(column(zeros), n, 0);
+  // Copies: to the compiler a store to a column may change any member.
+  const SlotClass small = frames_->small;
+  const SlotClass large = frames_->large;
+  const uint8_t* const arena = frames_->arena;
+  int32_t* const holders = frames_->holders;
+  int32_t* const slot = column(lanes_.slot);
+  int32_t* const at = column(lanes_.at);
+  int32_t* const len = column(lanes_.len);
+  const int32_t ours = request_.place + 1;
+  for (uint32_t i = 0; i < n; i++) {
+    rte_mbuf* mbuf = burst[i];
+    const SlotClass& slots = likely(mbuf->pool == small.pool) ? small : large;
+    const uint32_t id = slots.firstSlot + slots.indexOf(mbuf);
+    holders[id] = ours;
+    slot[i] = static_cast<int32_t>(id);
+    at[i] = static_cast<int32_t>(rte_pktmbuf_mtod(mbuf, uint8_t*) - arena);
+    len[i] = mbuf->data_len;
+    if (unlikely(mbuf->nb_segs != 1 || (mbuf->ol_flags & (RTE_MBUF_F_RX_LRO | RTE_MBUF_F_RX_L4_CKSUM_MASK)) != 0))
+      fillOddLane(i, mbuf);
   }
-  state_[kHeld] = n;
-  return n;
+  inHand = n;
+  return static_cast<int32_t>(n);
 }
 
 void Queue::release(uint32_t n) {
+  if (inHand == 0) return;
+  inHand = 0;
   if (n > lanes_.lanes) n = lanes_.lanes;
   const int32_t* slot = column(lanes_.slot);
   for (uint32_t i = 0; i < n; i++) {
@@ -67,7 +82,6 @@ void Queue::release(uint32_t n) {
     frames_->holders[id] = 0;
     rte_pktmbuf_free(slots->mbufAt(id - slots->firstSlot));
   }
-  state_[kHeld] = 0;
 }
 
 const SlotClass* Queue::slotsOf(uint32_t at) const {
@@ -193,7 +207,7 @@ rte_mbuf* Queue::buildSingle(uint32_t at, uint32_t length, bool isShared, int32_
   const int32_t offset = dataOffset(*frames_, *slots, mbuf, at, length);
   if (offset < 0 || rte_mbuf_refcnt_read(mbuf) != 1 || mbuf->nb_segs != 1) return nullptr;
   *holder = 0;
-  state_[kHeld]--;
+  inHand--;
   mbuf->data_off = static_cast<uint16_t>(offset);
   mbuf->data_len = static_cast<uint16_t>(length);
   mbuf->pkt_len = length;
@@ -248,24 +262,76 @@ uint32_t Queue::flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count
   return sent;
 }
 
+/// Whether a message's virtio-net header, at `at`, leaves nothing to the device.
+bool Queue::isZeroVnet(uint32_t at, uint32_t length) const {
+  return length == kVnetBytes && at <= frames_->arenaBytes - kVnetBytes && frames_->arena[at] == 0;
+}
+
+/// Takes messages from `from` on whose frame is all of a small slot's that nobody else sends: most are, and the loop is
+/// for them. Returns the first that is not for it; their mbufs are in the batch.
+uint32_t Queue::takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch) {
+  const SlotClass small = frames_->small;
+  const auto base = static_cast<uint32_t>(small.base - frames_->arena);
+  const uint32_t bytes = small.bytes();
+  const uint32_t bufferBytes = small.stride - kBufferAt;
+  int32_t* const holders = frames_->holders + small.firstSlot;
+  const int32_t* const msgFirst = io_ + columns_.msgFirst;
+  const int32_t* const msgCount = io_ + columns_.msgCount;
+  const int32_t* const extAt = io_ + columns_.extAt;
+  const int32_t* const extLen = io_ + columns_.extLen;
+  int32_t* const msgResult = io_ + columns_.msgResult;
+  const uint32_t extents = columns_.extents;
+  const uint32_t headers = request_.hasVnet ? 1 : 0;
+  const int32_t ours = request_.place + 1;
+  uint32_t m = from;
+  for (; m < end; m++) {
+    const auto e = static_cast<uint32_t>(msgFirst[m]) + headers;
+    if (static_cast<uint32_t>(msgCount[m]) != headers + 1 || e >= extents) break;
+    if (headers != 0 && !isZeroVnet(static_cast<uint32_t>(extAt[e - 1]), static_cast<uint32_t>(extLen[e - 1]))) break;
+    const uint32_t offset = static_cast<uint32_t>(extAt[e]) - base;
+    const auto length = static_cast<uint32_t>(extLen[e]);
+    if (offset >= bytes) break;
+    const uint32_t index = small.indexAt(offset);
+    const uint32_t inBuffer = offset - index * small.stride - kBufferAt;
+    rte_mbuf* mbuf = small.mbufAt(index);
+    const bool isInside = inBuffer < bufferBytes && length - 1 < bufferBytes - inBuffer;
+    if (!isInside || holders[index] != ours || rte_mbuf_refcnt_read(mbuf) != 1 || mbuf->nb_segs != 1) break;
+    holders[index] = 0;
+    mbuf->data_off = static_cast<uint16_t>(inBuffer);
+    mbuf->data_len = static_cast<uint16_t>(length);
+    mbuf->pkt_len = length;
+    mbuf->ol_flags = 0;
+    msgResult[m] = static_cast<int32_t>(length);
+    batch[m - from] = mbuf;
+  }
+  inHand -= m - from;
+  return m;
+}
+
 int32_t Queue::send(uint32_t n, bool isShared) {
   if (n > columns_.messages) n = columns_.messages;
   rte_mbuf* batch[kBatch];
   uint32_t messages[kBatch];
   uint32_t count = 0;
   uint32_t sent = 0;
-  for (uint32_t m = 0; m < n; m++) {
-    int32_t result = request_.sends ? 0 : -ENODEV;
-    rte_mbuf* mbuf = request_.sends ? build(m, isShared, &result) : nullptr;
-    io_[columns_.msgResult + m] = result;
-    if (mbuf == nullptr) continue;
-    batch[count] = mbuf;
-    messages[count++] = m;
-    if (count < kBatch) continue;
-    sent += flush(batch, messages, count);
+  for (uint32_t m = 0; m < n;) {
+    uint32_t next = m;
+    if (request_.sends && !isShared) next = takeWhole(m, RTE_MIN(n, m + kBatch - count), batch + count);
+    while (m < next) messages[count++] = m++;
+    if (count < kBatch && m < n) {
+      int32_t result = request_.sends ? 0 : -ENODEV;
+      rte_mbuf* mbuf = request_.sends ? build(m, isShared, &result) : nullptr;
+      io_[columns_.msgResult + m] = result;
+      if (mbuf != nullptr) {
+        batch[count] = mbuf;
+        messages[count++] = m;
+      }
+      m++;
+    }
+    if (count < kBatch && m < n) continue;
+    if (count > 0) sent += flush(batch, messages, count);
     count = 0;
   }
-  if (count > 0) sent += flush(batch, messages, count);
   return static_cast<int32_t>(sent);
 }
 

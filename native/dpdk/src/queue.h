@@ -29,7 +29,7 @@ struct MessageColumns {
 };
 
 /// Words of `state`, shared with JavaScript.
-enum QueueState { kHeld, kCopied, kCopiedBytes, kNoHeads, kChained, kQueueStateWords };
+enum QueueState { kCopied = 1, kCopiedBytes, kNoHeads, kChained, kQueueStateWords };
 
 struct QueueRequest {
   uint16_t port = 0, rxQueue = 0, txQueue = 0;
@@ -55,7 +55,9 @@ class Queue {
   void release(uint32_t n);
 
  private:
-  void fillLane(uint32_t lane, rte_mbuf* mbuf);
+  void fillOddLane(uint32_t lane, rte_mbuf* mbuf);
+  bool isZeroVnet(uint32_t at, uint32_t length) const;
+  uint32_t takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch);
   rte_mbuf* build(uint32_t message, bool isShared, int32_t* result);
   rte_mbuf* buildSingle(uint32_t at, uint32_t length, bool isShared, int32_t* result);
   rte_mbuf* buildChain(uint32_t extent, uint32_t count, int32_t* result);

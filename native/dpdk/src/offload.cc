@@ -61,7 +61,7 @@ bool writeOffload(const VnetHeader& from, rte_mbuf* mbuf) {
   if (type != 0) {
     if ((type != kGsoTcp4 && type != kGsoTcp6) || !isTcp) return false;
     if (from.csumStart + 13u > length) return false;
-    mbuf->l4_len = (frame[from.csumStart + 12] >> 4) * 4;
+    mbuf->l4_len = (frame[from.csumStart + 12] >> 2) & 0x3c;
     mbuf->tso_segsz = from.gsoSize;
     flags |= RTE_MBUF_F_TX_TCP_SEG;
   }

@@ -56,7 +56,7 @@ export interface DpdkDevice {
   driver: string;
   mac: string;
   queues: number;
-  /** TUN_F_* bits in force. */
+  /** TUN_F_* bits in force, or the most that can be: see QUEUE_OFFLOADS. */
   offloads: number;
   mtu: number;
   /** Sends frames of several pieces. */
@@ -125,6 +125,8 @@ export const QUEUE_COPIED_BYTES = 2;
 export const QUEUE_NO_HEADS = 3;
 /** Extents sent from where they lie, beside headers. */
 export const QUEUE_CHAINED = 4;
+/** TUN_F_* bits that the device takes now: the machine behind a vhost-user device agrees to them anew whenever it connects. */
+export const QUEUE_OFFLOADS = 5;
 export const QUEUE_WORDS = 16;
 
 export interface Queue {

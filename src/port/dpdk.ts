@@ -1,4 +1,4 @@
-import { type Dpdk, QUEUE_WORDS } from '../native/dpdk.js';
+import { type Dpdk, QUEUE_OFFLOADS, QUEUE_WORDS } from '../native/dpdk.js';
 import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
@@ -48,23 +48,42 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
   if (burst.slot.buffer !== arena.memory.buffer) throw new TypeError('lane columns must lie in the arena');
 
   return function openDpdkPort(options: DpdkPortOptions): Port {
-    const { frames, device: port, rxQueue, txQueue, chains, row, isUnderlay } = options;
+    const { frames, device, rxQueue, txQueue, chains, row, isUnderlay } = options;
     const state = sharedInts(QUEUE_WORDS);
     const vnet = !isUnderlay && (options.offloads & TUN_F_CSUM) !== 0;
-    const queue = dpdk.bindQueue({ frames, port, rxQueue, txQueue, vnet, chains, place }, io, IO_LAYOUT, lanes, state);
+    const queue = dpdk.bindQueue(
+      { frames, port: device, rxQueue, txQueue, vnet, chains, place },
+      io,
+      IO_LAYOUT,
+      lanes,
+      state,
+    );
     const { rx, tx, release } = queue;
+    const offloads = QUEUE_OFFLOADS;
     let last = 0;
-    return definePort({
+    let taken = 0;
+
+    /** What the machine behind the device takes, as of the last call. */
+    function look(): void {
+      taken = state[offloads];
+      port.takesPartialChecksum = vnet && (taken & TUN_F_CSUM) !== 0;
+      port.takesTso4 = vnet && (taken & TUN_F_TSO4) !== 0;
+      port.takesTso6 = vnet && (taken & TUN_F_TSO6) !== 0;
+    }
+
+    const port = definePort({
       id: options.id,
       name: options.name,
       rx() {
         last = rx();
+        if (state[offloads] !== taken) look();
         return last;
       },
       hasMore: () => last === LANES,
       tx(n) {
         // Copies for several peers of an underlay have headers of their own in front.
         const went = tx(n, isUnderlay ? 0 : cursor[IS_SHARED]);
+        if (state[offloads] !== taken) look();
         inHand[IN_HAND_TX_ROW] = row;
         inHand[IN_HAND_TX] = n;
         return went;
@@ -73,11 +92,12 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
         release(n);
       },
       vnetHdrLen: vnet ? VNET_LEN : 0,
-      takesPartialChecksum: vnet,
-      takesTso4: vnet && (options.offloads & TUN_F_TSO4) !== 0,
-      takesTso6: vnet && (options.offloads & TUN_F_TSO6) !== 0,
+      takesPartialChecksum: false,
+      takesTso4: false,
+      takesTso6: false,
       takesUso: false,
       close() {},
     });
+    return port;
   };
 }

@@ -19,10 +19,10 @@ export interface Port {
   release(n: number): void;
   /** Bytes of virtio-net header that the first extent of each message must be: 0, 10 or 12. */
   readonly vnetHdrLen: number;
-  /** The device takes unfinished checksums (TUN_F_CSUM). */
-  readonly takesPartialChecksum: boolean;
-  readonly takesTso4: boolean;
-  readonly takesTso6: boolean;
+  /** The device takes unfinished checksums (TUN_F_CSUM). It and the next two change with the machine behind a vhost-user port. */
+  takesPartialChecksum: boolean;
+  takesTso4: boolean;
+  takesTso6: boolean;
   /** UDP superframes over IPv4 and IPv6. */
   readonly takesUso: boolean;
   close(): void;

@@ -3,10 +3,12 @@
 #include <errno.h>
 #include <rte_dev.h>
 #include <rte_ethdev.h>
+#include <string.h>
 
 #include <mutex>
 
 #include "failure.h"
+#include "guest.h"
 
 namespace weft {
 namespace {
@@ -32,6 +34,7 @@ void remove(uint16_t port) {
   rte_eth_dev_info info{};
   rte_device* device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : nullptr;
   rte_eth_dev_stop(port);
+  forgetGuest(port);
   rte_eth_dev_close(port);
   if (device != nullptr) rte_dev_remove(device);
 }
@@ -42,6 +45,14 @@ void check(int error, const char* call, const std::string& device) {
 
 constexpr uint64_t kTxChecksum = RTE_ETH_TX_OFFLOAD_TCP_CKSUM | RTE_ETH_TX_OFFLOAD_UDP_CKSUM;
 constexpr uint64_t kRxChecksum = RTE_ETH_RX_OFFLOAD_TCP_CKSUM | RTE_ETH_RX_OFFLOAD_UDP_CKSUM;
+
+/// Offloads that a device sends by itself, of those that it was asked for; `capabilities` is of RTE_ETH_TX_OFFLOAD_*.
+uint32_t offloadsOf(uint32_t wanted, uint64_t capabilities, bool hasGuest) {
+  if ((wanted & kOffloadChecksum) == 0 || (capabilities & kTxChecksum) != kTxChecksum) return 0;
+  // net_vhost does not name TSO, and its library writes whatever it is given into the header that the machine reads.
+  const bool cuts = hasGuest || (capabilities & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0;
+  return wanted & (kOffloadChecksum | (cuts ? kOffloadTso4 | kOffloadTso6 : 0));
+}
 
 /// Starts the port; returns what became of the request.
 Device configure(uint16_t port, const DeviceRequest& request, const Frames& frames) {
@@ -61,13 +72,13 @@ Device configure(uint16_t port, const DeviceRequest& request, const Frames& fram
   // Asked for, so that an unfinished checksum comes as metadata and is not finished by the driver.
   if ((request.offloads & kOffloadChecksum) != 0)
     conf.rxmode.offloads = (kRxChecksum | RTE_ETH_RX_OFFLOAD_TCP_LRO) & info.rx_offload_capa;
-  const uint64_t granted = conf.txmode.offloads;
-  device.takesChains = (granted & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
-  if ((granted & kTxChecksum) == kTxChecksum) {
-    device.offloads |= kOffloadChecksum;
-    if ((granted & RTE_ETH_TX_OFFLOAD_TCP_TSO) != 0)
-      device.offloads |= request.offloads & (kOffloadTso4 | kOffloadTso6);
-  }
+  device.takesChains = (conf.txmode.offloads & RTE_ETH_TX_OFFLOAD_MULTI_SEGS) != 0;
+  device.hasGuest = isVhost(info);
+  device.offloads = offloadsOf(request.offloads, conf.txmode.offloads, device.hasGuest);
+  if (device.hasGuest && device.offloads != 0)
+    watchGuest(port);
+  else
+    grantOffloads(port, device.offloads);
   check(rte_eth_dev_configure(port, device.queues, device.queues, &conf), "rte_eth_dev_configure", request.devargs);
   uint16_t rxDescriptors = kDescriptors, txDescriptors = kDescriptors;
   check(rte_eth_dev_adjust_nb_rx_tx_desc(port, &rxDescriptors, &txDescriptors), "rte_eth_dev_adjust_nb_rx_tx_desc",
@@ -83,12 +94,15 @@ Device configure(uint16_t port, const DeviceRequest& request, const Frames& fram
   // Several software devices have no MTU to set: the limit is weft's then.
   if (rte_eth_dev_set_mtu(port, request.mtu) != 0) takeLog();
   check(rte_eth_dev_start(port), "rte_eth_dev_start", request.devargs);
+  if (device.hasGuest && device.offloads != 0) lookAtGuest(port);
   rte_eth_dev_get_mtu(port, &device.mtu);
   rte_eth_macaddr_get(port, &device.mac);
   return device;
 }
 
 }  // namespace
+
+bool isVhost(const rte_eth_dev_info& info) { return strcmp(info.driver_name, "net_vhost") == 0; }
 
 Device openDevice(const DeviceRequest& request, const Frames& frames) {
   std::lock_guard<std::mutex> guard(deviceLock);

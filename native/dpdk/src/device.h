@@ -1,7 +1,7 @@
 // Devices of DPDK: probed by their devargs, configured with queues over weft's frames, started, stopped.
 #pragma once
 
-#include <rte_ether.h>
+#include <rte_ethdev.h>
 #include <stdint.h>
 
 #include <string>
@@ -33,6 +33,8 @@ struct Device {
   uint32_t offloads = 0;
   uint16_t mtu = 0;
   bool takesChains = false;
+  /// A machine behind it says what it takes (guest.h); `offloads` is the most that it may be given.
+  bool hasGuest = false;
 };
 
 struct DeviceState {
@@ -40,6 +42,9 @@ struct DeviceState {
   uint32_t speedMbps = 0;
   uint64_t rxPackets = 0, txPackets = 0, missed = 0, rxErrors = 0, txErrors = 0, noBuffers = 0;
 };
+
+/// A machine is behind it.
+bool isVhost(const rte_eth_dev_info& info);
 
 Device openDevice(const DeviceRequest& request, const Frames& frames);
 void closeDevice(uint16_t port);

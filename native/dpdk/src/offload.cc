@@ -4,6 +4,8 @@
 #include <rte_net.h>
 #include <rte_tcp.h>
 
+#include "device.h"
+
 namespace weft {
 namespace {
 
@@ -43,12 +45,27 @@ bool readOffload(const rte_mbuf* mbuf, VnetHeader* to) {
   return true;
 }
 
+uint32_t offloadsNeeded(const VnetHeader& vnet) {
+  const uint32_t checksum = (vnet.flags & kNeedsChecksum) != 0 ? kOffloadChecksum : 0;
+  const uint8_t type = vnet.gsoType & static_cast<uint8_t>(~kGsoEcn);
+  return checksum | (type == kGsoTcp4 ? kOffloadTso4 : 0) | (type == kGsoTcp6 ? kOffloadTso6 : 0);
+}
+
+uint32_t splitAt(const VnetHeader& vnet) {
+  if ((vnet.flags & kNeedsChecksum) == 0) return 0;
+  // IPv4 and IPv6 without more, with a VLAN tag and without.
+  const uint32_t link = vnet.csumStart == 38 || vnet.csumStart == 58 ? 18 : 14;
+  const bool isPlain = vnet.csumStart == link + 20u || vnet.csumStart == link + 40u;
+  return vnet.gsoType != 0 || !isPlain ? vnet.csumStart : 0;
+}
+
 bool writeOffload(const VnetHeader& from, rte_mbuf* mbuf) {
   if ((from.flags & kNeedsChecksum) == 0) return from.gsoType == 0;
+  // The transport header may lie in the next piece.
   const auto* frame = rte_pktmbuf_mtod(mbuf, const uint8_t*);
-  const uint32_t length = mbuf->data_len;
-  const uint32_t link = linkLength(frame, length);
-  if (link >= from.csumStart || from.csumStart >= length) return false;
+  const uint32_t link = linkLength(frame, mbuf->data_len);
+  if (link >= from.csumStart || link >= mbuf->data_len || from.csumStart >= mbuf->pkt_len) return false;
+  if (link >= 1u << RTE_MBUF_L2_LEN_BITS || from.csumStart - link >= 1u << RTE_MBUF_L3_LEN_BITS) return false;
   const bool isTcp = from.csumOffset == kTcpChecksumAt;
   if (!isTcp && from.csumOffset != kUdpChecksumAt) return false;
   const bool isV4 = frame[link] >> 4 == 4;
@@ -60,8 +77,10 @@ bool writeOffload(const VnetHeader& from, rte_mbuf* mbuf) {
   const uint8_t type = from.gsoType & static_cast<uint8_t>(~kGsoEcn);
   if (type != 0) {
     if ((type != kGsoTcp4 && type != kGsoTcp6) || !isTcp) return false;
-    if (from.csumStart + 13u > length) return false;
-    mbuf->l4_len = (frame[from.csumStart + 12] >> 2) & 0x3c;
+    uint8_t word = 0;
+    const void* offset = rte_pktmbuf_read(mbuf, from.csumStart + 12, 1, &word);
+    if (offset == nullptr) return false;
+    mbuf->l4_len = (*static_cast<const uint8_t*>(offset) >> 2) & 0x3c;
     mbuf->tso_segsz = from.gsoSize;
     flags |= RTE_MBUF_F_TX_TCP_SEG;
   }

@@ -40,6 +40,7 @@ void Queue::fillOddLane(uint32_t lane, rte_mbuf* mbuf) {
 }
 
 int32_t Queue::receive() {
+  lookAtOffloads();
   if (!request_.receives) return 0;
   rte_mbuf* burst[kBatch];
   const uint32_t n = rte_eth_rx_burst(request_.port, request_.rxQueue, burst, static_cast<uint16_t>(lanes_.lanes));
@@ -84,113 +85,6 @@ void Queue::release(uint32_t n) {
   }
 }
 
-const SlotClass* Queue::slotsOf(uint32_t at) const {
-  const uint8_t* byte = frames_->arena + at;
-  for (const SlotClass* slots : {&frames_->small, &frames_->large})
-    if (byte >= slots->base && byte < slots->base + slots->bytes()) return slots;
-  return nullptr;
-}
-
-/// Where `length` bytes at `at` lie in an mbuf's buffer: their data_off, or -1 when they are not inside of it.
-static int32_t dataOffset(const Frames& frames, const SlotClass& slots, const rte_mbuf* mbuf, uint32_t at,
-                          uint32_t length) {
-  (void)slots;
-  const auto* byte = frames.arena + at;
-  const auto* buffer = static_cast<const uint8_t*>(mbuf->buf_addr);
-  if (byte < buffer || byte + length > buffer + mbuf->buf_len) return -1;
-  return static_cast<int32_t>(byte - buffer);
-}
-
-/// Another mbuf over bytes of a received one, which stays as long as the last of them.
-rte_mbuf* Queue::attached(const SlotClass& slots, uint32_t at, uint32_t length, int32_t* result) {
-  const uint32_t index = slots.indexAt(static_cast<uint32_t>(frames_->arena + at - slots.base));
-  rte_mbuf* mbuf = slots.mbufAt(index);
-  const int32_t offset = dataOffset(*frames_, slots, mbuf, at, length);
-  if (frames_->holders[slots.firstSlot + index] != request_.place + 1 || offset < 0) return nullptr;
-  rte_mbuf* window = rte_pktmbuf_alloc(frames_->heads);
-  if (window == nullptr) {
-    *result = -ENOBUFS;
-    return nullptr;
-  }
-  rte_pktmbuf_attach(window, mbuf);
-  window->data_off = static_cast<uint16_t>(offset);
-  window->data_len = static_cast<uint16_t>(length);
-  window->pkt_len = length;
-  window->ol_flags = RTE_MBUF_F_INDIRECT;
-  return window;
-}
-
-/// Adds an extent to a chain: a window into a received slot, or a copy. False with *result when it cannot be.
-bool Queue::append(rte_mbuf** head, rte_mbuf** tail, uint32_t at, uint32_t length, int32_t* result) {
-  auto link = [head, tail](rte_mbuf* next) {
-    if (*head == nullptr) {
-      *head = next;
-    } else {
-      (*tail)->next = next;
-      (*head)->nb_segs++;
-      (*head)->pkt_len += next->data_len;
-    }
-    *tail = next;
-  };
-  const SlotClass* slots = slotsOf(at);
-  if (slots != nullptr && request_.takesChains && length > 0) {
-    rte_mbuf* window = attached(*slots, at, length, result);
-    if (window != nullptr) {
-      link(window);
-      state_[kChained]++;
-      return true;
-    }
-    if (*result < 0) return false;
-  }
-  state_[kCopied]++;
-  state_[kCopiedBytes] += static_cast<int32_t>(length);
-  while (length > 0) {
-    const bool isOurs = *tail != nullptr && RTE_MBUF_DIRECT(*tail) && (*tail)->pool == frames_->heads;
-    uint32_t room = isOurs ? rte_pktmbuf_tailroom(*tail) : 0;
-    if (room == 0) {
-      if (*head != nullptr && !request_.takesChains) {
-        *result = -EMSGSIZE;
-        return false;
-      }
-      rte_mbuf* next = rte_pktmbuf_alloc(frames_->heads);
-      if (next == nullptr) {
-        *result = -ENOBUFS;
-        state_[kNoHeads]++;
-        return false;
-      }
-      link(next);
-      room = rte_pktmbuf_tailroom(next);
-    }
-    const uint32_t piece = RTE_MIN(room, length);
-    rte_memcpy(rte_pktmbuf_mtod_offset(*tail, uint8_t*, (*tail)->data_len), frames_->arena + at, piece);
-    (*tail)->data_len = static_cast<uint16_t>((*tail)->data_len + piece);
-    (*head)->pkt_len += piece;
-    at += piece;
-    length -= piece;
-  }
-  return true;
-}
-
-rte_mbuf* Queue::buildChain(uint32_t extent, uint32_t count, int32_t* result) {
-  rte_mbuf* head = nullptr;
-  rte_mbuf* tail = nullptr;
-  const int32_t* extAt = io_ + columns_.extAt;
-  const int32_t* extLen = io_ + columns_.extLen;
-  for (uint32_t e = extent; e < extent + count; e++) {
-    const auto at = static_cast<uint32_t>(extAt[e]);
-    const auto length = static_cast<uint32_t>(extLen[e]);
-    if (at > frames_->arenaBytes || length > frames_->arenaBytes - at || length > UINT16_MAX) {
-      *result = -EFAULT;
-    } else if (append(&head, &tail, at, length, result)) {
-      continue;
-    }
-    if (head != nullptr) rte_pktmbuf_free(head);
-    return nullptr;
-  }
-  if (head == nullptr) *result = -EINVAL;
-  return head;
-}
-
 /// The received mbuf itself, where nobody else sends it.
 rte_mbuf* Queue::buildSingle(uint32_t at, uint32_t length, bool isShared, int32_t* result) {
   if (isShared) return nullptr;
@@ -204,7 +98,7 @@ rte_mbuf* Queue::buildSingle(uint32_t at, uint32_t length, bool isShared, int32_
     *result = -EFAULT;
     return nullptr;
   }
-  const int32_t offset = dataOffset(*frames_, *slots, mbuf, at, length);
+  const int32_t offset = dataOffset(mbuf, at, length);
   if (offset < 0 || rte_mbuf_refcnt_read(mbuf) != 1 || mbuf->nb_segs != 1) return nullptr;
   *holder = 0;
   inHand--;
@@ -231,7 +125,8 @@ rte_mbuf* Queue::build(uint32_t message, bool isShared, int32_t* result) {
   }
   *result = 0;
   rte_mbuf* mbuf = nullptr;
-  if (count == 1) {
+  const uint32_t split = request_.hasGuest ? splitAt(vnet) : 0;
+  if (count == 1 && split == 0) {
     const auto at = static_cast<uint32_t>(io_[columns_.extAt + first]);
     const auto length = static_cast<uint32_t>(io_[columns_.extLen + first]);
     if (at > frames_->arenaBytes || length > frames_->arenaBytes - at || length > UINT16_MAX) {
@@ -241,10 +136,10 @@ rte_mbuf* Queue::build(uint32_t message, bool isShared, int32_t* result) {
     mbuf = buildSingle(at, length, isShared, result);
     if (*result < 0) return nullptr;
   }
-  if (mbuf == nullptr) mbuf = buildChain(first, count, result);
+  if (mbuf == nullptr) mbuf = buildChain(first, count, split, result);
   if (mbuf == nullptr) return nullptr;
-  if (vnet.flags != 0 && !writeOffload(vnet, mbuf)) {
-    *result = -EINVAL;
+  if (vnet.flags != 0 && !(mayLeave(vnet) && writeOffload(vnet, mbuf))) {
+    *result = mayLeave(vnet) ? -EINVAL : -EAGAIN;
     rte_pktmbuf_free(mbuf);
     return nullptr;
   }
@@ -309,6 +204,7 @@ uint32_t Queue::takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch) {
 }
 
 int32_t Queue::send(uint32_t n, bool isShared) {
+  lookAtOffloads();
   if (n > columns_.messages) n = columns_.messages;
   rte_mbuf* batch[kBatch];
   uint32_t messages[kBatch];

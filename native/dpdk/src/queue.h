@@ -8,6 +8,7 @@
 #include <memory>
 
 #include "frames.h"
+#include "guest.h"
 #include "offload.h"
 
 namespace weft {
@@ -29,7 +30,7 @@ struct MessageColumns {
 };
 
 /// Words of `state`, shared with JavaScript.
-enum QueueState { kCopied = 1, kCopiedBytes, kNoHeads, kChained, kQueueStateWords };
+enum QueueState { kCopied = 1, kCopiedBytes, kNoHeads, kChained, kOffloads, kQueueStateWords };
 
 struct QueueRequest {
   uint16_t port = 0, rxQueue = 0, txQueue = 0;
@@ -39,7 +40,19 @@ struct QueueRequest {
   bool hasVnet = false;
   /// The device sends a frame of several mbufs.
   bool takesChains = false;
+  /// A machine is behind it: what it takes may change at any time (guest.h).
+  bool hasGuest = false;
   int32_t place = 0;
+};
+
+/// A message that is put together out of several mbufs.
+struct Chain {
+  rte_mbuf* head = nullptr;
+  rte_mbuf* tail = nullptr;
+  /// What is copied goes into another mbuf.
+  bool isTailFull = true;
+
+  void link(rte_mbuf* next);
 };
 
 class Queue {
@@ -60,11 +73,19 @@ class Queue {
   uint32_t takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch);
   rte_mbuf* build(uint32_t message, bool isShared, int32_t* result);
   rte_mbuf* buildSingle(uint32_t at, uint32_t length, bool isShared, int32_t* result);
-  rte_mbuf* buildChain(uint32_t extent, uint32_t count, int32_t* result);
+  // chain.cc
+  rte_mbuf* buildChain(uint32_t extent, uint32_t count, uint32_t split, int32_t* result);
+  bool append(Chain* chain, uint32_t at, uint32_t length, int32_t* result);
+  bool copy(Chain* chain, uint32_t at, uint32_t length, int32_t* result);
   rte_mbuf* attached(const SlotClass& slots, uint32_t at, uint32_t length, int32_t* result);
-  bool append(rte_mbuf** head, rte_mbuf** tail, uint32_t at, uint32_t length, int32_t* result);
+  int32_t dataOffset(const rte_mbuf* mbuf, uint32_t at, uint32_t length) const;
   uint32_t flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count);
   const SlotClass* slotsOf(uint32_t at) const;
+  void lookAtOffloads() { state_[kOffloads] = static_cast<int32_t>(grantedOffloads(request_.port)); }
+  /// JavaScript goes by the offloads of its last call; the machine may have been exchanged since.
+  bool mayLeave(const VnetHeader& vnet) const {
+    return (offloadsNeeded(vnet) & ~static_cast<uint32_t>(state_[kOffloads])) == 0;
+  }
   int32_t* column(uint32_t offset) const { return reinterpret_cast<int32_t*>(frames_->arena + offset); }
 
   std::shared_ptr<Frames> frames_;

@@ -1,0 +1,124 @@
+// Messages of several pieces: headers in front of a shared payload, segments, superframes, frames of kernel devices.
+#include <errno.h>
+#include <rte_memcpy.h>
+
+#include "queue.h"
+
+namespace weft {
+
+void Chain::link(rte_mbuf* next) {
+  if (head == nullptr) {
+    head = next;
+  } else {
+    tail->next = next;
+    head->nb_segs++;
+    head->pkt_len += next->data_len;
+  }
+  tail = next;
+}
+
+const SlotClass* Queue::slotsOf(uint32_t at) const {
+  const uint8_t* byte = frames_->arena + at;
+  for (const SlotClass* slots : {&frames_->small, &frames_->large})
+    if (byte >= slots->base && byte < slots->base + slots->bytes()) return slots;
+  return nullptr;
+}
+
+/// Where `length` bytes at `at` lie in an mbuf's buffer: their data_off, or -1 when they are not inside of it.
+int32_t Queue::dataOffset(const rte_mbuf* mbuf, uint32_t at, uint32_t length) const {
+  const auto* byte = frames_->arena + at;
+  const auto* buffer = static_cast<const uint8_t*>(mbuf->buf_addr);
+  if (byte < buffer || byte + length > buffer + mbuf->buf_len) return -1;
+  return static_cast<int32_t>(byte - buffer);
+}
+
+/// Another mbuf over bytes of a received one, which stays as long as the last of them.
+rte_mbuf* Queue::attached(const SlotClass& slots, uint32_t at, uint32_t length, int32_t* result) {
+  const uint32_t index = slots.indexAt(static_cast<uint32_t>(frames_->arena + at - slots.base));
+  rte_mbuf* mbuf = slots.mbufAt(index);
+  const int32_t offset = dataOffset(mbuf, at, length);
+  if (frames_->holders[slots.firstSlot + index] != request_.place + 1 || offset < 0) return nullptr;
+  rte_mbuf* window = rte_pktmbuf_alloc(frames_->heads);
+  if (window == nullptr) {
+    *result = -ENOBUFS;
+    return nullptr;
+  }
+  rte_pktmbuf_attach(window, mbuf);
+  window->data_off = static_cast<uint16_t>(offset);
+  window->data_len = static_cast<uint16_t>(length);
+  window->pkt_len = length;
+  window->ol_flags = RTE_MBUF_F_INDIRECT;
+  return window;
+}
+
+bool Queue::copy(Chain* chain, uint32_t at, uint32_t length, int32_t* result) {
+  state_[kCopied]++;
+  state_[kCopiedBytes] += static_cast<int32_t>(length);
+  while (length > 0) {
+    uint32_t room = chain->isTailFull ? 0 : rte_pktmbuf_tailroom(chain->tail);
+    if (room == 0) {
+      if (chain->head != nullptr && !request_.takesChains) {
+        *result = -EMSGSIZE;
+        return false;
+      }
+      rte_mbuf* next = rte_pktmbuf_alloc(frames_->heads);
+      if (next == nullptr) {
+        *result = -ENOBUFS;
+        state_[kNoHeads]++;
+        return false;
+      }
+      chain->link(next);
+      chain->isTailFull = false;
+      room = rte_pktmbuf_tailroom(next);
+    }
+    const uint32_t piece = RTE_MIN(room, length);
+    rte_memcpy(rte_pktmbuf_mtod_offset(chain->tail, uint8_t*, chain->tail->data_len), frames_->arena + at, piece);
+    chain->tail->data_len = static_cast<uint16_t>(chain->tail->data_len + piece);
+    chain->head->pkt_len += piece;
+    at += piece;
+    length -= piece;
+  }
+  return true;
+}
+
+/// Adds bytes to a chain: a window into a received slot, or a copy. False with *result when it cannot be.
+bool Queue::append(Chain* chain, uint32_t at, uint32_t length, int32_t* result) {
+  const SlotClass* slots = slotsOf(at);
+  if (slots != nullptr && request_.takesChains && length > 0) {
+    rte_mbuf* window = attached(*slots, at, length, result);
+    if (window != nullptr) {
+      chain->link(window);
+      chain->isTailFull = true;
+      state_[kChained]++;
+      return true;
+    }
+    if (*result < 0) return false;
+  }
+  return copy(chain, at, length, result);
+}
+
+/// Extents `extent` to `extent + count` as one frame. `split`: the first so many bytes in an mbuf of their own, copied.
+rte_mbuf* Queue::buildChain(uint32_t extent, uint32_t count, uint32_t split, int32_t* result) {
+  Chain chain;
+  const int32_t* extAt = io_ + columns_.extAt;
+  const int32_t* extLen = io_ + columns_.extLen;
+  for (uint32_t e = extent; e < extent + count; e++) {
+    auto at = static_cast<uint32_t>(extAt[e]);
+    auto length = static_cast<uint32_t>(extLen[e]);
+    bool isAdded = at <= frames_->arenaBytes && length <= frames_->arenaBytes - at && length <= UINT16_MAX;
+    if (!isAdded) *result = -EFAULT;
+    if (isAdded && e == extent && split > 0 && split < length) {
+      isAdded = copy(&chain, at, split, result);
+      chain.isTailFull = true;
+      at += split;
+      length -= split;
+    }
+    if (isAdded && append(&chain, at, length, result)) continue;
+    rte_pktmbuf_free(chain.head);
+    return nullptr;
+  }
+  if (chain.head == nullptr) *result = -EINVAL;
+  return chain.head;
+}
+
+}  // namespace weft

@@ -2,10 +2,10 @@
 // Brings a fresh clone, or a changed one, to where `weft` can be run, tested, measured or packed; repeats nothing that is up to date.
 //
 //   node setup.mjs --for start|test|bench|build|pack
-//   node setup.mjs --only native|dpdk|wasm|typescript|bench
+//   node setup.mjs --only native|dpdk|dpdk-sanitized|wasm|typescript|bench
 //
 // Exit status: 0 ready, 1 wrong usage, 2 something is missing or a step failed. All progress goes to stderr.
-import { bench, dpdk, native, typescript, wasm } from './setup/builds.mjs';
+import { bench, dpdk, dpdkSanitized, native, typescript, wasm } from './setup/builds.mjs';
 import { withLock } from './setup/lock.mjs';
 import * as packages from './setup/packages.mjs';
 import { guest, openVswitch } from './setup/peers.mjs';
@@ -13,11 +13,11 @@ import { findCargo, SetupError, say, shownStep } from './setup/process.mjs';
 import { nodeLack, rootLack, tunLack } from './setup/requirements.mjs';
 import { dropStamp, isFresh, writeStamp } from './setup/stamps.mjs';
 
-const builds = { native, dpdk, wasm, typescript, bench };
+const builds = { native, dpdk, 'dpdk-sanitized': dpdkSanitized, wasm, typescript, bench };
 
 const purposes = {
   start: ['wasm', 'typescript', 'native', 'dpdk'],
-  test: ['wasm', 'typescript', 'native', 'dpdk'],
+  test: ['wasm', 'typescript', 'native', 'dpdk', 'dpdk-sanitized'],
   bench: ['wasm', 'typescript', 'native', 'dpdk', 'bench'],
   build: ['wasm', 'typescript', 'native', 'dpdk'],
   pack: ['wasm', 'typescript', 'native', 'dpdk'],
@@ -89,9 +89,9 @@ async function provideBuild(name, purpose) {
   return 1;
 }
 
-/** The tests build the addon over DPDK as well; where it cannot be had, they are skipped, and that is no failure. */
-async function provideDpdkPackages(purpose) {
-  const names = purpose === 'test' ? packages.missingDebianPackages('dpdk') : [];
+/** Tests that need the addon over DPDK, and tools that look at its source, are skipped where these cannot be had: that is no failure. */
+async function provideOptionalPackages(purpose, group, what) {
+  const names = purpose === 'test' ? packages.missingDebianPackages(group) : [];
   if (names.length === 0) return 0;
   try {
     const lack = packages.installLack(names, purpose);
@@ -100,7 +100,7 @@ async function provideDpdkPackages(purpose) {
     return 1;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    say(`tests with DPDK are skipped: ${error.message}`);
+    say(`${what} are skipped: ${error.message}`);
     return 0;
   }
 }
@@ -151,7 +151,8 @@ async function provideAll({ purpose, steps, only }) {
       purpose === 'test' ? rightsLack('"native" and "interop" tests that need it are skipped, all others run') : null;
     for (const sentence of [lack, withoutRights]) if (sentence) say(sentence);
     done += await provideDebianPackages(coming);
-    done += await provideDpdkPackages(purpose);
+    done += await provideOptionalPackages(purpose, 'dpdk', 'tests with DPDK');
+    done += await provideOptionalPackages(purpose, 'cpp', 'checks of C++');
     done += await provideNpmPackages();
     done += await provideRustComponents(purpose);
   } else if (steps[0] !== 'native') {

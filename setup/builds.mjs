@@ -2,7 +2,7 @@
 import { copyFileSync, existsSync, mkdirSync, renameSync, rmSync } from 'node:fs';
 import { basename, dirname, join, relative } from 'node:path';
 import { run, SetupError } from './process.mjs';
-import { dpdkLack, dpdkVersion, linkerLack, rustLack } from './requirements.mjs';
+import { dpdkLack, dpdkVersion, linkerLack, rustLack, sanitizerLack } from './requirements.mjs';
 import { filesBelow, hashOf, root } from './stamps.mjs';
 
 const at = (...parts) => join(root, ...parts);
@@ -54,6 +54,20 @@ export const dpdk = {
       cwd: at('native/dpdk'),
     });
     place(at('native/dpdk/build/weft_dpdk.node'), at('native/dpdk/weft_dpdk.node'));
+  },
+};
+
+const sanitizedAddon = () => at('native/dpdk/build-address/weft_dpdk.node');
+
+/** The same with AddressSanitizer, for test/native/sanitized.test.ts. */
+export const dpdkSanitized = {
+  title: 'DPDK addon with AddressSanitizer (make)',
+  without: 'tests with AddressSanitizer are left out',
+  outputs: () => [sanitizedAddon()],
+  hash: dpdk.hash,
+  lacks: () => [...dpdk.lacks(), sanitizerLack()].filter((lack) => lack !== null),
+  async make() {
+    await run('make', ['--jobs', '2', '--no-print-directory', 'SANITIZE=address'], { cwd: at('native/dpdk') });
   },
 };
 

@@ -20,12 +20,16 @@ const FOR_DPDK = {
   make: 'make',
 };
 
+// What looks at the C++ of that addon.
+const FOR_CPP = { 'clang-format': 'clang-format', 'clang-tidy': 'clang-tidy' };
+
 const byPurpose = {
   start: FOR_START,
   bench: FOR_START,
   test: { ...FOR_START, ...FOR_TEST },
   peers: FOR_PEERS,
   dpdk: FOR_DPDK,
+  cpp: FOR_CPP,
 };
 
 // `${...}` is dpkg-query's own syntax.
@@ -41,7 +45,7 @@ export function missingDebianPackages(purpose) {
     .filter(([name, command]) => !(byDpkg ? isInstalled(name) : hasCommand(command)))
     .map(([name]) => name);
   // Any C compiler links the addon; only where there is none is one installed.
-  return hasCommand('cc') || purpose === 'peers' || purpose === 'dpdk' ? missing : ['g++', ...missing];
+  return hasCommand('cc') || ['peers', 'dpdk', 'cpp'].includes(purpose) ? missing : ['g++', ...missing];
 }
 
 /** Why `names` cannot be installed from here and what to do about it, in one sentence; null when they can. */

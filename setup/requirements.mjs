@@ -53,6 +53,12 @@ export function dpdkLack() {
   return 'DPDK 22.11 or newer with its headers was not found: install it with "apt-get install libdpdk-dev pkg-config make".';
 }
 
+export function sanitizerLack() {
+  // A compiler without the library answers with the bare name.
+  if (existsSync(outputOf('g++', ['-print-file-name=libasan.so']) ?? '')) return null;
+  return 'g++ with AddressSanitizer was not found: install it with "apt-get install g++".';
+}
+
 export function rootLack() {
   if (isRoot()) return null;
   return `root is needed (this is user ${process.getuid?.() ?? 'unknown'}): network namespaces and TAP devices cannot be made without it, so run the same command with sudo or as root.`;

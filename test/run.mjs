@@ -9,7 +9,8 @@ import { spawn } from 'node:child_process';
 import { existsSync, mkdirSync, readFileSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { findCargo } from '../setup/process.mjs';
+import { findCargo, hasCommand } from '../setup/process.mjs';
+import { dpdkVersion } from '../setup/requirements.mjs';
 import { filesBelow } from '../setup/stamps.mjs';
 
 const root = dirname(dirname(fileURLToPath(import.meta.url)));
@@ -18,6 +19,15 @@ const bin = (name) => join(root, 'node_modules/.bin', name);
 const TIER_LIMIT_MIN = 18;
 
 const manifest = ['--manifest-path', 'native/tun/Cargo.toml'];
+const cpp = (target, tools, isThere = () => true) => ({
+  command: 'make',
+  args: ['--jobs=2', '--silent', '--no-print-directory', '--directory=native/dpdk', target],
+  lack() {
+    const missing = tools.filter((tool) => !hasCommand(tool));
+    if (missing.length > 0) return `needs ${missing.join(', ')}`;
+    return isThere() ? null : 'needs libdpdk-dev';
+  },
+});
 const checks = [
   {
     name: 'format and lint (biome)',
@@ -33,6 +43,8 @@ const checks = [
     command: 'cargo',
     args: ['clippy', '--locked', '--quiet', ...manifest, '--', '-D', 'warnings'],
   },
+  { name: 'format of C++ (clang-format)', ...cpp('format-check', ['make', 'clang-format']) },
+  { name: 'lint of C++ (clang-tidy)', ...cpp('tidy', ['make', 'pkg-config', 'clang-tidy'], dpdkVersion) },
 ];
 const vitestTiers = ['unit', 'golden', 'fuzz', 'native', 'interop', 'package'];
 const tierNames = ['check', ...vitestTiers];
@@ -80,8 +92,14 @@ const seconds = (since) => `${((Date.now() - since) / 1000).toFixed(1)} s`;
 
 async function runChecks() {
   const result = { passed: 0, failed: 0, skipped: [], failures: [] };
-  for (const { name, command, args } of checks) {
+  for (const { name, command, args, lack } of checks) {
     const since = Date.now();
+    const reason = lack?.() ?? null;
+    if (reason !== null) {
+      console.log(`skipped  ${name}  ${reason}`);
+      result.skipped.push({ name, reason });
+      continue;
+    }
     const failed = (await run(command, args)) !== 0;
     console.log(`${failed ? 'FAILED' : 'ok'}  ${name}  ${seconds(since)}`);
     if (failed) result.failures.push(`${name}: ${command.replace(`${root}/`, '')} ${args.join(' ')}`);

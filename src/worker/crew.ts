@@ -2,7 +2,7 @@ import { Piscina } from 'piscina';
 import { makeCounterBlock } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import type { Steps } from '../pipeline/walk.js';
-import { disown, type Estate, handOn } from './estate.js';
+import { type Estate, giveOverflow, takeOverflow } from './estate.js';
 import type { NodeMemory } from './nodeMemory.js';
 import type { FromWorker } from './protocol.js';
 import { createWorkerThread, type Duty, type WorkerThread } from './workerThread.js';
@@ -12,7 +12,7 @@ export interface Role {
   readonly index: number;
   /** The last one that had it. */
   thread: WorkerThread;
-  /** That one works no more. */
+  /** That one works no more. Its place may have been given to a thread of another worker, or to the spare: `thread` is theirs then. */
   isVacant: boolean;
   /** `replacing`: its thread works no more, and another one has not taken its devices over yet. */
   state: 'starting' | 'running' | 'replacing' | 'stopped';
@@ -38,6 +38,8 @@ interface Vacancy {
   /** Its place, which may be taken again once its thread has `ended`. */
   place: number;
   ended: Promise<void>;
+  /** What the kernel had counted on its devices, once it has ended. */
+  overflow: Int32Array | null;
   lostAt: number;
 }
 
@@ -140,9 +142,11 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     standing = thread;
   }
 
+  const roleOf = (thread: WorkerThread) => roles.find((role) => role.thread === thread && !role.isVacant);
+
   function onLost(thread: WorkerThread): void {
-    const role = roles.find((r) => r.thread === thread);
-    if (isStopping || role === undefined || role.state === 'starting' || role.isVacant) return;
+    const role = roleOf(thread);
+    if (isStopping || role === undefined || role.state === 'starting') return;
     replace(role, performance.now());
   }
 
@@ -170,7 +174,10 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     role.lastError = dead.lastError ?? 'ended';
     role.quickFaults = isQuick ? role.quickFaults + 1 : 0;
     dying.set(dead, role);
-    const vacancy: Vacancy = { role, place: dead.place, ended: dead.ended(), lostAt };
+    const vacancy: Vacancy = { role, place: dead.place, ended: dead.ended(), overflow: null, lostAt };
+    void vacancy.ended.then(() => {
+      vacancy.overflow = takeOverflow(arena, vacancy.place);
+    });
     if (role.quickFaults < 3) void fill(vacancy);
     else fillLater(vacancy, Math.min(RESTART_DELAY_MAX_MS, 50 * 2 ** role.quickFaults));
   }
@@ -202,7 +209,7 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     { hasSpare, stoodBy }: { hasSpare: boolean; stoodBy: boolean },
   ): Promise<void> {
     const { role, place: from, ended, lostAt } = vacancy;
-    handOn(arena, from, thread.place);
+    giveOverflow(arena, thread.place, vacancy.overflow ?? takeOverflow(arena, from));
     try {
       await give(role, thread);
     } catch {
@@ -284,15 +291,17 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
     },
     /** Ends the threads of workers that the plan does not have any more, once they have served what had come. */
     async shrink(workers: number): Promise<void> {
-      const gone = roles.splice(workers).map((role) => role.thread);
+      const gone = roles.splice(workers).flatMap((role) => (role.isVacant ? [] : [role.thread]));
       for (const thread of gone) if (thread.state === 'warm') thread.askToStop();
       await Promise.all(gone.map((thread) => thread.ended()));
-      for (const { place } of gone) disown(arena, place);
+      for (const { place } of gone) takeOverflow(arena, place);
     },
     async apply(next: Duty): Promise<void> {
       duty = next;
       await Promise.all(
         roles.slice(0, next.plan.workers).map(async (role) => {
+          // Whoever fills the vacancy begins with this one.
+          if (role.isVacant) return;
           await role.thread.apply(next, role.index);
           if (role.state !== 'starting') return;
           role.state = 'running';
@@ -306,7 +315,7 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
       isStopping = true;
       clearTimeout(spareTimer);
       for (const thread of threads) {
-        if (roles.some((role) => role.thread === thread)) thread.askToStop();
+        if (roleOf(thread) !== undefined) thread.askToStop();
         else if (thread.state !== 'free') thread.terminate();
       }
       let timer: NodeJS.Timeout | undefined;

@@ -116,17 +116,16 @@ function segmentsOf(arena: Arena, vnetAt: number, io: Int32Array, i: number): nu
   return Math.max(1, Math.ceil((io[IO_LAYOUT.rxLen + i] - headers) / size));
 }
 
-/** The next thread with the devices of a dead one goes on with what the kernel has counted on them so far. */
-export function handOn(arena: Arena, from: number, to: number): void {
-  if (from === to) return;
+/** What the kernel has counted so far on the devices of a place (underlay/overflow.ts), taken out of it: they are another's from now on, or nobody's. */
+export function takeOverflow(arena: Arena, place: number): Int32Array {
   const { overflow } = IO_LAYOUT;
-  const left = ioBlock(arena, from);
-  ioBlock(arena, to).set(left.subarray(overflow, overflow + OVERFLOW_WORDS), overflow);
-  disown(arena, from);
+  const words = ioBlock(arena, place).subarray(overflow, overflow + OVERFLOW_WORDS);
+  const left = words.slice();
+  words.fill(0);
+  return left;
 }
 
-/** The devices of this place are another's, or nobody's. */
-export function disown(arena: Arena, place: number): void {
-  const { overflow } = IO_LAYOUT;
-  ioBlock(arena, place).fill(0, overflow, overflow + OVERFLOW_WORDS);
+/** The next thread with these devices goes on with it. */
+export function giveOverflow(arena: Arena, place: number, left: Int32Array): void {
+  ioBlock(arena, place).set(left, IO_LAYOUT.overflow);
 }

@@ -209,10 +209,11 @@ export function createSupervisor(options: SupervisorOptions) {
         cpu: crew.plan()?.cpus?.[index] ?? null,
         lastError,
       })),
-    /** Slots of each worker. The rx window counts as home: it stands ready for the next receive. */
+    /** Slots of each worker. The rx window counts as home: it stands ready for the next receive. A dead worker's are on their way home. */
     slots: () =>
-      roles.map(({ thread }) => {
+      roles.map(({ thread, isVacant }) => {
         const total = slotsPerWorker(shape);
+        if (isVacant) return { total, free: total, held: 0 };
         const window = thread.state === 'warm' ? LANES : 0;
         const held = Math.max(0, countHeld(shape, slots, thread.place) - window);
         return { total, free: total - held, held };
@@ -226,9 +227,10 @@ export function createSupervisor(options: SupervisorOptions) {
     /** After the last device of DPDK is closed. */
     dropDpdk: () => dropDpdkFrames(node),
     arenaBytes: node.memory.buffer.byteLength,
-    /** Ends a worker as a crash would: for tests of the replacement. */
+    /** Ends a worker as a crash would, unless it has no thread now: for tests of the replacement. */
     terminate(index: number): Promise<void> {
-      const { thread } = roles[index];
+      const { thread, isVacant } = roles[index];
+      if (isVacant) return Promise.resolve();
       thread.terminate();
       return thread.ended();
     },

@@ -1,4 +1,4 @@
-import { MessageChannel, type MessagePort, receiveMessageOnPort } from 'node:worker_threads';
+import { MessageChannel, type MessagePort, receiveMessageOnPort, type Worker } from 'node:worker_threads';
 import type { Piscina } from 'piscina';
 import { tun } from '../native/tun.js';
 import { addCounters, makeCounterBlock } from '../packet/counters.js';
@@ -55,13 +55,19 @@ export interface WorkerThread {
 
 const READY_TIMEOUT_MS = 10_000;
 
+const exitOf = (own: Worker | undefined): Promise<void> | undefined =>
+  own && new Promise((resolve) => own.once('exit', () => resolve()));
+
 export function createWorkerThread(place: number, node: NodeMemory, onStranger: (m: FromWorker) => void): WorkerThread {
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   const counterBlock = makeCounterBlock();
   const counters = new Float64Array(counterBlock);
   const doorbell = tun().eventfd();
   let port: MessagePort | null = null;
+  let threadsOfPool = (): Worker[] => [];
   let abort = new AbortController();
+  /** Resolves with the end of the thread itself, once it is known which one of the pool it is. */
+  let exited: Promise<void> | undefined;
   let running: Promise<void> = Promise.resolve();
   let lost: Promise<void> = running;
   let isClosed = false;
@@ -144,6 +150,8 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       const { port1 } = channel;
       port = port1;
       abort = new AbortController();
+      exited = undefined;
+      threadsOfPool = () => pool.threads;
       control.fill(0);
       thread.lastError = null;
       thread.isTerminated = false;
@@ -161,11 +169,9 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         } else onStranger(m);
       };
       port.on('message', onMessage);
-      let exited: Promise<void> | undefined;
       const ready = expect(port, 'was not ready', (m) => {
         if (!onReady(m)) return false;
-        const own = pool.threads.find((t) => t.threadId === thread.threadId);
-        exited = own && new Promise((resolve) => own.once('exit', () => resolve()));
+        exited ??= exitOf(pool.threads.find((t) => t.threadId === thread.threadId));
         return true;
       });
       const task = taskOf(channel.port2, standIns, faultyStep);
@@ -228,13 +234,18 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
     },
     terminate() {
       thread.isTerminated = true;
+      const before = threadsOfPool();
       abort.abort();
+      const after = threadsOfPool();
+      // One that warms up has not said yet which of the pool's it is: the one that the pool has just let go of.
+      exited ??= exitOf(before.find((one) => !after.includes(one)));
       // A thread inside the poll notices its end only when the poll returns.
       tun().wake(doorbell);
     },
     cleanUp(past) {
       const estate = settleEstate(node, place, counters);
-      addCounters(past, counters);
+      // What a thread counts while it warms up never came from anywhere.
+      if (thread.serves) addCounters(past, counters);
       counters.fill(0);
       thread.serves = false;
       thread.state = 'free';

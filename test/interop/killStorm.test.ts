@@ -4,7 +4,7 @@
 import { execFileSync } from 'node:child_process';
 import { existsSync, readdirSync, readlinkSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { afterAll, beforeAll, expect, it } from 'vitest';
+import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config/config.js';
 import { type Hosts, makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, namespacePath, removeNamespace, removeNamespaces, runIn, startIn } from '../rig/namespaces.js';
@@ -62,6 +62,13 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
     const [a, b] = await Promise.all([start('a'), start('b')]);
     nodes = { a, b };
     before = { a: descriptors(a), b: descriptors(b) };
+  });
+  afterEach(async ({ task }) => {
+    if (task.result?.state !== 'fail') return;
+    for (const node of Object.values(nodes)) {
+      const status = await node.status().catch((error: Error) => error.message);
+      console.log(`${node.name}: ${JSON.stringify(status)}\n${node.said}`);
+    }
   });
   afterAll(async () => {
     delete process.env.WEFT_VICTIMS;
@@ -210,8 +217,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
       } finally {
         silence();
         console.log(`a storm with the seed ${SEED}:\n${log.join('\n')}`);
-        for (const node of Object.values(nodes))
-          if (node.hasEnded) console.log(`${node.name} has ended:\n${node.said}`);
+        for (const node of Object.values(nodes)) if (node.hasEnded) console.log(`${node.name} has ended`);
       }
       const { a, b } = nodes;
       const flows = (from: string, to: string) =>

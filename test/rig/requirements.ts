@@ -6,6 +6,7 @@ import { fileURLToPath } from 'node:url';
 import { describe } from 'vitest';
 // biome-ignore lint/correctness/useImportExtensions: the set-up is made of .mjs files
 import { reserveHugepages } from '../../setup/hugepages.mjs';
+import { canSanitize } from './sanitized.js';
 
 const hasCommand = (name: string) => spawnSync('sh', ['-c', `command -v ${name}`]).status === 0;
 
@@ -39,6 +40,10 @@ const needs = {
   dpdk: {
     isMet: () => built('native/dpdk/weft_dpdk.node'),
     lack: 'the DPDK addon (libdpdk-dev, and "npm run build")',
+  },
+  sanitizer: {
+    isMet: canSanitize,
+    lack: 'the DPDK addon with AddressSanitizer ("node setup.mjs --only dpdk-sanitized")',
   },
   testpmd: { isMet: () => hasCommand('dpdk-testpmd'), lack: 'the dpdk-testpmd command (dpdk-dev)' },
   hugepages: { isMet: hugepagesHeld, lack: `${HUGEPAGES} huge pages of 2 MB` },

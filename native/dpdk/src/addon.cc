@@ -126,7 +126,7 @@ Napi::Value start(const Napi::CallbackInfo& info) {
 SlotShape slotShape(Napi::Object from) { return {field(from, "at"), field(from, "count"), field(from, "stride")}; }
 
 /// Keeps the arrays alive for as long as the frames are in the registry.
-std::vector<std::pair<uint32_t, Napi::ObjectReference>>& references(Napi::Env) {
+std::vector<std::pair<uint32_t, Napi::ObjectReference>>& references() {
   thread_local std::vector<std::pair<uint32_t, Napi::ObjectReference>> kept;
   return kept;
 }
@@ -147,7 +147,7 @@ Napi::Value layFrames(const Napi::CallbackInfo& info) {
   for (const char* name : {"arena", "holders"}) {
     auto reference = Napi::Persistent(request.Get(name).As<Napi::Object>());
     reference.SuppressDestruct();
-    references(info.Env()).emplace_back(id, std::move(reference));
+    references().emplace_back(id, std::move(reference));
   }
   return Napi::Number::New(info.Env(), id);
 }
@@ -176,7 +176,7 @@ Napi::Value sweep(const Napi::CallbackInfo& info) {
 Napi::Value dropAll(const Napi::CallbackInfo& info) {
   const uint32_t id = wholeNumber(info[0], "frames");
   dropFrames(id);
-  auto& kept = references(info.Env());
+  auto& kept = references();
   kept.erase(std::remove_if(kept.begin(), kept.end(), [id](auto& one) { return one.first == id; }), kept.end());
   return info.Env().Undefined();
 }
@@ -273,7 +273,7 @@ napi_value releaseCall(napi_env env, napi_callback_info info) {
 
 uint32_t laneColumn(Napi::Object from, const char* name, const Frames& frames, uint32_t lanes) {
   const uint32_t at = field(from, name);
-  if (at % 4 != 0 || static_cast<uint64_t>(at) + lanes * 4 > frames.arenaBytes)
+  if (at % 4 != 0 || at + uint64_t{lanes} * 4 > frames.arenaBytes)
     throw Napi::RangeError::New(from.Env(), std::string(name) + " is not a column of the arena");
   return at;
 }

@@ -14,7 +14,7 @@ std::mutex logLock;
 std::string logText;
 constexpr size_t kLogMax = 4096;
 
-ssize_t writeLog(void*, const char* text, size_t length) {
+ssize_t writeLog(void* /*cookie*/, const char* text, size_t length) {
   std::lock_guard<std::mutex> guard(logLock);
   if (logText.size() > kLogMax) logText.erase(0, logText.size() - kLogMax);
   logText.append(text, length);

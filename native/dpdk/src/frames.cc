@@ -27,7 +27,8 @@ std::map<uint32_t, std::shared_ptr<Frames>>& registry() {
   return *all;
 }
 
-/// Thousands of small slots are more pages of 4 KiB than a TLB has entries. A kernel that refuses costs nothing but time.
+/// Thousands of small slots are more pages of 4 KiB than a TLB has entries. A kernel that refuses costs nothing but
+/// time.
 void askForHugePages(uint8_t* begin, size_t bytes) {
   constexpr uintptr_t kHugePage = uintptr_t{1} << 21;
   const uintptr_t from = (reinterpret_cast<uintptr_t>(begin) + kHugePage - 1) & ~(kHugePage - 1);

@@ -21,7 +21,7 @@ import {
   IO_LAYOUT,
   ioBlock,
 } from '../../../src/packet/outbox.js';
-import { handOn, settleEstate } from '../../../src/worker/estate.js';
+import { giveOverflow, settleEstate, takeOverflow } from '../../../src/worker/estate.js';
 import { createNodeMemory, type NodeMemory } from '../../../src/worker/nodeMemory.js';
 
 const EAGAIN = -11;
@@ -117,9 +117,9 @@ describe('what a dead worker had received and not counted', () => {
 it('the next thread goes on with what sockets have said, in its own place or in another', () => {
   const next = ioBlock(node.arena, 1);
   io.set([40, 7], l.overflow);
-  handOn(node.arena, 0, 0);
+  giveOverflow(node.arena, 0, takeOverflow(node.arena, 0));
   expect([...io.subarray(l.overflow, l.overflow + 2)]).toEqual([40, 7]);
-  handOn(node.arena, 0, 1);
+  giveOverflow(node.arena, 1, takeOverflow(node.arena, 0));
   expect([...next.subarray(l.overflow, l.overflow + 2)]).toEqual([40, 7]);
   expect(io[l.overflow]).toBe(0);
 });

@@ -134,7 +134,11 @@ export class RunningNode extends ChangingNode implements Node {
     const kernel = this.#parts.kernel();
     const facts = { ...gatherFacts(config, kernel), workersMax: workersMaxOf(config) };
     const planned = makePlan(config, facts);
-    const devices = createDevices(kernel, () => dataplane.dpdkFrames(dpdkSettings(this.#config)));
+    const devices = createDevices(
+      kernel,
+      () => dataplane.dpdkFrames(dpdkSettings(this.#config)),
+      dpdkSettings(config).idle,
+    );
     devices.open(planned.plan);
     undo.push(() => devices.closeAll());
     await dataplane.start(planned.plan, devices.forWorkers(planned.plan));

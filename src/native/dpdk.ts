@@ -49,6 +49,8 @@ export interface DeviceRequest {
   /** Wanted TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6. */
   offloads: number;
   frames: number;
+  /** Rx interrupts, where the driver has them. */
+  interrupts?: boolean;
 }
 
 export interface DpdkDevice {
@@ -61,12 +63,16 @@ export interface DpdkDevice {
   mtu: number;
   /** Sends frames of several pieces. */
   chains: boolean;
+  /** By rx queue: descriptors that a sleeping worker watches edge-triggered, the interrupt and the bell. Empty without interrupts. */
+  wakes: number[][];
 }
 
 /** DPDK's own figures of a device. */
 export interface DpdkState {
   up: boolean;
   speedMbps: number;
+  /** Queues that the machine behind a vhost-user device has enabled; of other devices all of them. */
+  queuesEnabled: number;
   rxPackets: number;
   txPackets: number;
   missed: number;
@@ -151,6 +157,8 @@ export interface Dpdk {
   open(request: DeviceRequest): DpdkDevice;
   close(port: number): void;
   state(port: number): DpdkState;
+  /** Asks for interrupts of an rx queue (1), or for none (0); 0 or a negative errno. What came before is seen by a receive after it. */
+  interrupt(port: number, queue: number, isWanted: number): number;
   bindQueue(request: QueueRequest, io: IoWords, layout: MessageLayout, lanes: LaneLayout, state: Int32Array): Queue;
 }
 

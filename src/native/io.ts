@@ -21,6 +21,8 @@ export const DOORBELL_ID = -1;
 /** Bits of an epoll event mask. */
 export const EPOLLIN = 0x001;
 export const EPOLLOUT = 0x004;
+/** Reported once each time that it becomes ready: for what nobody reads. */
+export const EPOLLET = 0x8000_0000;
 
 /** Byte arrays and word arrays that a binding holds on to; anything but a SharedArrayBuffer beneath is a TypeError. */
 export type ArenaBytes = Uint8Array;

@@ -151,6 +151,10 @@ export interface PortDocument {
   /** weft made the device and removes it. */
   created: boolean;
   queues: number;
+  /** Ports over DPDK: queues that the machine behind a vhost-user port has enabled, of other devices all. Null for other ports. */
+  queuesEnabled: number | null;
+  /** Ports over DPDK: how workers wait for frames (`node.dpdk.idle`, and what the device can do). Null for other ports. */
+  idle: 'interrupt' | 'sleep' | 'busy' | null;
   /** Offloads in force on its device: `checksum`, `tso`, `uso` (superframes of TCP, of UDP). Empty without a device or a virtio-net header. */
   offloads: string[];
   /** Networks of mode l3: what lies behind the port. */

@@ -3,7 +3,7 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { account, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../packet/counters.js';
-import type { Plan, UnderlayPlan } from '../pipeline/plan.js';
+import type { DpdkIdle, Plan, UnderlayPlan } from '../pipeline/plan.js';
 import type { DataplaneView, MacRow, NeighbourRow } from './dataplane.js';
 import type {
   DeviceState,
@@ -24,6 +24,9 @@ export interface PortReport {
   path: PathDocument;
   mac: string | null;
   queues: number;
+  /** Devices of DPDK alone: queues that the other side has enabled, and how workers wait for frames. */
+  queuesEnabled?(): number;
+  idle?: DpdkIdle;
   offloads: string[];
   state(): DeviceState | null;
   /** Packets that were lost in the queue of the device. */
@@ -188,6 +191,8 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       mac: report?.mac ?? port.tap?.mac ?? null,
       created: port.tap?.create ?? false,
       queues: report?.queues ?? 1,
+      queuesEnabled: report?.queuesEnabled?.() ?? null,
+      idle: report?.idle ?? null,
       offloads: report?.offloads ?? [],
       prefixes: prefixes.get(port.id) ?? [],
       path: report?.path ?? NO_PATH,

@@ -231,7 +231,14 @@ export interface DpdkQueues {
   offloads: number;
   /** The device sends frames of several pieces. */
   chains: boolean;
+  /** How the worker waits for frames. */
+  idle: DpdkIdle;
+  /** `interrupt`: descriptors that end its sleep. */
+  wakes: number[];
 }
+
+/** `interrupt`: it sleeps until the device says that there is something. `sleep`: it looks now and then. `busy`: it never sleeps. */
+export type DpdkIdle = 'interrupt' | 'sleep' | 'busy';
 
 export interface TapQueue {
   port: number;

@@ -1,4 +1,5 @@
-import type { Tun } from '../native/tun.js';
+import { type Dpdk, dpdk } from '../native/dpdk.js';
+import { EPOLLET, EPOLLIN, type Tun } from '../native/tun.js';
 import type { Clock } from '../packet/clock.js';
 import { IO_LAYOUT, READY_MAX } from '../packet/outbox.js';
 import type { Pipeline } from './pipeline.js';
@@ -8,7 +9,8 @@ import type { DpdkQueues, WorkerDevices } from './plan.js';
  * The turn loop: one native poll over all descriptors and the doorbell, then a walk for each that is ready.
  *
  * Idle policy: after the last packet the worker keeps looking for busyPollUs without sleeping, then blocks in the poll. The doorbell
- * ends the sleep. Devices of DPDK have no descriptor: with some of them a worker naps, each time twice as long, until they have something.
+ * ends the sleep. Devices of DPDK that can say when they have something are asked to before a sleep, and looked at once more; others are looked
+ * at again and again, after a part of the time that they have been silent.
  * `sleeping` says for people whether the worker blocks; the control thread rings always, its messages are rare.
  */
 export interface TurnLoop {
@@ -36,9 +38,12 @@ const SLEEP_MAX_US = 1_000_000;
 /** Ids of underlays in the poll start here. */
 export const UNDERLAY_IDS = 1 << 16;
 const TICK_MS = 1000;
-/** Naps between two looks at devices of DPDK. The longest is what a first packet waits, and costs a thousand looks a second. */
+/** Naps between two looks at devices of DPDK, by how long they have been silent. The longest is what a first packet waits at most. */
+const NAP_PART = 1 / 16;
 const NAP_MIN_US = 16;
-const NAP_MAX_US = 1024;
+const NAP_MAX_US = 8192;
+/** Of what ends a sleep and is no device. */
+const NOBODY = 0;
 
 export function createTurnLoop(
   pipeline: Pipeline,
@@ -58,9 +63,15 @@ export function createTurnLoop(
   let unpolled: number[] = [];
   /** Ids of devices that are looked at in every turn, whatever they have: DPDK's. */
   let looked: number[] = [];
-  let napUs = NAP_MIN_US;
+  /** Of them, those that interrupt a sleep. */
+  let interrupting: DpdkQueues[] = [];
+  let addon: Dpdk | null = null;
+  let naps = false;
+  let neverSleeps = false;
   let busyAt = 0;
   let tickedAtMs = 0;
+  /** Received on the way to sleep. */
+  let early = 0;
 
   function serve(id: number): number {
     let total = 0;
@@ -92,10 +103,38 @@ export function createTurnLoop(
     clock.millis = clockWords[1];
   }
 
-  function nap(): number {
-    const us = napUs;
-    napUs = Math.min(2 * us, NAP_MAX_US);
-    return Math.min(us, loop.sleepUs);
+  /** Microseconds that the worker may sleep. */
+  function sleepTime(): number {
+    if (!naps) return loop.sleepUs;
+    const silentUs = (precise[0] - busyAt) * 1e6;
+    return Math.min(Math.max(silentUs * NAP_PART, NAP_MIN_US), NAP_MAX_US, loop.sleepUs);
+  }
+
+  function askForInterrupts(isWanted: number): void {
+    for (const { device, rxQueue } of interrupting) addon?.interrupt(device, rxQueue, isWanted);
+  }
+
+  function serveLooked(): number {
+    let total = 0;
+    for (const id of looked) total += serve(id);
+    return total;
+  }
+
+  /** Waits until something is ready, or for as long as it may; returns the number of ids that are. */
+  function sleep(): number {
+    Atomics.store(sleeping, sleepingAt, 1);
+    const n = poll.wait(sleepTime());
+    Atomics.store(sleeping, sleepingAt, 0);
+    return n;
+  }
+
+  /** The same where devices of DPDK interrupt it. What came before they were asked to is served at once. */
+  function sleepUntilInterrupted(): number {
+    askForInterrupts(1);
+    early = serveLooked();
+    const n = early > 0 ? poll.wait(0) : sleep();
+    askForInterrupts(0);
+    return n;
   }
 
   const deviceOf = (id: number) => (id >= UNDERLAY_IDS ? walk.underlays[id - UNDERLAY_IDS] : walk.ports[id]);
@@ -106,8 +145,7 @@ export function createTurnLoop(
     let total = 0;
     for (let k = 0; k < n; k++) total += serve(ready[k]);
     for (const id of unpolled) if (hasWaiting(id)) total += serve(id);
-    for (const id of looked) total += serve(id);
-    return total;
+    return total + serveLooked();
   }
 
   function findUnpolled(polled: Set<number>): number[] {
@@ -134,14 +172,20 @@ export function createTurnLoop(
       }
       for (const [fd, id] of wanted) {
         if (watched.has(fd)) continue;
-        poll.add(fd, id);
+        // Nobody reads what only ends a sleep.
+        poll.add(fd, id, id === NOBODY ? EPOLLIN + EPOLLET : EPOLLIN);
         watched.set(fd, id);
       }
       const elsewhere = devices.ports.filter((q) => q.rxFd < 0).map((q) => q.port);
-      const dpdk = devices.dpdk ?? [];
+      const devicesOfDpdk = devices.dpdk ?? [];
       const idOf = (q: DpdkQueues) => (q.port !== 0 ? q.port : UNDERLAY_IDS + q.underlay);
-      looked = dpdk.filter((q) => q.rxQueue >= 0).map(idOf);
-      unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere, ...dpdk.map(idOf)]));
+      const read = devicesOfDpdk.filter((q) => q.rxQueue >= 0);
+      looked = read.map(idOf);
+      interrupting = read.filter(({ idle }) => idle === 'interrupt');
+      naps = read.some(({ idle }) => idle === 'sleep');
+      neverSleeps = read.some(({ idle }) => idle === 'busy');
+      if (interrupting.length > 0) addon ??= dpdk();
+      unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere, ...devicesOfDpdk.map(idOf)]));
       busyAt = 0;
     },
     givesUp(devices) {
@@ -150,18 +194,12 @@ export function createTurnLoop(
     },
     turn() {
       let n = 0;
-      const isBusy = (precise[0] - busyAt) * 1e6 < loop.busyPollUs;
+      early = 0;
+      const isBusy = neverSleeps || (precise[0] - busyAt) * 1e6 < loop.busyPollUs;
       if (isBusy || (unpolled.length > 0 && unpolled.some(hasWaiting))) n = poll.wait(0);
-      else {
-        Atomics.store(sleeping, sleepingAt, 1);
-        n = poll.wait(looked.length > 0 ? nap() : loop.sleepUs);
-        Atomics.store(sleeping, sleepingAt, 0);
-      }
-      const total = serveReady(n);
-      if (total > 0) {
-        busyAt = precise[0];
-        napUs = NAP_MIN_US;
-      }
+      else n = interrupting.length > 0 ? sleepUntilInterrupted() : sleep();
+      const total = early + serveReady(n);
+      if (total > 0) busyAt = precise[0];
       if (((clock.millis - tickedAtMs) & 0x7fffffff) >= TICK_MS) {
         tickedAtMs = clock.millis;
         pipeline.tick();
@@ -185,5 +223,6 @@ function readBy(devices: WorkerDevices): Map<number, number> {
   const ids = new Map<number, number>();
   for (const q of devices.ports) if (q.rxFd >= 0) ids.set(q.rxFd, q.port);
   for (const u of devices.underlays) for (const fd of u.rxFds) ids.set(fd, UNDERLAY_IDS + u.underlay);
+  for (const q of devices.dpdk ?? []) for (const fd of q.wakes) ids.set(fd, NOBODY);
   return ids;
 }

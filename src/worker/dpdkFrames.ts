@@ -2,6 +2,7 @@ import { cpus } from 'node:os';
 import { dpdk, type FramesState } from '../native/dpdk.js';
 import { LARGE_STRIDE, SMALL_STRIDE, slotsPerWorker } from '../packet/arena.js';
 import { WeftError } from '../packet/error.js';
+import type { DpdkIdle } from '../pipeline/plan.js';
 import type { NodeMemory } from './nodeMemory.js';
 
 /**
@@ -18,9 +19,18 @@ export interface DpdkSettings {
   prefix: string | null;
   /** PCI devices are looked for. */
   pci: boolean;
+  /** How workers wait for frames; `interrupt` where the device has it, else `sleep`. */
+  idle: DpdkIdle;
 }
 
-export const DEFAULT_DPDK: DpdkSettings = { memoryMb: 128, hugepages: false, cores: null, prefix: null, pci: false };
+export const DEFAULT_DPDK: DpdkSettings = {
+  memoryMb: 128,
+  hugepages: false,
+  cores: null,
+  prefix: null,
+  pci: false,
+  idle: 'interrupt',
+};
 
 /** A head is 2,432 bytes; half of the memory is left to queues. */
 const HEADS_PER_MB = 128;

@@ -14,6 +14,7 @@
 #include "failure.h"
 #include "frames.h"
 #include "queue.h"
+#include "watch.h"
 
 namespace weft {
 namespace {
@@ -187,10 +188,11 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   const Napi::Object request = objectOf(info, 0, "request");
   DeviceRequest wanted;
   wanted.devargs = request.Get("devargs").ToString();
-  wanted.queues = static_cast<uint16_t>(field(request, "queues", 256));
+  wanted.queues = static_cast<uint16_t>(field(request, "queues", kQueuesMax));
   wanted.mtu = static_cast<uint16_t>(field(request, "mtu", UINT16_MAX));
   wanted.takesSuperframes = flag(request, "superframes");
   wanted.offloads = field(request, "offloads");
+  wanted.wantsInterrupts = flag(request, "interrupts");
   const Device device = openDevice(wanted, *framesFrom(request.Get("frames")));
   char mac[RTE_ETHER_ADDR_FMT_SIZE];
   rte_ether_format_addr(mac, sizeof mac, &device.mac);
@@ -203,6 +205,14 @@ Napi::Value open(const Napi::CallbackInfo& info) {
   answer.Set("offloads", Napi::Number::New(env, device.offloads));
   answer.Set("chains", Napi::Boolean::New(env, device.takesChains));
   answer.Set("mtu", Napi::Number::New(env, device.mtu));
+  Napi::Array wakes = Napi::Array::New(env);
+  for (const Wake& wake : device.wakes) {
+    Napi::Array pair = Napi::Array::New(env);
+    pair.Set(0u, wake.interrupt);
+    pair.Set(1u, wake.bell);
+    wakes.Set(wakes.Length(), pair);
+  }
+  answer.Set("wakes", wakes);
   return answer;
 }
 
@@ -217,6 +227,7 @@ Napi::Value state(const Napi::CallbackInfo& info) {
   Napi::Object answer = Napi::Object::New(env);
   answer.Set("up", Napi::Boolean::New(env, now.isUp));
   answer.Set("speedMbps", Napi::Number::New(env, now.speedMbps));
+  answer.Set("queuesEnabled", Napi::Number::New(env, now.queuesEnabled));
   const std::pair<const char*, uint64_t> figures[] = {{"rxPackets", now.rxPackets}, {"txPackets", now.txPackets},
                                                       {"missed", now.missed},       {"rxErrors", now.rxErrors},
                                                       {"txErrors", now.txErrors},   {"noBuffers", now.noBuffers}};
@@ -269,6 +280,17 @@ napi_value releaseCall(napi_env env, napi_callback_info info) {
   if (n < 0) return numberOf(env, -EINVAL);
   queue->release(static_cast<uint32_t>(n));
   return numberOf(env, 0);
+}
+
+napi_value interruptCall(napi_env env, napi_callback_info info) {
+  size_t count = 3;
+  napi_value values[3];
+  napi_get_cb_info(env, info, &count, values, nullptr, nullptr);
+  int32_t numbers[3] = {-1, -1, -1};
+  for (size_t k = 0; k < count && k < 3; k++) numbers[k] = argument(env, values[k]);
+  const auto [port, queue, isWanted] = numbers;
+  if (port < 0 || port > UINT16_MAX || queue < 0 || queue > UINT16_MAX || isWanted < 0) return numberOf(env, -EINVAL);
+  return numberOf(env, setInterrupt(static_cast<uint16_t>(port), static_cast<uint16_t>(queue), isWanted != 0));
 }
 
 uint32_t laneColumn(Napi::Object from, const char* name, const Frames& frames, uint32_t lanes) {
@@ -381,6 +403,9 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("close", Napi::Function::New<guarded<close>>(env));
   exports.Set("state", Napi::Function::New<guarded<state>>(env));
   exports.Set("bindQueue", Napi::Function::New<guarded<bindQueue>>(env));
+  napi_value interrupt = nullptr;
+  napi_create_function(env, "interrupt", NAPI_AUTO_LENGTH, interruptCall, nullptr, &interrupt);
+  exports.Set("interrupt", Napi::Value(env, interrupt));
   return exports;
 }
 

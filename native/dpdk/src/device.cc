@@ -9,6 +9,7 @@
 
 #include "failure.h"
 #include "guest.h"
+#include "watch.h"
 
 namespace weft {
 namespace {
@@ -35,6 +36,7 @@ void remove(uint16_t port) {
   rte_device* device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : nullptr;
   rte_eth_dev_stop(port);
   forgetGuest(port);
+  unwatchPort(port);
   rte_eth_dev_close(port);
   if (device != nullptr) rte_dev_remove(device);
 }
@@ -55,7 +57,7 @@ uint32_t offloadsOf(uint32_t wanted, uint64_t capabilities, bool hasGuest) {
 }
 
 /// Starts the port; returns what became of the request.
-Device configure(uint16_t port, const DeviceRequest& request, const Frames& frames) {
+Device configure(uint16_t port, const DeviceRequest& request, const Frames& frames, bool hasInterrupts) {
   rte_eth_dev_info info{};
   check(rte_eth_dev_info_get(port, &info), "rte_eth_dev_info_get", request.devargs);
   Device device;
@@ -65,6 +67,7 @@ Device configure(uint16_t port, const DeviceRequest& request, const Frames& fram
   if (device.queues == 0) device.queues = 1;
 
   rte_eth_conf conf{};
+  conf.intr_conf.rxq = hasInterrupts ? 1 : 0;
   uint64_t wanted = 0;
   if ((request.offloads & kOffloadChecksum) != 0) wanted |= kTxChecksum;
   if ((request.offloads & (kOffloadTso4 | kOffloadTso6)) != 0) wanted |= RTE_ETH_TX_OFFLOAD_TCP_TSO;
@@ -97,7 +100,18 @@ Device configure(uint16_t port, const DeviceRequest& request, const Frames& fram
   if (device.hasGuest && device.offloads != 0) lookAtGuest(port);
   rte_eth_dev_get_mtu(port, &device.mtu);
   rte_eth_macaddr_get(port, &device.mac);
+  if (hasInterrupts) device.wakes = wakesOf(port, device.queues);
   return device;
+}
+
+/// A card whose interrupts are not to be had does not start with them.
+Device configureAnyhow(uint16_t port, const DeviceRequest& request, const Frames& frames) {
+  if (!request.wantsInterrupts) return configure(port, request, frames, false);
+  try {
+    return configure(port, request, frames, true);
+  } catch (const DpdkFailure&) {
+    return configure(port, request, frames, false);
+  }
 }
 
 }  // namespace
@@ -109,7 +123,10 @@ Device openDevice(const DeviceRequest& request, const Frames& frames) {
   takeLog();
   const uint16_t port = probe(request.devargs);
   try {
-    return configure(port, request, frames);
+    rte_eth_dev_info info{};
+    check(rte_eth_dev_info_get(port, &info), "rte_eth_dev_info_get", request.devargs);
+    watchPort(port, RTE_MIN(request.queues, kQueuesMax), isVhost(info));
+    return configureAnyhow(port, request, frames);
   } catch (...) {
     remove(port);
     throw;
@@ -130,6 +147,8 @@ DeviceState deviceState(uint16_t port) {
     state.isUp = link.link_status == RTE_ETH_LINK_UP;
     state.speedMbps = link.link_speed;
   }
+  rte_eth_dev_info info{};
+  if (rte_eth_dev_info_get(port, &info) == 0) state.queuesEnabled = enabledQueues(port, info.nb_rx_queues);
   rte_eth_stats stats{};
   if (rte_eth_stats_get(port, &stats) == 0) {
     state.rxPackets = stats.ipackets;

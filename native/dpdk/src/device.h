@@ -5,8 +5,10 @@
 #include <stdint.h>
 
 #include <string>
+#include <vector>
 
 #include "frames.h"
+#include "watch.h"
 
 namespace weft {
 
@@ -18,6 +20,8 @@ struct DeviceRequest {
   bool takesSuperframes = false;
   /// What to ask for, of kOffload*.
   uint32_t offloads = 0;
+  /// Rx interrupts, where the driver has them.
+  bool wantsInterrupts = false;
 };
 
 /// Bits as TUNSETOFFLOAD has them: what the device takes unfinished or uncut.
@@ -35,11 +39,14 @@ struct Device {
   bool takesChains = false;
   /// A machine behind it says what it takes (guest.h); `offloads` is the most that it may be given.
   bool hasGuest = false;
+  /// By rx queue; empty without interrupts.
+  std::vector<Wake> wakes;
 };
 
 struct DeviceState {
   bool isUp = false;
   uint32_t speedMbps = 0;
+  uint16_t queuesEnabled = 0;
   uint64_t rxPackets = 0, txPackets = 0, missed = 0, rxErrors = 0, txErrors = 0, noBuffers = 0;
 };
 

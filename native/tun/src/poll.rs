@@ -123,7 +123,7 @@ fn key(fd: RawFd, id: i64) -> u64 {
 fn add(poll: &Rc<Poll>, arguments: &Arguments) -> Result<()> {
     let fd = arguments.descriptor(0)?;
     let id = arguments.integer(1, "id", DOORBELL..=i64::from(i32::MAX))?;
-    let events = arguments.optional_integer(2, "events", 0..=i64::from(i32::MAX))?.unwrap_or(libc::EPOLLIN.into());
+    let events = arguments.optional_integer(2, "events", 0..=i64::from(u32::MAX))?.unwrap_or(libc::EPOLLIN.into());
     let mut event = libc::epoll_event { events: events as u32, u64: key(fd, id) };
     // SAFETY: `event` is read during the call.
     let result = unsafe { libc::epoll_ctl(poll.descriptor(), libc::EPOLL_CTL_ADD, fd, &mut event) };

@@ -45,6 +45,12 @@ export const DpdkSchema = z.strictObject({
     .optional()
     .describe('Name of this process among those that use DPDK on the machine; default: by its process id'),
   pci: z.boolean().default(false).describe('Look for PCI devices; needed for network cards'),
+  idle: z
+    .enum(['interrupt', 'sleep', 'busy'])
+    .default('interrupt')
+    .describe(
+      'How workers wait for frames: interrupt: asleep until the device says so, where it can (vhost-user), else as sleep; sleep: they look now and then, at least every 8 ms; busy: they never sleep',
+    ),
   smallSlots: z
     .int()
     .min(512)

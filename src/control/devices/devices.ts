@@ -4,7 +4,7 @@
  */
 import type { DeviceReports } from '../../observe/view.js';
 import { WeftError } from '../../packet/error.js';
-import type { Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../../pipeline/plan.js';
+import type { DpdkIdle, Plan, PortPlan, UnderlayPlan, WorkerDevices } from '../../pipeline/plan.js';
 import { segmentOverhead } from '../plan/mtu.js';
 import { isSameCarrier, isSameDevice } from '../replacement.js';
 import { missingOf, type Predecessors, type UnderlaySockets } from './carrierSockets.js';
@@ -70,8 +70,8 @@ interface StandingDpdk {
   device: OpenDpdkDevice;
 }
 
-/** `dpdkFrames`: starts DPDK if need be, and returns the number of its pools. */
-export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Devices {
+/** `dpdkFrames`: starts DPDK if need be, and returns the number of its pools. `dpdkIdle`: how workers are to wait for its devices. */
+export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk, dpdkIdle: DpdkIdle = 'interrupt'): Devices {
   const taps = new Map<number, Standing>();
   /** By the key of their owner. */
   const dpdks = new Map<string, StandingDpdk>();
@@ -129,7 +129,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk): Device
     for (const owner of dpdkOwners(plan)) {
       const text = JSON.stringify(owner);
       if (dpdks.get(owner.key)?.text === text) continue;
-      const device = openDpdkDevice(dpdkFrames(), owner);
+      const device = openDpdkDevice(dpdkFrames(), owner, dpdkIdle);
       undo.push(replace(dpdks, owner.key, { text, device }, closeDpdk));
     }
   }

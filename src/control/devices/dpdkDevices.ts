@@ -7,7 +7,7 @@ import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../../native/tun.js';
 import type { DeviceState, PathDocument, PathReason } from '../../observe/documents.js';
 import { SMALL_DATA } from '../../packet/arena.js';
 import { WeftError } from '../../packet/error.js';
-import type { DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
+import type { DpdkIdle, DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
 import { DEFAULT_DPDK, type DpdkSettings } from '../../worker/dpdkFrames.js';
 import type { Config } from '../config/config.js';
 import { DpdkSchema } from '../config/dpdkSchema.js';
@@ -33,6 +33,10 @@ export interface OpenDpdkDevice {
   queues: number;
   offloads: number;
   path: PathDocument;
+  /** How workers wait for its frames. */
+  idle: DpdkIdle;
+  /** Queues that the machine behind it has enabled. */
+  queuesEnabled(): number;
   /** What worker `worker` of `workers` reads and writes. */
   queuesOf(worker: number, workers: number): DpdkQueues;
   state(): DeviceState;
@@ -46,8 +50,8 @@ const UNDERLAY_MTU = 1500;
 const OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
 export function dpdkSettings(config: Config): DpdkSettings {
-  const { memoryMb, hugepages, cores, prefix, pci } = { ...DEFAULT_DPDK, ...config.node.dpdk };
-  return { memoryMb, hugepages, pci, cores: cores ?? null, prefix: prefix ?? null };
+  const { memoryMb, hugepages, cores, prefix, pci, idle } = { ...DEFAULT_DPDK, ...config.node.dpdk };
+  return { memoryMb, hugepages, pci, idle, cores: cores ?? null, prefix: prefix ?? null };
 }
 
 /** Slots for devices of DPDK in the memory of a node; none where it has no such device and does not ask for them. */
@@ -83,7 +87,7 @@ export function dpdkOwners(plan: Plan): DpdkOwner[] {
 }
 
 /** Opens a device. Throws a WeftError, with everything closed again. */
-export function openDpdkDevice(frames: number, owner: DpdkOwner): OpenDpdkDevice {
+export function openDpdkDevice(frames: number, owner: DpdkOwner, idle: DpdkIdle): OpenDpdkDevice {
   const { plan, object } = owner;
   const addon = dpdk();
   const superframes = plan.offloads && owner.port !== 0;
@@ -97,17 +101,19 @@ export function openDpdkDevice(frames: number, owner: DpdkOwner): OpenDpdkDevice
       superframes: (superframes && plan.devargs.includes('tso=1')) || owner.mtu > SMALL_DATA,
       offloads: superframes ? OFFLOADS : 0,
       frames,
+      interrupts: idle === 'interrupt',
     });
     if (plan.socket !== null) dressSocket(plan.socket);
   } catch (error) {
     if (device !== null) addon.close(device.port);
     throw deviceError(object, error);
   }
-  return standing(frames, owner, device);
+  return standing(frames, owner, device, idle);
 }
 
-function standing(frames: number, owner: DpdkOwner, device: DpdkDevice): OpenDpdkDevice {
+function standing(frames: number, owner: DpdkOwner, device: DpdkDevice, wanted: DpdkIdle): OpenDpdkDevice {
   const addon = dpdk();
+  const idle = wanted === 'interrupt' && device.wakes.length === 0 ? 'sleep' : wanted;
   let isOpen = true;
   return {
     port: owner.port,
@@ -115,14 +121,18 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice): OpenDpd
     mac: device.mac,
     queues: device.queues,
     offloads: device.offloads,
-    path: pathOf(owner.plan, device),
+    path: pathOf(owner.plan, device, idle !== wanted),
+    idle,
+    queuesEnabled: () => (isOpen ? (figures(device)?.queuesEnabled ?? 0) : 0),
     queuesOf(worker, workers) {
       const { port, underlay } = owner;
       const { queues, offloads, chains } = device;
       // A queue is read by one worker only; a device with fewer of them is spread by its id.
       const queue = queues === workers ? worker : (worker - ((port + underlay) % workers) + workers) % workers;
       const rxQueue = queue < queues ? queue : -1;
-      return { port, underlay, frames, device: device.port, rxQueue, txQueue: queue % queues, offloads, chains };
+      const wakes = rxQueue < 0 ? [] : (device.wakes[rxQueue] ?? []);
+      const common = { port, underlay, frames, device: device.port, offloads, chains, idle };
+      return { ...common, rxQueue, txQueue: queue % queues, wakes };
     },
     state: () => (isOpen && figures(device)?.up === true ? 'up' : 'down'),
     missed() {
@@ -150,8 +160,14 @@ function figures(device: DpdkDevice): DpdkState | null {
   }
 }
 
-function pathOf(plan: DpdkPlan, device: DpdkDevice): PathDocument {
+function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean): PathDocument {
   const reasons: PathReason[] = [];
+  if (isWithoutInterrupts)
+    reasons.push({
+      feature: 'interrupts',
+      reason: `${device.driver} has none: workers look at it now and then, at least every 8 ms`,
+      remedy: null,
+    });
   if (device.queues < plan.queues)
     reasons.push({
       feature: 'queues',

@@ -80,6 +80,8 @@ const STATUS: StatusDocument = {
       mac: '02:00:00:00:00:0a',
       created: true,
       queues: 1,
+      queuesEnabled: null,
+      idle: null,
       offloads: ['checksum', 'tso', 'uso'],
       prefixes: [],
       path: { send: 'superframes', receive: 'superframes', reasons: [] },

@@ -1,0 +1,140 @@
+#include "watch.h"
+
+#include <errno.h>
+#include <rte_atomic.h>
+#include <rte_eth_vhost.h>
+#include <rte_ethdev.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#include <atomic>
+#include <mutex>
+
+#include "failure.h"
+
+namespace weft {
+namespace {
+
+struct Watched {
+  /// Held while DPDK is asked for interrupts. A link that goes down takes it before vhost frees what they are in. Never
+  /// taken by an event of queues: vhost's own locks are held then.
+  std::mutex interrupts;
+  /// Held by those who ring.
+  std::mutex ringing;
+  std::vector<int> bells;
+  /// Bit q: queue q brings frames, takes frames.
+  std::atomic<uint64_t> receiving{0}, sending{0};
+  uint16_t queues = 0;
+  bool isVhost = false;
+};
+
+// By port, as DPDK's own tables are.
+Watched watchedPorts[RTE_MAX_ETHPORTS];
+
+void ring(Watched& one) {
+  std::lock_guard<std::mutex> guard(one.ringing);
+  for (const int bell : one.bells) eventfd_write(bell, 1);
+}
+
+void putBit(std::atomic<uint64_t>& bits, unsigned at, bool isSet) {
+  if (at >= kQueuesMax) return;
+  if (isSet)
+    bits.fetch_or(uint64_t{1} << at);
+  else
+    bits.fetch_and(~(uint64_t{1} << at));
+}
+
+// Vring 2q is what the machine receives on, 2q + 1 what it sends on.
+int onQueues(uint16_t port, rte_eth_event_type, void*, void*) {
+  Watched& one = watchedPorts[port];
+  rte_eth_vhost_queue_event event;
+  while (one.isVhost && rte_eth_vhost_get_queue_event(port, &event) == 0)
+    putBit(event.rx ? one.receiving : one.sending, event.queue_id, event.enable);
+  ring(one);
+  return 0;
+}
+
+int onLink(uint16_t port, rte_eth_event_type, void*, void*) {
+  Watched& one = watchedPorts[port];
+  rte_eth_link link{};
+  if (rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN) {
+    one.receiving = 0;
+    one.sending = 0;
+  }
+  { std::lock_guard<std::mutex> guard(one.interrupts); }
+  ring(one);
+  return 0;
+}
+
+}  // namespace
+
+void watchPort(uint16_t port, uint16_t queues, bool isVhost) {
+  Watched& one = watchedPorts[port];
+  {
+    std::lock_guard<std::mutex> guard(one.ringing);
+    one.queues = queues;
+    one.isVhost = isVhost;
+    one.receiving = one.sending = 0;
+    for (uint16_t queue = 0; queue < queues; queue++) {
+      const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+      if (bell < 0) throw DpdkFailure("eventfd", errno);
+      one.bells.push_back(bell);
+    }
+  }
+  rte_eth_dev_callback_register(port, RTE_ETH_EVENT_INTR_LSC, onLink, nullptr);
+  rte_eth_dev_callback_register(port, RTE_ETH_EVENT_QUEUE_STATE, onQueues, nullptr);
+}
+
+void unwatchPort(uint16_t port) {
+  // -EAGAIN: it is being called.
+  while (rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, onLink, nullptr) == -EAGAIN) rte_pause();
+  while (rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_QUEUE_STATE, onQueues, nullptr) == -EAGAIN) rte_pause();
+  Watched& one = watchedPorts[port];
+  std::lock_guard<std::mutex> guard(one.ringing);
+  for (const int bell : one.bells) close(bell);
+  one.bells.clear();
+  one.isVhost = false;
+}
+
+std::vector<Wake> wakesOf(uint16_t port, uint16_t queues) {
+  std::vector<Wake> wakes;
+  Watched& one = watchedPorts[port];
+  for (uint16_t queue = 0; queue < queues && queue < one.bells.size(); queue++) {
+    if (setInterrupt(port, queue, true) != 0) break;
+    setInterrupt(port, queue, false);
+    const int interrupt = rte_eth_dev_rx_intr_ctl_q_get_fd(port, queue);
+    if (interrupt < 0) break;
+    wakes.push_back({interrupt, one.bells[queue]});
+  }
+  if (wakes.size() < queues) wakes.clear();
+  return wakes;
+}
+
+int setInterrupt(uint16_t port, uint16_t queue, bool isWanted) {
+  if (port >= RTE_MAX_ETHPORTS) return -ENODEV;
+  std::lock_guard<std::mutex> guard(watchedPorts[port].interrupts);
+  const int error = isWanted ? rte_eth_dev_rx_intr_enable(port, queue) : rte_eth_dev_rx_intr_disable(port, queue);
+  // Asked for before the queue is looked at: the other side looks in the opposite order.
+  rte_mb();
+  return error;
+}
+
+uint16_t enabledQueues(uint16_t port, uint16_t queues) {
+  const Watched& one = watchedPorts[port];
+  if (!one.isVhost) return queues;
+  return static_cast<uint16_t>(__builtin_popcountll(one.receiving & one.sending));
+}
+
+uint16_t sendingQueue(uint16_t port, uint16_t queue) {
+  const Watched& one = watchedPorts[port];
+  if (!one.isVhost) return queue;
+  const uint64_t enabled = one.sending.load(std::memory_order_relaxed);
+  if ((enabled >> queue & 1) != 0 || enabled == 0) return queue;
+  // The one that stands at the same place among those that there are.
+  unsigned skip = queue % static_cast<unsigned>(__builtin_popcountll(enabled));
+  uint64_t left = enabled;
+  while (skip-- > 0) left &= left - 1;
+  return static_cast<uint16_t>(__builtin_ctzll(left));
+}
+
+}  // namespace weft

@@ -15,12 +15,13 @@ export function defineLab(program: Command): void {
     )
     .option('--duration <sec>', 'seconds of each transfer', seconds, 2)
     .option('--rounds <count>', 'rounds of transfers, weft and kernel in turn', rounds, 3)
+    .option('--vm', 'in host a a virtual machine (QEMU) takes the place of the TAP: a port of type vhost-user')
     .option('--keep', 'leave the hosts up, and say how to look inside')
     .option('--remove', 'remove the hosts that --keep left, and those of a lab that was killed')
     .option('--json', 'print the report as JSON')
     .addHelpText(
       'after',
-      '\nNeeds root, ip, ping and iperf3.\n\nExamples:\n  weft lab\n  weft lab --duration 10 --json > lab.json\n  weft lab --keep',
+      '\nNeeds root, ip, ping and iperf3; with --vm also qemu-system-x86 and weft built with DPDK. --vm downloads a Linux kernel\nof Debian (28 MB) the first time and keeps it in ~/.cache/weft; the machine is emulated, so it needs no KVM and is slow.\n\nExamples:\n  weft lab\n  weft lab --vm\n  weft lab --duration 10 --json > lab.json\n  weft lab --keep',
     )
     .action(async ({ remove, ...options }: LabVerbOptions) => {
       try {

@@ -48,7 +48,7 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping'], 'two virtu
       await until('the port sees its end', async () => (await node.status()).ports[1].deviceState === 'down');
       await expectTalk(one, namespace, ETHERNET_MTU);
       await expectQuiet(node);
-      const { 'tx-full': _slow, ...others } = await node.dropped();
+      const { 'tx-full': _slow, 'device-gone': _absent, ...others } = await node.dropped();
       expect(others).toEqual({});
     } finally {
       await Promise.all([one.stop(), other.stop()]);

@@ -150,9 +150,14 @@ rte_mbuf* Queue::build(uint32_t message, bool isShared, int32_t* result) {
 /// Hands mbufs to the device; what it does not take is freed. Returns how many it took.
 uint32_t Queue::flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count) {
   const uint32_t sent = rte_eth_tx_burst(request_.port, request_.txQueue, batch, static_cast<uint16_t>(count));
+  if (likely(sent == count)) return sent;
+  // A machine that is not there takes nothing, one that is there what its ring has room for.
+  rte_eth_link link{};
+  const bool isDown =
+      rte_eth_link_get_nowait(request_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN;
   for (uint32_t k = sent; k < count; k++) {
     rte_pktmbuf_free(batch[k]);
-    io_[columns_.msgResult + messages[k]] = -EAGAIN;
+    io_[columns_.msgResult + messages[k]] = isDown ? -ENETDOWN : -EAGAIN;
   }
   return sent;
 }

@@ -2,7 +2,7 @@
  * Other programs of the lab: run to their end, or in the background. All of them are ended by process id.
  */
 import { type ChildProcess, spawn } from 'node:child_process';
-import { accessSync, constants, openSync } from 'node:fs';
+import { accessSync, constants, openSync, readFileSync } from 'node:fs';
 import { delimiter, join } from 'node:path';
 import { WeftError } from '../../packet/error.js';
 
@@ -104,10 +104,32 @@ export function sleep(ms: number): Promise<void> {
   return new Promise((resolve) => setTimeout(resolve, ms));
 }
 
-/** Programs that are missing, out of those that the lab needs. */
-export function missingPrograms(names: string[]): string[] {
+/** Path of a program; null where there is none. */
+export function findProgram(name: string): string | null {
   const folders = [...(process.env.PATH ?? '').split(delimiter), '/usr/sbin', '/sbin'];
-  return names.filter((name) => !folders.some((folder) => isExecutable(join(folder, name))));
+  return folders.map((folder) => join(folder, name)).find(isExecutable) ?? null;
+}
+
+/** Programs that are missing. */
+export const missingPrograms = (names: string[]) => names.filter((name) => findProgram(name) === null);
+
+/** The end of a log, for an error message. */
+export function tail(file: string): string {
+  try {
+    return readFileSync(file, 'utf8')
+      .trimEnd()
+      .split('\n')
+      .slice(-12)
+      .map((line) => `    ${line}`)
+      .join('\n');
+  } catch {
+    return '    (no log)';
+  }
+}
+
+/** Progress: standard output is for the report. */
+export function say(text: string): void {
+  process.stderr.write(`${text}\n`);
 }
 
 function isExecutable(path: string): boolean {

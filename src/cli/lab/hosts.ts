@@ -6,12 +6,14 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { stringify } from 'yaml';
 import { SOCKET_DIRECTORY } from '../../control/api/controlSocket.js';
-import type { ConfigInput } from '../../control/config/config.js';
+import type { ConfigInput, PortInput } from '../../control/config/config.js';
 import { must } from './commands.js';
 import type { Undo } from './undo.js';
 
 export const UPLINK = 'uplink';
 export const TAP = 'weft0';
+/** The port that host a has in place of the TAP where its station is a virtual machine. */
+export const MACHINE_PORT = 'machine0';
 export const KERNEL_DEVICE = 'kernel0';
 export const VNI = 42;
 export const KERNEL_VNI = 43;
@@ -37,6 +39,9 @@ export function labFolder(id: number): string {
   return join(SOCKET_DIRECTORY, `lab-${id}`);
 }
 
+/** Where node a listens for the virtual machine. */
+export const machineSocket = (id: number) => join(labFolder(id), 'vhost-user.sock');
+
 export function namespaceName(side: 'a' | 'b', id: number): string {
   return `weft-lab-${side}-${id}`;
 }
@@ -57,7 +62,13 @@ export function describeHosts(id: number): [Host, Host] {
 }
 
 /** Makes the namespaces, the veth between them, and the configuration of each node. */
-export async function buildHosts(hosts: [Host, Host], id: number, undo: Undo, signal: AbortSignal): Promise<void> {
+export async function buildHosts(
+  hosts: [Host, Host],
+  id: number,
+  withMachine: boolean,
+  undo: Undo,
+  signal: AbortSignal,
+): Promise<void> {
   const folder = labFolder(id);
   mkdirSync(folder, { recursive: true, mode: 0o700 });
   undo.add(() => rmSync(folder, { recursive: true, force: true }));
@@ -79,11 +90,14 @@ export async function buildHosts(hosts: [Host, Host], id: number, undo: Undo, si
     await must([...inside, 'link', 'set', 'lo', 'up'], signal);
     await must([...inside, 'link', 'set', UPLINK, 'up'], signal);
   }
-  writeFileSync(a.configFile, stringify(configOf(a, b)), { mode: 0o600 });
-  writeFileSync(b.configFile, stringify(configOf(b, a)), { mode: 0o600 });
+  const machinePort = { name: MACHINE_PORT, type: 'vhost-user' as const, path: machineSocket(id) };
+  writeFileSync(a.configFile, stringify(configOf(a, b, withMachine ? machinePort : tapOf(a))), { mode: 0o600 });
+  writeFileSync(b.configFile, stringify(configOf(b, a, tapOf(b))), { mode: 0o600 });
 }
 
-function configOf(host: Host, other: Host): ConfigInput {
+const tapOf = ({ address }: Host): PortInput => ({ name: TAP, type: 'tap', addresses: [`${address}/24`] });
+
+function configOf(host: Host, other: Host, port: PortInput): ConfigInput {
   return {
     node: { name: host.node },
     underlays: [{ name: 'veth', address: host.underlayAddress }],
@@ -93,7 +107,7 @@ function configOf(host: Host, other: Host): ConfigInput {
         vni: VNI,
         underlay: 'veth',
         peers: [other.underlayAddress],
-        ports: [{ name: TAP, type: 'tap', addresses: [`${host.address}/24`] }],
+        ports: [port],
       },
     ],
   };

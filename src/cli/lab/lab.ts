@@ -1,22 +1,34 @@
 /**
  * The lab: builds, measures, reports, removes. Progress goes to standard error, the report to standard output.
  */
-import { readFileSync, writeFileSync } from 'node:fs';
+import { writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { createClient } from '../../control/api/client.js';
-import { loadKernel, requireRights } from '../../control/devices/deviceKernel.js';
 import type { DropsDocument, StatusDocument } from '../../observe/documents.js';
 import { WeftError } from '../../packet/error.js';
 import { EXIT_FAILED, print, printJson } from '../output.js';
-import { background, missingPrograms, sleep } from './commands.js';
+import { background, say, sleep, tail } from './commands.js';
 import { addKernelVxlan, buildHosts, describeHosts, type Host, inside, labFolder, MAIN } from './hosts.js';
-import { connects, median, pingAcross, startReceiver, type Transfer, transferAcross } from './measure.js';
+import { addKernelBridge, machineImage, startMachine } from './machine.js';
+import {
+  connects,
+  median,
+  pingAcross,
+  type Station,
+  startReceiver,
+  stationIn,
+  type Transfer,
+  transferAcross,
+} from './measure.js';
 import { type LabReport, reportText } from './report.js';
+import { requireLab } from './requirements.js';
 import { createUndo, type Undo } from './undo.js';
 
 export interface LabOptions {
   duration: number;
   rounds: number;
+  /** The station of host a is a virtual machine. */
+  vm?: boolean;
   keep?: boolean;
   json?: boolean;
 }
@@ -24,7 +36,7 @@ export interface LabOptions {
 const PINGS = 20;
 
 export async function runLab(options: LabOptions): Promise<void> {
-  requireLab();
+  requireLab(options.vm === true);
   const undo = createUndo();
   const stop = new AbortController();
   const onSignal = (signal: NodeJS.Signals) => {
@@ -54,35 +66,30 @@ export async function runLab(options: LabOptions): Promise<void> {
   else print(reportText(report));
 }
 
-/** Says in one sentence what is missing. */
-function requireLab(): void {
-  requireRights(true);
-  loadKernel();
-  const missing = missingPrograms(['ip', 'ss', 'ping', 'iperf3']);
-  if (missing.length === 0) return;
-  throw new WeftError('UNAVAILABLE', `the lab needs ${missing.join(', ')}, which this machine does not have`, {
-    object: missing[0],
-    remedy: 'apt-get install iproute2 iputils-ping iperf3',
-  });
-}
-
 async function measure(options: LabOptions, undo: Undo, signal: AbortSignal): Promise<LabReport> {
   const id = process.pid;
   const hosts = describeHosts(id);
   const [a, b] = hosts;
+  // Before anything is built: the first time it is a download.
+  const image = options.vm ? await machineImage(signal) : null;
   const startedAt = performance.now();
   say(`building hosts ${a.netns} and ${b.netns}`);
-  await buildHosts(hosts, id, undo, signal);
+  await buildHosts(hosts, id, image !== null, undo, signal);
   const readyMs = await Promise.all(hosts.map((host) => startNode(host, undo, signal)));
   const builtMs = performance.now() - startedAt;
-  if (!(await connects(a, b.address, signal))) throw await noAnswer(hosts);
-  say(`ping ${a.address} -> ${b.address}`);
-  const weftRtt = await pingAcross(a, b.address, PINGS, signal);
-  const skipped = await addKernelVxlan(hosts, signal);
+  let skipped = await addKernelVxlan(hosts, signal);
+  if (image !== null) skipped ??= await addKernelBridge(a, signal);
   if (skipped !== null) say(`no comparison with the kernel: ${skipped}`);
-  const kernelRtt = skipped === null ? await kernelPing(hosts, signal) : null;
+  if (image !== null) say('booting the virtual machine');
+  const machine =
+    image && (await startMachine(a, id, { image, mtu: await mtuOf(a), withKernel: !skipped }, undo, signal));
+  const from = machine ?? stationIn(a);
+  if (!(await connects(from, b.address, signal))) throw await noAnswer(hosts);
+  say(`ping ${a.address} -> ${b.address}`);
+  const weftRtt = await pingAcross(from, b.address, PINGS, signal);
+  const kernelRtt = skipped === null ? await kernelPing(from, b, signal) : null;
   const receiver = await startReceiver(b, join(labFolder(id), 'iperf3.log'), undo, signal);
-  const transfers = await transferInTurn(hosts, options, skipped === null, signal);
+  const transfers = await transferInTurn(from, b, options, skipped === null, signal);
   await receiver.end();
   const weft = summary(transfers.weft);
   const kernel = transfers.kernel.length > 0 ? summary(transfers.kernel) : null;
@@ -91,6 +98,7 @@ async function measure(options: LabOptions, undo: Undo, signal: AbortSignal): Pr
     builtMs: Math.round(builtMs),
     readyMs: Math.max(...readyMs.map(Math.round)),
     hosts,
+    machine: machine?.facts ?? null,
     kept: options.keep === true,
     durationSec: options.duration,
     roundTrip: { weft: weftRtt, kernel: kernelRtt },
@@ -122,19 +130,19 @@ async function startNode(host: Host, undo: Undo, signal: AbortSignal): Promise<n
   throw new WeftError('WORKER', `node ${host.node} ${why}:\n${tail(host.logFile)}`, { object: `node ${host.node}` });
 }
 
-async function kernelPing([a, b]: [Host, Host], signal: AbortSignal) {
-  if (!(await connects(a, b.kernelAddress, signal))) return null;
-  return pingAcross(a, b.kernelAddress, PINGS, signal);
+async function kernelPing(from: Station, b: Host, signal: AbortSignal) {
+  if (!(await connects(from, b.kernelAddress, signal))) return null;
+  return pingAcross(from, b.kernelAddress, PINGS, signal);
 }
 
 /** weft and the kernel in turn, so that a machine that changes its speed changes both. */
-async function transferInTurn([a, b]: [Host, Host], options: LabOptions, withKernel: boolean, signal: AbortSignal) {
+async function transferInTurn(from: Station, b: Host, options: LabOptions, withKernel: boolean, signal: AbortSignal) {
   const weft: Transfer[] = [];
   const kernel: Transfer[] = [];
   for (let round = 1; round <= options.rounds; round++) {
     say(`TCP transfer, round ${round} of ${options.rounds}`);
-    weft.push(await transferAcross(a, b.address, options.duration, signal));
-    if (withKernel) kernel.push(await transferAcross(a, b.kernelAddress, options.duration, signal));
+    weft.push(await transferAcross(from, b.address, options.duration, signal));
+    if (withKernel) kernel.push(await transferAcross(from, b.kernelAddress, options.duration, signal));
   }
   return { weft, kernel };
 }
@@ -143,6 +151,9 @@ function summary(rounds: Transfer[]) {
   const retransmits = rounds.reduce((sum, round) => sum + round.retransmits, 0);
   return { gbitPerSec: median(rounds.map((round) => round.gbitPerSec)), retransmits, rounds };
 }
+
+const mtuOf = async ({ socket }: Host) =>
+  (await createClient(socket).get<StatusDocument>('/v1/status')).networks[0].mtu;
 
 async function documentsOf(host: Host): Promise<{ status: StatusDocument; drops: DropsDocument }> {
   const client = createClient(host.socket);
@@ -162,21 +173,4 @@ async function noAnswer(hosts: [Host, Host]): Promise<WeftError> {
   return new WeftError('DEVICE', `no ping went across within 5 s\n${[...hints, ...logs].join('\n')}`, {
     object: 'lab',
   });
-}
-
-function tail(file: string): string {
-  try {
-    return readFileSync(file, 'utf8')
-      .trimEnd()
-      .split('\n')
-      .slice(-12)
-      .map((line) => `    ${line}`)
-      .join('\n');
-  } catch {
-    return '    (no log)';
-  }
-}
-
-function say(text: string): void {
-  process.stderr.write(`${text}\n`);
 }

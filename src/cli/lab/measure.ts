@@ -1,10 +1,19 @@
 /**
- * Ping and TCP between the hosts of the lab.
+ * Ping and TCP between the stations of the lab.
  */
 import { WeftError } from '../../packet/error.js';
-import { type Background, background, finish, must, sleep } from './commands.js';
+import { type Background, background, type Finished, finish, must, sleep } from './commands.js';
 import { type Host, inside } from './hosts.js';
 import type { Undo } from './undo.js';
+
+/** What traffic comes from: a host's namespace, or a virtual machine. */
+export interface Station {
+  run(command: string[], signal: AbortSignal, timeoutMs?: number): Promise<Finished>;
+}
+
+export const stationIn = (host: Host): Station => ({
+  run: (command, signal, timeoutMs) => finish(inside(host, ...command), signal, timeoutMs),
+});
 
 export interface RoundTrip {
   /** Milliseconds. */
@@ -21,16 +30,19 @@ export interface Transfer {
 }
 
 /** Waits until the first answer comes: learning and ARP take a moment. */
-export async function connects(from: Host, address: string, signal: AbortSignal): Promise<boolean> {
-  const { code } = await finish(inside(from, 'ping', '-n', '-c', '1', '-w', '5', address), signal);
+export async function connects(from: Station, address: string, signal: AbortSignal): Promise<boolean> {
+  const { code } = await from.run(['ping', '-n', '-c', '1', '-w', '5', address], signal);
   return code === 0;
 }
 
-export async function pingAcross(from: Host, address: string, count: number, signal: AbortSignal): Promise<RoundTrip> {
-  const { stdout } = await finish(
-    inside(from, 'ping', '-n', '-q', '-c', String(count), '-i', '0.05', '-W', '1', address),
-    signal,
-  );
+export async function pingAcross(
+  from: Station,
+  address: string,
+  count: number,
+  signal: AbortSignal,
+): Promise<RoundTrip> {
+  const command = ['ping', '-n', '-q', '-c', String(count), '-i', '0.05', '-W', '1', address];
+  const { stdout } = await from.run(command, signal);
   return parsePing(stdout);
 }
 
@@ -59,13 +71,13 @@ export async function startReceiver(host: Host, logFile: string, undo: Undo, sig
 
 /** One TCP stream for so many seconds; a second before them, in which TCP finds its speed, is left out. */
 export async function transferAcross(
-  from: Host,
+  from: Station,
   address: string,
   durationSec: number,
   signal: AbortSignal,
 ): Promise<Transfer> {
-  const command = inside(from, 'iperf3', '-c', address, '-t', String(durationSec), '-O', '1', '-J');
-  const { stdout, stderr } = await finish(command, signal, (durationSec + 20) * 1000);
+  const command = ['iperf3', '-c', address, '-t', String(durationSec), '-O', '1', '-J'];
+  const { stdout, stderr } = await from.run(command, signal, (durationSec + 20) * 1000);
   return parseIperf(stdout, stderr);
 }
 

@@ -8,6 +8,7 @@ import { dropsText } from '../drops.js';
 import { plural } from '../output.js';
 import { pathLines, superframesOf } from '../status.js';
 import { type Host, KERNEL_UDP_PORT, KERNEL_VNI, TAP, UPLINK, VNI } from './hosts.js';
+import type { MachineFacts } from './machine.js';
 import type { RoundTrip, Transfer } from './measure.js';
 
 export interface Throughput {
@@ -23,6 +24,8 @@ export interface LabReport {
   /** Start of the slower node. */
   readyMs: number;
   hosts: [Host, Host];
+  /** The virtual machine that is the station of host a. */
+  machine: MachineFacts | null;
   kept: boolean;
   durationSec: number;
   roundTrip: { weft: RoundTrip; kernel: RoundTrip | null };
@@ -39,7 +42,7 @@ export function reportText(report: LabReport): string {
   const [a, b] = report.hosts;
   const parts = [
     'weft lab: two hosts on this machine, joined over VXLAN in user space',
-    picture(a, b),
+    picture(a, b, report.machine !== null),
     builtText(report),
     pathText(report),
     figures(report),
@@ -49,7 +52,7 @@ export function reportText(report: LabReport): string {
   return parts.join('\n\n');
 }
 
-function picture(a: Host, b: Host): string {
+function picture(a: Host, b: Host, withMachine: boolean): string {
   const width = 28;
   const row = (left: string, wire: string, right: string) =>
     `  | ${left.padEnd(width)} |${wire}| ${right.padEnd(width)} |`;
@@ -58,8 +61,8 @@ function picture(a: Host, b: Host): string {
   return [
     `    ${a.netns.padEnd(width + 24)}${b.netns}`,
     `  ${edge}${gap}${edge}`,
-    row(`${TAP}  ${a.address}/24`, gap, `${TAP}  ${b.address}/24`),
-    row('  | TAP', gap, '  | TAP'),
+    row(`${withMachine ? 'machine' : TAP}  ${a.address}/24`, gap, `${TAP}  ${b.address}/24`),
+    row(withMachine ? '  | vhost-user' : '  | TAP', gap, '  | TAP'),
     row(`weft node ${a.node}`, `   VXLAN, VNI ${VNI}    `, `weft node ${b.node}`),
     row('  | UDP port 4789', '<==================>', '  | UDP port 4789'),
     row(`${UPLINK}  ${a.underlayAddress}`, '     veth pair      ', `${UPLINK}  ${b.underlayAddress}`),
@@ -67,7 +70,7 @@ function picture(a: Host, b: Host): string {
   ].join('\n');
 }
 
-function builtText({ builtMs, readyMs, comparisonSkipped, hosts }: LabReport): string {
+function builtText({ builtMs, readyMs, comparisonSkipped, hosts, machine }: LabReport): string {
   const [a, b] = hosts;
   const kernel =
     comparisonSkipped === null
@@ -76,9 +79,16 @@ function builtText({ builtMs, readyMs, comparisonSkipped, hosts }: LabReport): s
   return [
     `built     two network namespaces, a veth, two nodes, in ${builtMs} ms (a node is ready after ${readyMs} ms)`,
     `          ${kernel}`,
+    ...(machine ? machineLines(machine, comparisonSkipped === null) : []),
     `machine   ${plural(cpus().length, 'CPU')}, Linux ${release()}, Node ${process.version}`,
     'rig       uncut: the veth has its default offloads, so packets of up to 64 KB cross it whole; a wire cuts them',
   ].join('\n');
+}
+
+function machineLines({ kernel, qemu, bootMs }: MachineFacts, isCompared: boolean): string[] {
+  const lines = [`virtual   machine with Linux ${kernel}, emulated by QEMU ${qemu} without KVM, up after ${bootMs} ms`];
+  if (isCompared) lines.push("          its way to the kernel's VXLAN: a second NIC on a TAP device and a bridge");
+  return lines;
 }
 
 function pathText({ nodes }: LabReport): string {
@@ -87,7 +97,7 @@ function pathText({ nodes }: LabReport): string {
   const [underlay] = status.underlays;
   const lines = [
     `packet path (node ${status.node.name})`,
-    `  TAP ${port.device}`,
+    port.device === null ? `  ${port.type} ${port.name}` : `  TAP ${port.device}`,
     ...pathLines(port.path, { send: superframesOf(port), receive: superframesOf(port) }).map((line) => `  ${line}`),
     `  underlay ${underlay.device}`,
     ...pathLines(underlay.path, { send: 'UDP_SEGMENT', receive: 'UDP_GRO' }).map((line) => `  ${line}`),
@@ -126,15 +136,16 @@ function dropText({ nodes }: LabReport): string {
     .join('\n');
 }
 
-function keptText({ hosts }: LabReport): string {
+function keptText({ hosts, machine, nodes }: LabReport): string {
   const [a, b] = hosts;
   const weft = argv[1]?.endsWith('main.js') ? `node ${argv[1]}` : 'weft';
   return [
     'left up; look inside:',
-    `  ip netns exec ${a.netns} ping ${b.address}`,
+    machine ? `  ip netns exec ${b.netns} ping ${a.address}` : `  ip netns exec ${a.netns} ping ${b.address}`,
+    ...(machine ? [`  socat - ${machine.shell}     # a shell in the virtual machine`] : []),
     `  ${weft} status --node ${a.node}`,
     `  ${weft} drops --node ${b.node}`,
-    `  ${weft} capture --node ${a.node} --on ${TAP} -c 20 - | tshark -r -`,
+    `  ${weft} capture --node ${a.node} --on ${nodes.a.status.ports[0].name} -c 20 - | tshark -r -`,
     'and remove it:',
     `  ${weft} lab --remove`,
   ].join('\n');

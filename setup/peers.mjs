@@ -51,11 +51,17 @@ const versionOf = (name) => outputOf('dpkg-query', ['--show', name]) ?? '';
 export const openVswitch = {
   title: 'Open vSwitch (unpacked, not installed)',
   outputs: () =>
-    ['lib/openvswitch-switch/ovs-vswitchd', 'bin/ovs-vsctl'].map((n) => join(stampFolder, 'openvswitch/usr', n)),
+    ['lib/openvswitch-switch/ovs-vswitchd', 'lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk', 'bin/ovs-vsctl'].map((n) =>
+      join(stampFolder, 'openvswitch/usr', n),
+    ),
   // The daemon is of the same version as the tools that openvswitch-common installs.
   hash: () => hashOf([SELF], [versionOf('openvswitch-common')]),
   lacks: () => unpackLack() ?? (versionOf('openvswitch-common') === '' ? 'openvswitch-common is not installed.' : null),
-  make: () => makeFolder('openvswitch', (folder) => unpack('openvswitch-switch', folder)),
+  make: () =>
+    makeFolder('openvswitch', async (folder) => {
+      // The second is the same daemon over DPDK, whose libraries come with libdpdk-dev.
+      for (const name of ['openvswitch-switch', 'openvswitch-switch-dpdk']) await unpack(name, folder);
+    }),
 };
 
 /** The machine of the tests is that of `weft lab --vm`, so the built command makes it. */

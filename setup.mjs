@@ -89,9 +89,17 @@ async function provideBuild(name, purpose) {
   return 1;
 }
 
-/** Tests that need the addon over DPDK, and tools that look at its source, are skipped where these cannot be had: that is no failure. */
+/** Debian packages that only some of a purpose needs, and what is said where they cannot be had: that is no failure. */
+const optionalPackages = {
+  test: [
+    ['dpdk', 'tests with DPDK are skipped'],
+    ['cpp', 'checks of C++ are skipped'],
+  ],
+  bench: [['dpdk', 'benchmarks over DPDK cannot run']],
+};
+
 async function provideOptionalPackages(purpose, group, what) {
-  const names = purpose === 'test' ? packages.missingDebianPackages(group) : [];
+  const names = packages.missingDebianPackages(group);
   if (names.length === 0) return 0;
   try {
     const lack = packages.installLack(names, purpose);
@@ -100,14 +108,14 @@ async function provideOptionalPackages(purpose, group, what) {
     return 1;
   } catch (error) {
     if (!(error instanceof SetupError)) throw error;
-    say(`${what} are skipped: ${error.message}`);
+    say(`${what}: ${error.message}`);
     return 0;
   }
 }
 
-/** What only some interop tests need: what cannot be had is said, and no failure. */
+/** What only some interop tests and benchmarks need: what cannot be had is said, and no failure. */
 async function providePeers(purpose) {
-  if (purpose !== 'test') return 0;
+  if (purpose !== 'test' && purpose !== 'bench') return 0;
   let done = 0;
   const provide = async (what, lack, title, make) => {
     try {
@@ -116,19 +124,24 @@ async function providePeers(purpose) {
       done++;
     } catch (error) {
       if (!(error instanceof SetupError)) throw error;
-      say(`interop tests with ${what} are skipped: ${error.message}`);
+      const lacking =
+        purpose === 'test' ? `interop tests with ${what} are skipped` : `benchmarks with ${what} cannot run`;
+      say(`${lacking}: ${error.message}`);
     }
   };
-  const names = packages.missingDebianPackages('peers');
+  const names = packages.missingDebianPackages(purpose === 'test' ? 'peers' : 'benchPeers');
   if (names.length > 0) {
     const title = `Debian packages ${names.join(' ')}`;
     const lack = packages.installLack(names, purpose);
-    await provide('Open vSwitch or a guest', lack, title, () => packages.installDebianPackages(names));
+    await provide(purpose === 'test' ? 'Open vSwitch or a guest' : 'Open vSwitch', lack, title, () =>
+      packages.installDebianPackages(names),
+    );
   }
   for (const [name, what, peer] of [
     ['openvswitch', 'Open vSwitch', openVswitch],
     ['guest', 'a guest', guest],
   ]) {
+    if (purpose === 'bench' && peer !== openVswitch) continue;
     if (isFresh(name, peer.hash(), peer.outputs())) continue;
     await provide(what, peer.lacks(), peer.title, async () => {
       dropStamp(name);
@@ -151,8 +164,8 @@ async function provideAll({ purpose, steps, only }) {
       purpose === 'test' ? rightsLack('"native" and "interop" tests that need it are skipped, all others run') : null;
     for (const sentence of [lack, withoutRights]) if (sentence) say(sentence);
     done += await provideDebianPackages(coming);
-    done += await provideOptionalPackages(purpose, 'dpdk', 'tests with DPDK');
-    done += await provideOptionalPackages(purpose, 'cpp', 'checks of C++');
+    for (const [group, what] of optionalPackages[purpose] ?? [])
+      done += await provideOptionalPackages(purpose, group, what);
     done += await provideNpmPackages();
     done += await provideRustComponents(purpose);
   } else if (steps[0] !== 'native') {

@@ -2,6 +2,7 @@ import { accessSync, constants, existsSync } from 'node:fs';
 import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Benchmark, type OptionValues, UsageError } from './benchmark.js';
+import { dpdkVxlan } from './dpdk/dpdkVxlan.js';
 import { codec } from './micro/codec.js';
 import { pipeline } from './pipeline/pipeline.js';
 import { scale } from './pipeline/scale.js';
@@ -15,7 +16,7 @@ import { tcpVxlan } from './system/tcpVxlan.js';
 import { mac } from './tables/mac.js';
 import { routes } from './tables/routes.js';
 
-const benchmarks: Benchmark[] = [codec, pipeline, scale, tcpVxlan, idle, reload, churn, routes, mac, replay];
+const benchmarks: Benchmark[] = [codec, pipeline, scale, tcpVxlan, idle, reload, churn, routes, mac, replay, dpdkVxlan];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

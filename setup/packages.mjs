@@ -12,7 +12,10 @@ const FOR_TEST = { tshark: 'tshark', tcpdump: 'tcpdump', nftables: 'nft', 'pytho
 // Peers of the interop tests, whose tests are skipped without them.
 const FOR_PEERS = { 'openvswitch-common': 'ovs-ofctl', 'qemu-system-x86': 'qemu-system-x86_64' };
 
-// What the addon over DPDK is built with, and testpmd, the peer of its tests.
+// Of them, what benchmarks run beside.
+const FOR_BENCH_PEERS = { 'openvswitch-common': 'ovs-ofctl' };
+
+// What the addon over DPDK is built with, and testpmd, the peer of its tests and benchmarks.
 const FOR_DPDK = {
   'libdpdk-dev': 'dpdk-testpmd',
   'dpdk-dev': 'dpdk-testpmd',
@@ -28,6 +31,7 @@ const byPurpose = {
   bench: FOR_START,
   test: { ...FOR_START, ...FOR_TEST },
   peers: FOR_PEERS,
+  benchPeers: FOR_BENCH_PEERS,
   dpdk: FOR_DPDK,
   cpp: FOR_CPP,
 };
@@ -45,7 +49,7 @@ export function missingDebianPackages(purpose) {
     .filter(([name, command]) => !(byDpkg ? isInstalled(name) : hasCommand(command)))
     .map(([name]) => name);
   // Any C compiler links the addon; only where there is none is one installed.
-  return hasCommand('cc') || ['peers', 'dpdk', 'cpp'].includes(purpose) ? missing : ['g++', ...missing];
+  return hasCommand('cc') || ['peers', 'benchPeers', 'dpdk', 'cpp'].includes(purpose) ? missing : ['g++', ...missing];
 }
 
 /** Why `names` cannot be installed from here and what to do about it, in one sentence; null when they can. */

@@ -1,0 +1,69 @@
+import { readdirSync, readFileSync } from 'node:fs';
+import { sleep } from '../../dist/cli/lab/commands.js';
+
+/** A process that forwards frames as fast as it can, with one busy thread. */
+export interface Contestant {
+  name: string;
+  pid: number;
+  /** Frames that have left so far. */
+  packets(): Promise<number>;
+  /** Brings it to where its figures are those of steady traffic; it runs already. */
+  prepare?(): Promise<void>;
+}
+
+/** What was seen of it in one round. */
+export interface Seen {
+  /** By the clock. */
+  mpps: number;
+  /** Processor time of its busiest thread. */
+  nsPerPacket: number;
+}
+
+/** Nanoseconds that each thread of a process has had a core. */
+export function threadTimes(pid: number): Map<string, number> {
+  const folder = `/proc/${pid}/task`;
+  return new Map(
+    readdirSync(folder).map((tid) => [tid, Number(readFileSync(`${folder}/${tid}/schedstat`, 'latin1').split(' ')[0])]),
+  );
+}
+
+/** The busiest thread between two looks. */
+export function busiest(before: Map<string, number>, after: Map<string, number>): number {
+  return Math.max(...[...after].map(([tid, ns]) => ns - (before.get(tid) ?? 0)));
+}
+
+const SETTLE_MS = 300;
+
+/** Lets one contestant run alone for so long: the others are stopped. */
+export async function observe(one: Contestant, seconds: number, signal: AbortSignal): Promise<Seen> {
+  process.kill(one.pid, 'SIGCONT');
+  try {
+    await one.prepare?.();
+    await sleep(SETTLE_MS);
+    signal.throwIfAborted();
+    const look = async () => {
+      const packets = await one.packets();
+      return { packets, times: threadTimes(one.pid), at: performance.now() };
+    };
+    const before = await look();
+    await sleep(seconds * 1000);
+    const after = await look();
+    const packets = after.packets - before.packets;
+    if (packets <= 0) throw new Error(`${one.name} moved no frame`);
+    return {
+      mpps: packets / (after.at - before.at) / 1000,
+      nsPerPacket: busiest(before.times, after.times) / packets,
+    };
+  } finally {
+    process.kill(one.pid, 'SIGSTOP');
+  }
+}
+
+/** Lets a process that may be stopped hear the signal that ends it. */
+export function wake(pid: number): void {
+  try {
+    process.kill(pid, 'SIGCONT');
+  } catch {
+    // It has ended.
+  }
+}

@@ -1,0 +1,76 @@
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { sleep } from '../../dist/cli/lab/commands.js';
+import type { Undo } from '../../dist/cli/lab/undo.js';
+import { wake } from './contestant.js';
+
+const START_MS = 15_000;
+
+export interface Testpmd {
+  pid: number;
+  /** Frames that have left through a port. */
+  sent(port: number): Promise<number>;
+}
+
+export interface TestpmdSettings {
+  /** Core of the thread that forwards. */
+  cpu: number;
+  memoryMb: number;
+  vdevs: string[];
+  /** Arguments behind `--`. */
+  forward: string[];
+}
+
+let started = 0;
+
+/** dpdk-testpmd with one forwarding thread, asked over its command line. */
+export async function startTestpmd(settings: TestpmdSettings, undo: Undo, signal: AbortSignal): Promise<Testpmd> {
+  const { cpu, memoryMb, vdevs, forward } = settings;
+  const child = spawn(
+    'stdbuf',
+    [
+      // Into a pipe it would print when four kilobytes have come together.
+      ...['-oL', 'dpdk-testpmd'],
+      ...['--lcores', `0@0,1@${cpu}`, '--in-memory', '--single-file-segments', '--iova-mode=va', '-m', `${memoryMb}`],
+      ...['--no-pci', '--no-telemetry', `--file-prefix=wt-${process.pid}-${++started}`],
+      ...vdevs.flatMap((vdev) => ['--vdev', vdev]),
+      ...['--', '-i', ...forward],
+    ],
+    { stdio: ['pipe', 'pipe', 'pipe'] },
+  );
+  const pid = child.pid;
+  if (pid === undefined) throw new Error('dpdk-testpmd cannot be started (apt-get install dpdk-dev)');
+  let output = '';
+  for (const stream of [child.stdout, child.stderr])
+    stream.on('data', (chunk: Buffer) => {
+      output = (output + chunk.toString()).slice(-20_000);
+    });
+  const ended = once(child, 'exit');
+  undo.add(async () => {
+    wake(pid);
+    child.kill('SIGKILL');
+    await ended;
+  });
+  /** Gives a command and waits for what it prints. */
+  async function ask(command: string, answer: RegExp): Promise<RegExpExecArray> {
+    output = '';
+    child.stdin.write(`${command}\n`);
+    for (let waited = 0; waited < START_MS; waited += 2) {
+      signal.throwIfAborted();
+      const found = answer.exec(output);
+      if (found !== null) return found;
+      if (child.exitCode !== null) break;
+      await sleep(2);
+    }
+    throw new Error(`dpdk-testpmd does not answer:\n${output}`);
+  }
+  await ask('show port summary all', /Number of available ports/);
+  await ask('start', /(packet forwarding|Logical Core)[\s\S]*testpmd>/);
+  return {
+    pid,
+    async sent(port) {
+      const [, packets] = await ask(`show port stats ${port}`, /TX-packets: +(\d+)\s/);
+      return Number(packets);
+    },
+  };
+}

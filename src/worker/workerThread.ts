@@ -53,7 +53,9 @@ export interface WorkerThread {
   close(): void;
 }
 
-const READY_TIMEOUT_MS = 10_000;
+/** V8 needs seconds for the walk where many wait for a CPU, as when a machine starts. */
+const READY_TIMEOUT_MS = 20_000;
+const ANSWER_TIMEOUT_MS = 10_000;
 
 const exitOf = (own: Worker | undefined): Promise<void> | undefined =>
   own && new Promise((resolve) => own.once('exit', () => resolve()));
@@ -76,7 +78,12 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
   const object = `worker thread ${place}`;
 
   /** Resolves with the first message that `wanted` picks; rejects after the time or when it throws. */
-  function expect(from: MessagePort, what: string, wanted: (m: FromWorker) => boolean): Promise<void> {
+  function expect(
+    from: MessagePort,
+    what: string,
+    wanted: (m: FromWorker) => boolean,
+    withinMs = ANSWER_TIMEOUT_MS,
+  ): Promise<void> {
     return new Promise((resolve, reject) => {
       const settle = (error?: Error) => {
         clearTimeout(timer);
@@ -93,7 +100,7 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       };
       const timer = setTimeout(
         () => settle(new WeftError('WORKER', `${object} ${what} in time`, { object })),
-        READY_TIMEOUT_MS,
+        withinMs,
       );
       timer.unref();
       from.on('message', onMessage);
@@ -169,11 +176,12 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         } else onStranger(m);
       };
       port.on('message', onMessage);
-      const ready = expect(port, 'was not ready', (m) => {
+      const isReady = (m: FromWorker) => {
         if (!onReady(m)) return false;
         exited ??= exitOf(pool.threads.find((t) => t.threadId === thread.threadId));
         return true;
-      });
+      };
+      const ready = expect(port, 'was not ready', isReady, READY_TIMEOUT_MS);
       const task = taskOf(channel.port2, standIns, faultyStep);
       running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
         () => undefined,

@@ -13,6 +13,8 @@ import { sleep, until } from '../rig/waiting.js';
 
 const [OVERLAY_A, OVERLAY_B, GUEST, ATTACHED] = ['10.1.0.1', '10.1.0.2', '10.1.0.7', '10.1.0.8'];
 const TAP = 'weft0';
+/** Less than the half minute after which everything is looked at anyway: somebody has told. */
+const HEALED_MS = 20_000;
 
 type Ports = NonNullable<ConfigInput['networks'][number]['ports']>;
 
@@ -43,7 +45,7 @@ function descriptors(node: WeftNode): number {
 /** One ping; a station whose device is gone cannot even try. */
 const answers = (from: string, to: string) => ping(from, to, { count: 1 }).catch(() => 0);
 const flows = (from: string, to: string) =>
-  until(`traffic from ${from} to ${to}`, async () => (await answers(from, to)) === 1, { withinMs: 12_000 });
+  until(`traffic from ${from} to ${to}`, async () => (await answers(from, to)) === 1, { withinMs: HEALED_MS });
 
 /** What is lost, as `port weft0: device`. */
 function lossesIn({ ports, underlays }: StatusDocument): string[] {
@@ -88,12 +90,14 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], 'a node has back', () => {
 
   const losses = async (of = node) => lossesIn(await of.status());
   const isTold = (loss: string, of = node) =>
-    until(`${loss} is told`, async () => (await losses(of)).includes(loss), { withinMs: 8000 });
+    until(`${loss} is told`, async () => (await losses(of)).includes(loss), { withinMs: HEALED_MS });
 
   /** It is well, as it was: nothing lost, nothing held, no descriptor more, and said once. */
   async function expectHealed(what: string): Promise<void> {
     for (const one of [node, other])
-      await until(`${one.name} has nothing lost`, async () => (await losses(one)).length === 0, { withinMs: 12_000 });
+      await until(`${one.name} has nothing lost`, async () => (await losses(one)).length === 0, {
+        withinMs: HEALED_MS,
+      });
     await expectQuiet(node, other);
     await until('no descriptor is left over', () => descriptors(node) === before).catch(() => {});
     expect(descriptors(node)).toBe(before);

@@ -45,7 +45,7 @@ function labs(environment: Record<string, string> = {}): (...args: string[]) => 
   const started = new Set<ChildProcess>();
   afterEach(async () => {
     for (const child of started) if (!hasEnded(child)) child.kill('SIGINT');
-    for (const child of started) await until('the end of the lab', () => hasEnded(child), { withinMs: 10_000 });
+    for (const child of started) await until('the end of the lab', () => hasEnded(child), { withinMs: 30_000 });
     // Only after a failure is there anything.
     if ([...started].some((child) => remains(child.pid as number).length > 0)) await weft('lab', '--remove');
     started.clear();
@@ -97,7 +97,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'iperf3'], 'weft lab', () =>
     ['SIGINT', /transfer, round 1/],
   ] as const)('interrupted by %s at %s leaves nothing behind', async (signal, phase) => {
     const lab = start('--duration', '5');
-    await until(`the lab says ${phase}`, () => phase.test(lab.said()), { withinMs: 15_000, everyMs: 2 });
+    await until(`the lab says ${phase}`, () => phase.test(lab.said()), { withinMs: 30_000, everyMs: 2 });
     // Ctrl-C reaches everything in the foreground, a SIGTERM only the process that it is for.
     process.kill(signal === 'SIGINT' ? -lab.id : lab.id, signal);
     await lab.end();
@@ -125,7 +125,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'iperf3'], 'weft lab', () =>
     }
     expect(remains(kept.id).length).toBeGreaterThan(4);
     const killed = start('--duration', '5');
-    await until('the transfer', () => /transfer, round 1/.test(killed.said()), { withinMs: 15_000 });
+    await until('the transfer', () => /transfer, round 1/.test(killed.said()), { withinMs: 30_000 });
     killed.child.kill('SIGKILL');
     await killed.end();
     expect(await weft('lab', '--remove')).toMatchObject({ status: 0, stderr: '' });

@@ -160,7 +160,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'python3', 'bridg
     await sendFrames(mesh.station('red', 1), DEVICE, [frame(1, SILENT)]);
     expect((await known.stop()).map((frames) => frames.length)).toEqual([0, 1, 0]);
     await until('node 1 forgets it', async () => (await mesh.whereIs(1, 'red', SILENT)) === undefined, {
-      withinMs: 12_000,
+      withinMs: 25_000,
     });
     const forgotten = await mesh.listen('red', EXPERIMENT);
     await sendFrames(mesh.station('red', 1), DEVICE, [frame(1, SILENT)]);

@@ -124,7 +124,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a reload', () =
     });
     try {
       const said = (text: string) => manager.notices.filter((notice) => notice.startsWith(text)).length;
-      await until('READY', () => said('READY=1') === 1, { withinMs: 15_000 });
+      await until('READY', () => said('READY=1') === 1, { withinMs: 45_000 });
       await until('the watchdog is fed', () => said('WATCHDOG=1') >= 3);
       writeFileSync(file, stringify({ ...config, networks: [{ name: 'blue' }, { name: 'green' }] }));
       node.kill('SIGHUP');

@@ -38,7 +38,7 @@ async function cpuShare(node: WeftNode, ms: number): Promise<number> {
 
 /** A worker that spins never is; one that warms up beside it soon is. */
 const untilIdle = (node: WeftNode) =>
-  until(`${node.name} is idle`, async () => (await cpuShare(node, 500)) < 0.2, { withinMs: 10_000 });
+  until(`${node.name} is idle`, async () => (await cpuShare(node, 500)) < 0.2, { withinMs: 30_000 });
 
 describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'python3', 'vxlan'], 'around a node', () => {
   afterEach(removeNamespaces);
@@ -84,11 +84,10 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'python3', 'vxlan
     const other = await up(b.namespace, configOf(UNDERLAY_B, OVERLAY_B, { peers: [UNDERLAY_A] }));
     expect(await ping(a.namespace, OVERLAY_B)).toBe(3);
     const stream = sendTcp(a.namespace, b.namespace, OVERLAY_B, 300_000_000);
-    await sleep(250);
+    await until('the stream', async () => (await node.stats()).account.sent > 1000);
     runIn(a.namespace, 'ip', 'link', 'set', 'va', 'down');
-    await sleep(300);
-    const [peer] = await node.read<PeerDocument[]>('peers');
-    expect([peer.failedSends > 0, peer.lastError]).toEqual([true, 'ENETUNREACH']);
+    const failing = async () => (await node.read<PeerDocument[]>('peers')).find(({ failedSends }) => failedSends > 0);
+    expect((await until('a send fails', failing)).lastError).toBe('ENETUNREACH');
     runIn(a.namespace, 'ip', 'link', 'set', 'va', 'up');
     const { sent, received } = await stream;
     expect(received).toEqual(sent);

@@ -56,12 +56,12 @@ export function writeConfig(config: ConfigInput): string {
 /** Runs `weft up` where it is not expected to come up. */
 export function failUp(namespace: string, config: ConfigInput): Promise<Ended> {
   const args = ['netns', 'exec', namespace, process.execPath, WEFT, 'up', writeConfig(config)];
-  return runToEnd('ip', args, 15_000);
+  return runToEnd('ip', args, 45_000);
 }
 
 function getJson<T>(socketPath: string, path: string): Promise<T> {
   return new Promise((resolve, reject) => {
-    const asked = request({ socketPath, path, timeout: 5000, agent: false }, (response) => {
+    const asked = request({ socketPath, path, timeout: 15_000, agent: false }, (response) => {
       const chunks: Buffer[] = [];
       response.on('data', (chunk: Buffer) => chunks.push(chunk));
       response.on('error', reject);
@@ -178,7 +178,7 @@ export async function expectQuiet(...nodes: WeftNode[]): Promise<void> {
       const { held, slotsHeld } = await look();
       return held === 0 && slotsHeld === 0;
     };
-    const quiet = until(`${node.name} is quiet`, isQuiet, { withinMs: 2000 });
+    const quiet = until(`${node.name} is quiet`, isQuiet, { withinMs: 5000 });
     if (await quiet.catch(() => false)) continue;
     const first = await look();
     // What moves is traffic; what stays was lost from the account.

@@ -72,7 +72,7 @@ export const receiveTcp = (namespace: string, address: string) =>
   receiver(namespace, 'tcp-receive', address, `${PORT}`);
 
 /** Sends a TCP stream from a namespace to whoever listens there. */
-export async function sendTcpTo(from: string, address: string, bytes: number, limitMs = 20_000): Promise<Stream> {
+export async function sendTcpTo(from: string, address: string, bytes: number, limitMs = 45_000): Promise<Stream> {
   const args = ['netns', 'exec', from, process.execPath, STATION, 'tcp-send', address, `${PORT}`, `${bytes}`];
   const { status, stdout, stderr } = await runToEnd('ip', args, limitMs);
   if (status !== 0) throw new Error(`tcp-send ended with ${status}: ${stderr}`);
@@ -80,7 +80,7 @@ export async function sendTcpTo(from: string, address: string, bytes: number, li
 }
 
 /** Sends a TCP stream from one namespace to an address in another; what was sent and what arrived. */
-export async function sendTcp(from: string, to: string, address: string, bytes: number, limitMs = 20_000) {
+export async function sendTcp(from: string, to: string, address: string, bytes: number, limitMs = 45_000) {
   const server = await receiveTcp(to, address);
   try {
     const sent = await sendTcpTo(from, address, bytes, limitMs);
@@ -97,7 +97,7 @@ export async function sendUdp(from: string, to: string, address: string, count: 
     const args = ['udp-send', address, `${PORT}`, `${count}`, `${bytesMax}`];
     const { status, stderr } = await runToEnd('ip', ['netns', 'exec', from, process.execPath, STATION, ...args]);
     if (status !== 0) throw new Error(`udp-send ended with ${status}: ${stderr}`);
-    return await server.result<{ datagrams: number; damaged: number }>(10_000);
+    return await server.result<{ datagrams: number; damaged: number }>(30_000);
   } finally {
     server.kill();
   }
@@ -195,7 +195,7 @@ export async function sendSteady(
   const limitMs = seconds * 1000 + 20_000;
   const { status, stdout, stderr } = await runToEnd('ip', ['netns', 'exec', from, 'python3', ...args], limitMs);
   if (status !== 0) throw new Error(`steady.py ended with ${status}: ${stderr}`);
-  await until('the end of the receiver', () => server.exitCode !== null, { withinMs: 10_000 });
+  await until('the end of the receiver', () => server.exitCode !== null, { withinMs: 30_000 });
   const { received, twice, late } = JSON.parse(said.replace('ready', ''));
   return { ...JSON.parse(stdout), received, twice, late };
 }

@@ -116,7 +116,7 @@ async function startNode(host: Host, undo: Undo, signal: AbortSignal): Promise<n
   const node = background(inside(host, process.execPath, MAIN, 'up', host.configFile), host.logFile);
   undo.add(() => node.end());
   const client = createClient(host.socket);
-  while (performance.now() - startedAt < 15_000) {
+  while (performance.now() - startedAt < 30_000) {
     signal.throwIfAborted();
     if (node.hasEnded) break;
     const state = await client.get<StatusDocument>('/v1/status').then(
@@ -126,7 +126,7 @@ async function startNode(host: Host, undo: Undo, signal: AbortSignal): Promise<n
     if (state === 'running') return performance.now() - startedAt;
     await sleep(20);
   }
-  const why = node.hasEnded ? 'ended' : 'is not ready after 15 s';
+  const why = node.hasEnded ? 'ended' : 'is not ready after 30 s';
   throw new WeftError('WORKER', `node ${host.node} ${why}:\n${tail(host.logFile)}`, { object: `node ${host.node}` });
 }
 

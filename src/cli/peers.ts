@@ -16,11 +16,13 @@ export function definePeers(program: Command): void {
 export function peersText(peers: PeerDocument[]): string {
   if (peers.length === 0) return 'no peers';
   const hasPrefixes = peers.some((peer) => peer.prefixes.length > 0);
+  const hasNextHops = peers.some((peer) => peer.nextHop !== null);
   const hasHeartbeats = peers.some((peer) => peer.liveness !== null);
   const rows = peers.map((peer) => [
     peer.network,
     peerText(peer),
     ...(hasHeartbeats ? livenessCells(peer) : []),
+    ...(hasNextHops ? [nextHopText(peer)] : []),
     peer.pathMtu ? `${peer.mtu} (${peer.pathMtu.why})` : String(peer.mtu),
     age(peer.lastHeardSec),
     peer.rxPackets,
@@ -35,6 +37,7 @@ export function peersText(peers: PeerDocument[]): string {
     'NETWORK',
     'PEER',
     ...(hasHeartbeats ? LIVENESS_HEADER : []),
+    ...(hasNextHops ? ['NEXT HOP'] : []),
     'MTU',
     'LAST HEARD',
     'RECEIVED',
@@ -52,6 +55,14 @@ export function peerText(peer: PeerDocument): string {
   const at = peer.liveness?.at;
   const note = at ? `at ${endpointText(at)}` : peer.dynamic ? 'heard' : peer.direct ? 'direct' : '';
   return `${endpointText(peer)}${note && ` (${note})`}`;
+}
+
+/** `02:00:00:00:0a:02 (reachable)`; a router with its address. */
+function nextHopText({ address, nextHop }: PeerDocument): string | null {
+  if (nextHop === null) return null;
+  const { mac, state } = nextHop;
+  const via = nextHop.address === address ? '' : `${nextHop.address} `;
+  return `${via}${mac === null ? state : `${mac} (${state})`}`;
 }
 
 export const LIVENESS_HEADER = ['STATE', 'RTT', 'LOSS'];

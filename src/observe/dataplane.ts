@@ -6,7 +6,10 @@ import type { Supervisor } from '../worker/supervisor.js';
 export type { MacRow, NeighbourRow, WorkerState } from '../worker/supervisor.js';
 
 /** The part that only looks. */
-export type DataplaneView = Pick<Supervisor, 'counters' | 'macs' | 'neighbours' | 'workers' | 'slots' | 'gsoFallbacks'>;
+export type DataplaneView = Pick<
+  Supervisor,
+  'counters' | 'macs' | 'neighbours' | 'nextHop' | 'workers' | 'slots' | 'gsoFallbacks'
+>;
 
 export type Dataplane = DataplaneView &
   Pick<
@@ -19,6 +22,7 @@ export type Dataplane = DataplaneView &
     | 'dropDpdk'
     | 'stop'
     | 'flushMacs'
+    | 'setNextHop'
     | 'capture'
     | 'drainHeartbeats'
     | 'events'

@@ -201,6 +201,20 @@ export interface LivenessDocument {
   blackHole: number | null;
 }
 
+/** The neighbour on the link of a frame underlay that gets the packets for a peer: the peer itself, or a router. */
+export interface NextHopDocument {
+  address: string;
+  /** Null while it is not known; packets to the peer are dropped then (`no-neighbour`). */
+  mac: string | null;
+  /**
+   * `static`: configured. `reachable`: it answered of late. `stale`: its MAC is used, and it is asked whether it is right. `resolving`, `failed`:
+   * it has not answered yet, or not for long. `unknown`: no MAC is configured, and none is looked for.
+   */
+  state: 'static' | 'reachable' | 'stale' | 'resolving' | 'failed' | 'unknown';
+  /** Who finds it: `weft`, or the `kernel`, which has the underlay's address; null where it is configured. */
+  by: 'weft' | 'kernel' | null;
+}
+
 export interface PeerDocument {
   network: string;
   underlay: string;
@@ -219,6 +233,8 @@ export interface PeerDocument {
   mtu: number;
   /** What is known of the path to it, null while it takes what its device takes. */
   pathMtu: PathMtuDocument | null;
+  /** Behind a frame underlay: whose MAC its packets carry; null over sockets, where the kernel knows. */
+  nextHop: NextHopDocument | null;
   /** Seconds since its last packet, null when none came yet. */
   lastHeardSec: number | null;
   /** Null in networks without `heartbeat`. */

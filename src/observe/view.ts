@@ -3,7 +3,9 @@
  */
 import { getSystemErrorName } from 'node:util';
 import { account, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../packet/counters.js';
-import type { DpdkIdle, Plan, UnderlayPlan } from '../pipeline/plan.js';
+import type { DpdkIdle, PeerPlan, Plan, UnderlayPlan } from '../pipeline/plan.js';
+import { writeMac } from '../underlay/nextHops.js';
+import { macToText } from '../wire/ethernet.js';
 import type { DataplaneView, MacRow, NeighbourRow } from './dataplane.js';
 import type {
   DeviceState,
@@ -11,6 +13,7 @@ import type {
   LossDocument,
   MacDocument,
   NeighbourDocument,
+  NextHopDocument,
   PathDocument,
   PathMtuDocument,
   PeerDocument,
@@ -221,6 +224,7 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       dynamic: peer.dynamic,
       mtu: peer.mtu ?? plan.networks.find((n) => n.id === peer.network)?.mtu ?? 0,
       pathMtu: pathMtuOf(view, networkName(plan, peer.network), peer.address),
+      nextHop: nextHopOf(view, peer),
       lastHeardSec: row.lastHeard === 0 ? null : inMs(view.now - row.lastHeard),
       liveness: view.liveness?.get(peer.id) ?? null,
       rxPackets: row.rxPackets,
@@ -231,6 +235,24 @@ export function buildPeers(view: NodeView): PeerDocument[] {
       dropped: sumOf(row.drops),
     };
   });
+}
+
+function nextHopOf({ plan, dataplane }: NodeView, peer: PeerPlan): NextHopDocument | null {
+  const frame = plan.underlays.find((u) => u.id === peer.underlay)?.frame ?? null;
+  if (frame === null) return null;
+  const address = peer.via ?? peer.address;
+  if (peer.nextHop === undefined) {
+    const mac = frame.neighbours[address] ?? null;
+    return { address, mac, state: mac === null ? 'unknown' : 'static', by: null };
+  }
+  const { state, mac } = dataplane.nextHop(peer.nextHop);
+  return { address, mac: mac === 0 ? null : macText(mac), state, by: frame.resolver?.by ?? null };
+}
+
+function macText(mac: number): string {
+  const bytes = new Uint8Array(6);
+  writeMac(bytes, 0, mac);
+  return macToText(bytes, 0);
 }
 
 function pathMtuOf({ pathMtus }: NodeView, network: string, address: string): PathMtuDocument | null {

@@ -15,6 +15,7 @@ import {
 import type { FrameUnderlay } from '../underlay/underlay.js';
 import type { Answers } from './answers.js';
 import type { Fragmenter } from './fragment.js';
+import type { LinkHosts } from './linkHost.js';
 import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
@@ -48,6 +49,7 @@ export function bindFrameEgress(
   walk: WalkKernel,
   fields: TunnelFields,
   answers: Answers,
+  hosts: LinkHosts,
 ): SendToFrame {
   const { view } = arena;
   const { at, len, packets, flags, dst, tos, flow, l3 } = burst;
@@ -174,6 +176,7 @@ export function bindFrameEgress(
       return;
     }
     if (peerHasNextHop[peer] === 0) {
+      hosts.want(peer);
       settlement.refuse(PEER_ROW + peer, DROP['no-neighbour'], packets[i]);
       return;
     }
@@ -201,6 +204,7 @@ export function bindFrameEgress(
 
   return function sendToFrame(underlay, list, count, onlyPeer) {
     out = underlay;
+    hosts.refresh();
     messages.begin(underlay, UNDERLAY_ROW + underlay.id, 0, false);
     const isForKernel = onlyPeer === 0 && count > 0 && peerFrameMax[dst[list[0]] & ID_MASK] > 0;
     for (let k = 0; k < count; ) {

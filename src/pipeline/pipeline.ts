@@ -13,6 +13,7 @@ import { ICMP_ERRORS, LAST_ERRNO, NETWORKS_MAX, PEER_ROW, PEERS_MAX, ROW_WIDTH }
 import { bindOutbox, columnsBehindIo, ioBlock } from '../packet/outbox.js';
 import { bindSlots, fillWindow, type SlotPool, type SlotState } from '../packet/slots.js';
 import type { UnknownPeer } from '../tunnel/admit.js';
+import { attachNextHops, makeNextHops } from '../underlay/nextHops.js';
 import { bindOuter } from '../underlay/outer.js';
 import { bindAnswers } from './answers.js';
 import { bindArrival } from './arrival.js';
@@ -25,6 +26,8 @@ import { bindFragment } from './fragment.js';
 import { bindFrameEgress } from './frameEgress.js';
 import { bindHeartbeats, makeHeartbeatRing } from './heartbeats.js';
 import { instantiateInbound } from './inboundKernel.js';
+import { bindLinkHosts } from './linkHost.js';
+import { bindLinkMessages } from './linkMessages.js';
 import { bindMessages } from './messages.js';
 import { bindMssClamp } from './mss.js';
 import { bindNeighbourAnswers } from './neighbourAnswers.js';
@@ -53,6 +56,8 @@ export interface PipelineMemory {
   counters: SharedArrayBuffer;
   /** Sequence numbers of each peer, a word each, the same for all workers. */
   sequences: SharedArrayBuffer;
+  /** Next hops of frame underlays (makeNextHops), the same for all workers; absent: of this one alone. */
+  nextHops?: SharedArrayBuffer;
   /** This worker's ring of heartbeats (makeHeartbeatRing); absent: nobody reads them. */
   heartbeats?: SharedArrayBuffer;
 }
@@ -153,6 +158,9 @@ export function createPipeline(options: PipelineOptions) {
   );
   const pop = bindPop(arena, burst, outer, tables, tunnels.takeOff);
   const parse = bindParse(arena, burst, walkKernel);
+  const nextHops = attachNextHops(memory.nextHops ?? makeNextHops());
+  const linkMessages = bindLinkMessages(arena, outbox, kernel, messages, counters);
+  const hosts = bindLinkHosts(arena, burst, tables, kernel, counters, nextHops, clock, linkMessages);
 
   const steps: Steps = {
     parse: parse.frames,
@@ -205,6 +213,7 @@ export function createPipeline(options: PipelineOptions) {
       walkKernel,
       fields,
       answers,
+      hosts,
     ),
     completeChecksum: transport.complete,
   };
@@ -217,6 +226,7 @@ export function createPipeline(options: PipelineOptions) {
     storm,
     capture,
     heartbeats,
+    hosts,
     options.wrapSteps?.(steps) ?? steps,
   );
   const devices = createDevices({
@@ -260,6 +270,7 @@ export function createPipeline(options: PipelineOptions) {
     tables,
     macTable,
     neighbours,
+    nextHops,
     counters,
     capture,
     walk,
@@ -280,6 +291,8 @@ export function createPipeline(options: PipelineOptions) {
         if (neighbours !== null) neighbours.limits[n.id] = n.neighbourLimit;
       }
       devices.apply(plan, opened);
+      hosts.configure(plan);
+      if (isSweeper) hosts.tick(walk.underlays);
     },
     /** Housekeeping, once a second or so. The first of the plan's workers sweeps for all. */
     tick(): void {
@@ -289,6 +302,7 @@ export function createPipeline(options: PipelineOptions) {
         underlay.readErrors(onSendError);
       }
       if (isSweeper) sweepFrom = sweep(macTable, sweepFrom, SWEEP_SLICE, clock.seconds);
+      if (isSweeper) hosts.tick(walk.underlays);
       if (isSweeper && neighbours !== null)
         neighbourSweep = sweepNeighbours(neighbours, neighbourSweep, SWEEP_SLICE, clock.seconds);
     },

@@ -21,6 +21,16 @@ export interface Plan {
   statics: StaticMacPlan[];
   staticNeighbours: StaticNeighbourPlan[];
   routes: RoutePlan[];
+  /** Next hops of frame underlays whose MAC is found while the node runs; absent: none. */
+  nextHops?: NextHopPlan[];
+}
+
+/** A neighbour on the link of a frame underlay: a peer, or the router on the way to some. */
+export interface NextHopPlan {
+  /** Row in the table of next hops (underlay/nextHops.ts). */
+  id: number;
+  underlay: number;
+  address: string;
 }
 
 /**
@@ -69,7 +79,13 @@ export interface FrameDevicePlan {
   /** dpdk */
   dpdk?: DpdkPlan;
   mac: string;
+  /** MACs of next hops that are configured; they win. */
   neighbours: Record<string, string>;
+  /**
+   * Who finds the others, and answers for the node's address: weft by ARP and neighbour discovery, or the kernel, an interface of which has the
+   * address. Absent: nobody.
+   */
+  resolver?: { by: 'weft' } | { by: 'kernel'; device: string };
   /**
    * 0: what comes in is for the networks of the plan. More: tunnels of every kind and id are taken off, nested to this depth, and all of it goes
    * to the one network of this underlay (mode xconnect).
@@ -176,6 +192,10 @@ export interface PeerPlan {
   dynamic: boolean;
   /** Largest inner packet, less than that of the network where the path takes less; absent: that of the network. */
   mtu?: number;
+  /** Frame underlays: the router on the way to it; absent: it is on the link. */
+  via?: string;
+  /** Frame underlays: id of its next hop; absent: its MAC is configured, or not known. */
+  nextHop?: number;
 }
 
 export interface StaticMacPlan {

@@ -4,6 +4,7 @@ import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../packet/cou
 import { CARRIES_GPE, CARRIES_IP, CARRIES_ROUTED_ETHERNET, IS_ORDERED, WANTS_OPTIONS } from '../tunnel/admit.js';
 import { KIND } from '../tunnel/tunnel.js';
 import { createVtepTable, type VtepTable, vtepKey } from '../tunnel/vtep.js';
+import type { NextHopSource } from '../underlay/nextHops.js';
 import { TEMPLATE_ROWS, TEMPLATE_WORDS } from '../underlay/template.js';
 import * as Address from '../wire/address.js';
 import { macWords } from '../wire/ethernet.js';
@@ -68,8 +69,12 @@ export interface Tables {
   readonly destinations: Int32Array;
   /** Longest frame that the kernel's encap takes for a peer behind a frame underlay; 0 for none. */
   readonly peerFrameMax: Int32Array;
+  /** The same once its next hop is known. */
+  readonly peerFrameRoom: Int32Array;
   /** 1: the next hop of a peer behind a frame underlay is known. */
   readonly peerHasNextHop: Int32Array;
+  /** Id of its next hop, 0 where no MAC is looked for. */
+  readonly peerNextHop: Int32Array;
   /** Two header templates a peer, see underlay/template.ts. */
   readonly templates: Int32Array;
   /** (carrier, kind, id, VTEP address) -> peer and network. */
@@ -111,7 +116,9 @@ export function createTables(allocate: Allocate): Tables {
     peerMoved: allocate(PEERS_MAX),
     destinations: allocate(PEERS_MAX * DESTINATION_WORDS),
     peerFrameMax: allocate(PEERS_MAX),
+    peerFrameRoom: allocate(PEERS_MAX),
     peerHasNextHop: allocate(PEERS_MAX),
+    peerNextHop: allocate(PEERS_MAX),
     templates: allocate(PEERS_MAX * TEMPLATE_ROWS * TEMPLATE_WORDS),
     vteps: createVtepTable(PEERS_MAX, NETWORKS_MAX),
     whole: { routesAt: 0, hasBridges: false, hasMoved: false },
@@ -197,6 +204,7 @@ function compilePeer(tables: Tables, peer: PeerPlan, network: NetworkPlan): void
   const { kind, id, relayOptions } = network.tunnel;
   tables.peerNetwork[peer.id] = peer.network;
   tables.peerUnderlay[peer.id] = peer.underlay;
+  tables.peerNextHop[peer.id] = peer.nextHop ?? 0;
   tables.peerMoved[peer.id] = peer.at === undefined ? 0 : 1;
   if (peer.at !== undefined) tables.whole.hasMoved = true;
   tables.peerMtu[peer.id] = peer.mtu ?? network.mtu;
@@ -242,6 +250,11 @@ export function compilePlan(tables: Tables, plan: Plan): void {
 /** Whether a port's frames are bare IP packets: it is in an L3 network. */
 export function isPacketPort(plan: Plan, port: PortPlan): boolean {
   return plan.networks.find((n) => n.id === port.network)?.mode === 'l3';
+}
+
+/** Rows that the table of next hops is to have. */
+export function nextHopSources({ nextHops = [] }: Plan): NextHopSource[] {
+  return nextHops.map(({ id, underlay, address }) => ({ id, underlay, address: addressWords(address) as Int32Array }));
 }
 
 /** Whether a peer's address is the four (IPv4-mapped) words of `words` from `at`. */

@@ -1,7 +1,16 @@
 import { PAYLOAD_ETHERNET } from '../packet/burst.js';
 import { moduleOf } from '../tunnel/modules.js';
 import type { TunnelPlan } from '../tunnel/tunnel.js';
-import { isKernelTemplate, TEMPLATE_ROWS, type TemplateFields, writeTemplate } from '../underlay/template.js';
+import { writeMac } from '../underlay/nextHops.js';
+import {
+  isKernelTemplate,
+  TEMPLATE_END,
+  TEMPLATE_ROWS,
+  TEMPLATE_WORDS,
+  type TemplateFields,
+  WORD_LEN,
+  writeTemplate,
+} from '../underlay/template.js';
 import * as Address from '../wire/address.js';
 import * as Ethernet from '../wire/ethernet.js';
 import * as Ipv4 from '../wire/ipv4.js';
@@ -52,7 +61,7 @@ function fieldsOf(underlay: UnderlayPlan, network: NetworkPlan, peer: PeerPlan, 
   };
   if (underlay.frame === null) return fields;
   const { mac, neighbours } = underlay.frame;
-  const link = { dstMac: macOf(neighbours[peer.address]), srcMac: macOf(mac) };
+  const link = { dstMac: macOf(neighbours[peer.via ?? peer.address]), srcMac: macOf(mac) };
   if (peer.direct)
     return {
       ...fields,
@@ -89,15 +98,31 @@ export function fillTemplates(tables: Tables, plan: Plan): void {
     ETHER_TYPES.forEach((type, family) => {
       writeTemplate(tables.templates, first + family, fieldsOf(underlay, network, peer, type));
     });
-    const hasNextHop = underlay.frame !== null && peer.address in underlay.frame.neighbours;
-    tables.peerHasNextHop[peer.id] = hasNextHop ? 1 : 0;
+    const isFrame = underlay.frame !== null;
     const isForKernel =
-      hasNextHop &&
+      isFrame &&
       // What a bridge relays shares its slot with other lanes, and may have options.
       tables.isBridged[network.domain] === 0 &&
       isKernelTemplate(tables.templates, first) &&
       isKernelTemplate(tables.templates, first + 1);
     const linkLen = network.mode === 'l3' ? 0 : Ethernet.HEADER_BYTES;
-    tables.peerFrameMax[peer.id] = isForKernel ? tables.peerMtu[peer.id] + linkLen : 0;
+    tables.peerFrameRoom[peer.id] = isForKernel ? tables.peerMtu[peer.id] + linkLen : 0;
+    setReach(tables, peer.id, isFrame && (peer.via ?? peer.address) in underlay.frame!.neighbours);
   }
+}
+
+function setReach(tables: Tables, peer: number, hasNextHop: boolean): void {
+  tables.peerHasNextHop[peer] = hasNextHop ? 1 : 0;
+  tables.peerFrameMax[peer] = hasNextHop ? tables.peerFrameRoom[peer] : 0;
+}
+
+/** The next hop of a peer has another MAC; 0: it is not known any more. The link header is the first of both rows. */
+export function setNextHopMac(tables: Tables, peer: number, mac: number): void {
+  const { templates } = tables;
+  const bytes = new Uint8Array(templates.buffer, templates.byteOffset, templates.byteLength);
+  for (let row = peer * TEMPLATE_ROWS; row < (peer + 1) * TEMPLATE_ROWS; row++) {
+    const w = row * TEMPLATE_WORDS;
+    writeMac(bytes, w * 4 + TEMPLATE_END - templates[w + WORD_LEN], mac);
+  }
+  setReach(tables, peer, mac !== 0);
 }

@@ -38,6 +38,7 @@ import type { Underlay } from '../underlay/underlay.js';
 import type { CaptureTap } from './capture.js';
 import type { SendToFrame } from './frameEgress.js';
 import type { HeartbeatStep } from './heartbeats.js';
+import type { LinkHosts } from './linkHost.js';
 import type { SendToPort } from './portEgress.js';
 import type { SendToSocket } from './socketEgress.js';
 import type { Suppress } from './suppress.js';
@@ -102,6 +103,7 @@ export function bindWalk(
   storm: StormLimit,
   capture: CaptureTap,
   heartbeats: HeartbeatStep,
+  hosts: Pick<LinkHosts, 'meet'>,
   steps: Steps,
 ): Walk {
   const { inHand } = outbox;
@@ -358,6 +360,7 @@ export function bindWalk(
     if (isPlain && (summary[SUMMARY_FLAGS] & HAS_GSO) === 0) addReceived(row, n, summary[SUMMARY_BYTES]);
     else countReceived(n, row);
     if (beats > 0) heartbeats.take(n, underlay, row);
+    if (underlay.kind === 'frame' && underlay.strangers() > 0) hosts.meet(n, underlay, row);
     forward(n, mode);
     deliver(n, row);
   }

@@ -79,6 +79,7 @@ function captureUnderlay(underlay: UnderlayConfig, networks: readonly NetworkCon
       type: 'pcap',
       mac: frame?.mac ?? defaultVtepMac(address),
       prefix: frame?.prefix,
+      resolve: false,
       neighbours: { ...neighbours, ...frame?.neighbours },
     },
   };

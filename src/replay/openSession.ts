@@ -11,9 +11,11 @@ import { createPipeline, type Pipeline } from '../pipeline/pipeline.js';
 import type { Plan } from '../pipeline/plan.js';
 import { placeRoutes, routeTableBytes } from '../pipeline/routes.js';
 import { closeStandIns, openStandIns } from '../pipeline/standIns.js';
+import { nextHopSources } from '../pipeline/tables.js';
 import { createTurnLoop, type TurnLoop } from '../pipeline/turn.js';
 import { warmUp } from '../pipeline/warmup.js';
 import type { CaptureNow } from '../port/captureKernel.js';
+import { installNextHops } from '../underlay/nextHops.js';
 import * as Ethernet from '../wire/ethernet.js';
 import { installNeighbours } from '../worker/neighbourRows.js';
 import { devicesOf, type OpenedCaptures, openCaptures, outputPaths, pieceSlots } from './captureDevices.js';
@@ -121,6 +123,7 @@ export function openSession(task: ReplayTask): Session {
   const loop = real && openLoop(pipeline, clock, real.doorbell);
   flows = bindFlowCount(pipeline.burst);
   try {
+    installNextHops(pipeline.nextHops, nextHopSources(plan));
     pipeline.apply(plan, real?.devices ?? { ports: [], underlays: [] }, placeRoutes(pipeline.arena, plan, 0));
     installStatics(pipeline, plan);
     installNeighbours(pipeline.neighbours, plan.staticNeighbours);

@@ -1,5 +1,6 @@
 import type { Burst } from '../packet/burst.js';
 import { bswap16 } from '../packet/checksum.js';
+import { DROP } from '../packet/drop.js';
 import type { Port } from '../port/port.js';
 import { type OuterKernel, RULE_FIRST_PORT, RULE_GRE, RULE_IPIP, RULE_PORTS, RULE_PORTS_MAX } from './kernel.js';
 import type { Outer, OuterRules } from './outer.js';
@@ -25,6 +26,8 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
   const { drop, careful } = burst;
   /** Whose rules the kernel has. */
   let standing: OuterRules | null = null;
+  let strangers = 0;
+  const notForUs = DROP['not-for-us'];
 
   function handOver(rules: OuterRules): void {
     const words = kernel.rules;
@@ -44,9 +47,11 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
     if (rules !== standing) handOver(rules);
     standing = rules;
     const left = kernel.outer(n);
+    strangers = 0;
     for (let k = 0; k < left; k++) {
       const i = careful[k];
       drop[i] = outer.check(i, rules);
+      if (drop[i] === notForUs) strangers++;
     }
   }
 
@@ -72,6 +77,7 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
         if (popDepth === 0) checkBurst(n, rules);
         return n;
       },
+      strangers: () => strangers,
       tx: (n) => device.tx(n),
       release: (n) => device.release(n),
       close: () => device.close(),

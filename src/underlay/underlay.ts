@@ -52,6 +52,8 @@ export interface FrameUnderlay extends UnderlayBase {
   readonly rules: OuterRules;
   /** Tunnels of every kind that are taken off each frame, at most; 0: what comes in is for the networks of the plan. */
   readonly popDepth: number;
+  /** Lanes of the last nextLanes that are for nobody. */
+  strangers(): number;
 }
 
 export type Underlay = SocketUnderlay | FrameUnderlay;

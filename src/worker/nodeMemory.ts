@@ -12,6 +12,7 @@ import {
 import { PEERS_MAX } from '../packet/counters.js';
 import { createSlotState, type SlotState } from '../packet/slots.js';
 import { makeHeartbeatRing } from '../pipeline/heartbeats.js';
+import { attachNextHops, makeNextHops, type NextHops } from '../underlay/nextHops.js';
 
 /** All shared memory of a node. The control thread owns it, so whatever a dead worker held is still here. */
 export interface NodeMemory {
@@ -26,6 +27,7 @@ export interface NodeMemory {
   readonly sequences: SharedArrayBuffer;
   /** A ring of heartbeats for each place. */
   readonly heartbeats: readonly SharedArrayBuffer[];
+  readonly nextHops: NextHops;
   /** DPDK's pools over its slots (layFrames); 0 until there is a device of DPDK. */
   dpdkFrames: number;
 }
@@ -49,6 +51,7 @@ export function createNodeMemory(workers: number, macs?: number, shape?: Partial
     slots: createSlotState(whole),
     dpdkFrames: 0,
     sequences: new SharedArrayBuffer(PEERS_MAX * 4),
+    nextHops: attachNextHops(makeNextHops()),
     heartbeats: Array.from({ length: whole.workers }, makeHeartbeatRing),
     macTable: attachMacTable(buffer, CONTROL_HOLDER, arena.macAt, macBytes),
     neighbours: attachNeighbourTable(buffer, CONTROL_HOLDER, arena.neighbourAt, whole.neighbourBytes),

@@ -8,7 +8,9 @@ import { type CaptureRecord, drainCapture, missedRecords } from '../pipeline/cap
 import { drainHeartbeats, type HeardHeartbeat } from '../pipeline/heartbeats.js';
 import type { Plan, WorkerDevices } from '../pipeline/plan.js';
 import { placeRoutes } from '../pipeline/routes.js';
+import { nextHopSources } from '../pipeline/tables.js';
 import type { Steps } from '../pipeline/walk.js';
+import { installNextHops, type NextHopRow, readNextHop, setNextHop } from '../underlay/nextHops.js';
 import { createCrew, type Replacement, type Role } from './crew.js';
 import { type DpdkSettings, dpdkFramesState, dropDpdkFrames, layDpdkFrames } from './dpdkFrames.js';
 import type { Estate } from './estate.js';
@@ -101,6 +103,7 @@ export function createSupervisor(options: SupervisorOptions) {
     installStatics(macTable, plan.statics);
     limitNeighbours(neighbours, plan.networks);
     installNeighbours(neighbours, plan.staticNeighbours);
+    installNextHops(node.nextHops, nextHopSources(plan));
     return { plan, devices, routesAt };
   }
 
@@ -190,6 +193,9 @@ export function createSupervisor(options: SupervisorOptions) {
     nowSec,
     macs: (): MacRow[] => readMacs(macTable).filter(isPlanned()),
     neighbours: (): NeighbourRow[] => readNeighbours(neighbours, nowSec()).filter(isPlanned()),
+    nextHop: (id: number): NextHopRow => readNextHop(node.nextHops, id),
+    /** What the kernel says of a next hop that it finds. */
+    setNextHop: (id: number, state: number, mac: number) => setNextHop(node.nextHops, id, state, mac),
     /** Forgets MACs, and the IP neighbours that were heard there; returns how many MACs. */
     flushMacs(filter: MacFilter): number {
       forgetNeighbours(neighbours, filter);

@@ -123,9 +123,18 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
 
   function taskOf(own: MessagePort, standIns: StandIns, faultyStep: keyof Steps | null): WorkerTask {
     const { memory, shape, slots, sequences } = node;
+    const nextHops = node.nextHops.words.buffer as SharedArrayBuffer;
     return {
       place,
-      memory: { arena: memory, shape, slots, sequences, counters: counterBlock, heartbeats: node.heartbeats[place] },
+      memory: {
+        arena: memory,
+        shape,
+        slots,
+        sequences,
+        counters: counterBlock,
+        heartbeats: node.heartbeats[place],
+        nextHops,
+      },
       control: control.buffer as SharedArrayBuffer,
       doorbell,
       standIns,

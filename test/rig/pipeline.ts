@@ -22,8 +22,10 @@ import { countHeld, createSlotState } from '../../src/packet/slots.js';
 import { createPipeline, type Pipeline } from '../../src/pipeline/pipeline.js';
 import type { Plan, WorkerDevices } from '../../src/pipeline/plan.js';
 import { placeRoutes } from '../../src/pipeline/routes.js';
+import { nextHopSources } from '../../src/pipeline/tables.js';
 import type { InjectedOffload, MemoryPort } from '../../src/port/memory.js';
 import { gatherMessage } from '../../src/port/memory.js';
+import { installNextHops } from '../../src/underlay/nextHops.js';
 import { vxlan } from './frames.js';
 import { type Datagram, type FakeKernel, makeKernel, readVnet, type TapFrame, type VnetHeader } from './kernel.js';
 import { FRAMES, openedOf, planOf, type RigOptions, rxFd, SOCKETS, TAP_FD, WIRE } from './plans.js';
@@ -184,6 +186,7 @@ export function makeRig(options: RigOptions): Rig {
     apply() {
       // As the control thread does: the half that nobody reads.
       routesHalf = 1 - routesHalf;
+      installNextHops(pipeline.nextHops, nextHopSources(rig.plan));
       pipeline.apply(rig.plan, rig.opened, placeRoutes(arena, rig.plan, routesHalf));
     },
     from(name, frames, offload, offset = 0) {

@@ -3,6 +3,7 @@ import type { ArenaShape } from '../../src/packet/arena.js';
 import type {
   CarrierSockets,
   NetworkPlan,
+  NextHopPlan,
   PeerPlan,
   Plan,
   PortPlan,
@@ -83,6 +84,8 @@ export interface RigOptions {
   carrier?: Partial<UnderlayPlan>;
   /** Further carriers over sockets. */
   carriers?: ({ id: number } & Partial<UnderlayPlan>)[];
+  /** The node is a host on the link of the frame underlay, and these are the next hops that it looks for. */
+  nextHops?: NextHopPlan[];
   /** Next hops of the frame underlay. */
   neighbours?: Record<string, string>;
   popDepth?: number;
@@ -131,6 +134,9 @@ const framesPlan = (
   frame: { kind: 'memory', name: WIRE, input: null, output: null, mac: '02:00:00:00:0a:01', neighbours, popDepth },
 });
 
+const hostPlan = (plan: UnderlayPlan, { nextHops }: RigOptions): UnderlayPlan =>
+  nextHops === undefined ? plan : { ...plan, frame: { ...plan.frame!, resolver: { by: 'weft' } } };
+
 const portPlan = (name: string, p: RigPort): PortPlan => ({
   id: p.id,
   name,
@@ -157,13 +163,14 @@ export function planOf(options: RigOptions): Plan {
     node: 'rig',
     workers: 1,
     busyPollUs: 0,
-    underlays: [sockets, framesPlan(options.underlay, neighbours, options.popDepth ?? 0), ...more],
+    underlays: [sockets, hostPlan(framesPlan(options.underlay, neighbours, options.popDepth ?? 0), options), ...more],
     networks: options.networks ?? [network(1)],
     ports: Object.entries(options.ports).map(([name, p]) => portPlan(name, p)),
     peers: options.peers ?? [],
     statics: options.statics ?? [],
     staticNeighbours: [],
     routes: options.routes ?? [],
+    ...(options.nextHops ? { nextHops: options.nextHops } : {}),
   };
 }
 

@@ -73,7 +73,23 @@ const FrameSchema = z.strictObject({
   prefix: prefix
     .optional()
     .describe('Prefix that is on the link, like 198.18.0.0/24; `routing: crossSubnet` sends its peers plain packets'),
-  neighbours: z.record(z.string(), mac).default({}).describe('MAC of each next hop, by its IP address'),
+  gateway: address.optional().describe('Router on the link, within `prefix`: next hop of the peers outside of it'),
+  neighbours: z
+    .record(z.string(), mac)
+    .default({})
+    .describe('MACs of next hops by their IP address; they win over what the link says'),
+  resolve: z
+    .boolean()
+    .optional()
+    .describe(
+      'The node is a host on the link: it finds next hops by ARP and neighbour discovery, and answers for its address. Default: true for dpdk, false for memory and pcap',
+    ),
+  kernel: z
+    .union([device, z.literal(false)])
+    .optional()
+    .describe(
+      "dpdk: interface of this host that has the address: the kernel answers for it, and next hops come from the kernel's neighbour table. Default: the interface that has it, if one has; false: none",
+    ),
 });
 
 const OffloadsSchema = z.strictObject({

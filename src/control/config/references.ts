@@ -6,10 +6,11 @@
 import { workersFaults } from '../workers.js';
 import { LIMITS } from './config.js';
 import { transportOf } from './encapsulation.js';
-import type { Located } from './faults.js';
+import type { Located, Path } from './faults.js';
 import { heartbeatFaults } from './heartbeatFaults.js';
 import { neighbourFaults } from './neighbourFaults.js';
 import { deviceClashes, portFaults } from './portFaults.js';
+import { isWithin } from './prefixes.js';
 import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
 import { canonicalAddress, parseSourcePorts, quote } from './text.js';
 import { transportClashes, tunnelFaults } from './tunnelFaults.js';
@@ -109,11 +110,32 @@ function underlayFaults({ path, value }: Item, root: unknown): Located[] {
       message: 'a pcap device needs `input`, `output` or both',
       remedy: 'name a capture file to read or to write',
     });
+  if (f) faults.push(...linkFaults(f, [...path, 'frame']));
   if ((f?.type === 'dpdk') !== (f?.devargs !== undefined) && f)
     faults.push({
       path: [...path, 'frame'],
       message: '`devargs` names a device of DPDK: type dpdk needs it, and no other type has it',
       remedy: 'write type: dpdk and devargs, or neither',
+    });
+  return faults;
+}
+
+/** What a frame underlay says about its link. */
+function linkFaults(frame: Record<string, unknown>, path: Path): Located[] {
+  const { type, prefix, gateway, kernel, resolve } = frame;
+  const faults: Located[] = [];
+  if (typeof gateway === 'string' && (typeof prefix !== 'string' || !isWithin(gateway, [prefix])))
+    faults.push({
+      path: [...path, 'gateway'],
+      message: typeof prefix === 'string' ? `${gateway} is not within ${prefix}` : 'a gateway needs `prefix`',
+      remedy: 'give the prefix of the link, like 198.18.0.0/24, and a gateway on it',
+    });
+  if (typeof kernel === 'string' && (type !== 'dpdk' || resolve === false))
+    faults.push({
+      path: [...path, 'kernel'],
+      atKey: true,
+      message: "the kernel's neighbour table is for devices of DPDK that stand beside one of the kernel",
+      remedy: 'remove `kernel`, or write type: dpdk without resolve: false',
     });
   return faults;
 }

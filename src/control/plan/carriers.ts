@@ -3,7 +3,7 @@
  * every one that its networks use; a frame underlay is one carrier for everything.
  */
 import { WeftError } from '../../packet/error.js';
-import type { DpdkPlan, UnderlayPlan } from '../../pipeline/plan.js';
+import type { DpdkPlan, FrameDevicePlan, UnderlayPlan } from '../../pipeline/plan.js';
 import { DEFAULT_PORT, type TunnelKind } from '../../tunnel/tunnel.js';
 import type { NetworkConfig, UnderlayConfig } from '../config/config.js';
 import { DEFAULT_UDP_PORT, transportOf } from '../config/encapsulation.js';
@@ -73,6 +73,7 @@ export function carrierPlan(
   { name, underlay, tunnel, udpPort }: CarrierSource,
   id: number,
   workers: number,
+  kernelDevice?: string,
 ): UnderlayPlan {
   const ports = parseSourcePorts(underlay.sourcePorts);
   if ('message' in ports)
@@ -105,12 +106,23 @@ export function carrierPlan(
           ...(frame.type === 'dpdk' ? { dpdk: frameDevice(frame, workers) } : {}),
           mac: frame.mac.toLowerCase(),
           popDepth: 0,
+          ...resolverOf(frame, kernelDevice),
           neighbours: Object.fromEntries(
             Object.entries(frame.neighbours).map(([ip, mac]) => [canonicalAddress(ip), mac.toLowerCase()]),
           ),
         }
       : null,
   };
+}
+
+/** Who finds next hops: `device` is the interface of this host that has the address, if one has. */
+function resolverOf(
+  frame: NonNullable<UnderlayConfig['frame']>,
+  device: string | undefined,
+): Pick<FrameDevicePlan, 'resolver'> {
+  if (!(frame.resolve ?? frame.type === 'dpdk')) return {};
+  const beside = frame.type !== 'dpdk' || frame.kernel === false ? undefined : (frame.kernel ?? device);
+  return { resolver: beside === undefined ? { by: 'weft' } : { by: 'kernel', device: beside } };
 }
 
 function frameDevice({ devargs, queues }: NonNullable<UnderlayConfig['frame']>, workers: number): DpdkPlan {

@@ -14,7 +14,12 @@ import type { HostFacts } from './plan.js';
 export function gatherFacts(config: Config, kernel: DeviceKernel): HostFacts {
   const underlayMtu = new Map<string, number>();
   const underlayPrefixes = new Map<string, string[]>();
+  const underlayKernel = new Map<string, string>();
   for (const underlay of config.underlays) {
+    if (underlay.frame?.type === 'dpdk') {
+      const owner = kernel.addressList({}).find((entry) => entry.address === underlay.address);
+      if (owner !== undefined) underlayKernel.set(underlay.name, owner.name);
+    }
     if (underlay.kind !== 'udp') continue;
     const { device, deviceMtu } = deviceOf(kernel, underlay);
     if (deviceMtu !== null) underlayMtu.set(underlay.name, deviceMtu);
@@ -29,6 +34,7 @@ export function gatherFacts(config: Config, kernel: DeviceKernel): HostFacts {
     cpus: kernel.affinity(),
     underlayMtu,
     underlayPrefixes,
+    underlayKernel,
     users: accounts('/etc/passwd'),
     groups: accounts('/etc/group'),
   };

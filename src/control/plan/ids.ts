@@ -5,8 +5,15 @@
 import { NETWORKS_MAX, PEERS_MAX, PORTS_MAX, UNDERLAYS_MAX } from '../../packet/counters.js';
 import { WeftError } from '../../packet/error.js';
 import type { Plan } from '../../pipeline/plan.js';
+import { NEXT_HOPS_MAX } from '../../underlay/nextHops.js';
 
-const LIMITS = { underlays: UNDERLAYS_MAX, networks: NETWORKS_MAX, ports: PORTS_MAX, peers: PEERS_MAX };
+const LIMITS = {
+  underlays: UNDERLAYS_MAX,
+  networks: NETWORKS_MAX,
+  ports: PORTS_MAX,
+  peers: PEERS_MAX,
+  nextHops: NEXT_HOPS_MAX,
+};
 
 type Kind = keyof typeof LIMITS;
 
@@ -26,6 +33,13 @@ export interface Entities {
   networks: readonly { name: string }[];
   ports: readonly { name: string }[];
   peers: readonly PeerSource[];
+  nextHops: readonly NextHopKey[];
+}
+
+/** A next hop by its carrier and its address. */
+export interface NextHopKey {
+  underlay: string;
+  address: string;
 }
 
 export interface Ids {
@@ -33,12 +47,14 @@ export interface Ids {
   network(name: string): number;
   port(name: string): number;
   peer(network: string, address: string): number;
+  /** Undefined where none is looked for. */
+  nextHop(underlay: string, address: string): number | undefined;
   unused: UnusedIds;
 }
 
 /** Ids of everything, those of the previous plan where an entity was in it already. */
 export function assignIds(entities: Entities, previous: { plan: Plan; unused: UnusedIds } | null): Ids {
-  const unused = previous ? { ...previous.unused } : { underlays: 1, networks: 1, ports: 1, peers: 1 };
+  const unused = previous ? { ...previous.unused } : { underlays: 1, networks: 1, ports: 1, peers: 1, nextHops: 1 };
   const before = previous?.plan;
   const underlays = assign('underlays', before?.underlays ?? [], entities.underlays.map(byName), unused);
   const networks = assign('networks', before?.networks ?? [], entities.networks.map(byName), unused);
@@ -47,11 +63,15 @@ export function assignIds(entities: Entities, previous: { plan: Plan; unused: Un
   const earlier = (before?.peers ?? []).map(({ id, network, address }) => ({ id, name: peerKey(network, address) }));
   const peerKeys = entities.peers.map((peer) => peerKey(networks.get(peer.network)!, peer.address));
   const peerIds = assign('peers', earlier, peerKeys, unused);
+  const hops = (before?.nextHops ?? []).map(({ id, underlay, address }) => ({ id, name: peerKey(underlay, address) }));
+  const hopKeys = entities.nextHops.map((hop) => peerKey(underlays.get(hop.underlay)!, hop.address));
+  const nextHopIds = assign('nextHops', hops, hopKeys, unused);
   return {
     underlay: (name) => underlays.get(name)!,
     network: (name) => networks.get(name)!,
     port: (name) => ports.get(name)!,
     peer: (network, address) => peerIds.get(peerKey(networks.get(network)!, address))!,
+    nextHop: (underlay, address) => nextHopIds.get(peerKey(underlays.get(underlay)!, address)),
     unused,
   };
 }

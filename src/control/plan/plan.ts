@@ -4,6 +4,7 @@
  */
 import type {
   NetworkPlan,
+  NextHopPlan,
   PeerPlan,
   Plan,
   PortPlan,
@@ -21,7 +22,7 @@ import { pinsOf } from '../devices/pinning.js';
 import { workersMaxOf } from '../workers.js';
 import { type Domains, domainsOf } from './bridges.js';
 import { carrierOf, carrierPlan, carriersOf, underlaysOf, underlayTo } from './carriers.js';
-import { assignIds, type Ids, type PeerSource, type UnusedIds } from './ids.js';
+import { assignIds, type Ids, type NextHopKey, type PeerSource, type UnusedIds } from './ids.js';
 import { type NetworkMtu, networkMtus, peerMtu } from './mtu.js';
 import { neighbourLimitOf, staticNeighbourPlans } from './neighbours.js';
 import { type Accounts, portPlan } from './portPlan.js';
@@ -37,6 +38,8 @@ export interface HostFacts extends Accounts {
   underlayMtu: ReadonlyMap<string, number>;
   /** Addresses with prefix length of that device: what is within them is on the underlay's own link. */
   underlayPrefixes: ReadonlyMap<string, readonly string[]>;
+  /** Interface of this machine that has the address of a frame underlay, by the name of the underlay. */
+  underlayKernel?: ReadonlyMap<string, string>;
   /** Largest outer packet that the path to a peer takes, where it is less than its device says; by pathKey. */
   pathMtu?: ReadonlyMap<string, number>;
   /** Where peers that roam are, by pathKey, when they are not where they are configured. */
@@ -71,8 +74,12 @@ export function makePlan(
   const { underlays, networks } = config;
   const peers = networks.flatMap((network) => peersOf(network, underlays, facts, dynamic));
   const carriers = underlays.flatMap((underlay) => carriersOf(underlay, networks));
+  const underlayPlans = carriers.map((carrier) =>
+    carrierPlan(carrier, 0, config.node.workers, facts.underlayKernel?.get(carrier.underlay.name)),
+  );
+  const nextHops = nextHopsOf(peers, underlayPlans);
   const ids = assignIds(
-    { underlays: carriers, networks, ports: networks.flatMap((network) => network.ports), peers },
+    { underlays: carriers, networks, ports: networks.flatMap((network) => network.ports), peers, nextHops },
     previous,
   );
   const domains = domainsOf(config.bridge);
@@ -89,13 +96,14 @@ export function makePlan(
     workers,
     cpus: pinsOf(config.node, facts.cpus ?? []),
     busyPollUs: config.node.busyPollUs,
-    underlays: carriers.map((carrier) => carrierPlan(carrier, ids.underlay(carrier.name), config.node.workers)),
+    underlays: underlayPlans.map((underlay) => ({ ...underlay, id: ids.underlay(underlay.name) })),
     networks: [],
     ports: [],
     peers: [],
     statics: [],
     staticNeighbours: [],
     routes: sources.map((source) => routePlan(source, ids, domains)),
+    ...(nextHops.length === 0 ? {} : { nextHops: nextHops.map((hop) => nextHopPlan(hop, ids)) }),
   };
   for (const network of networks) {
     const id = ids.network(network.name);
@@ -170,6 +178,8 @@ interface PlannedPeer extends PeerSource {
   dynamic: boolean;
   /** Behind a frame underlay: what is routed directly goes through weft, not through the kernel. */
   isFrame: boolean;
+  /** Router on the way to it. */
+  via?: string;
 }
 
 function peersOf(
@@ -186,7 +196,12 @@ function peersOf(
     return {
       onLink: linkOf(underlay, facts),
       udpPort: tunnelOf(network, underlay.udpPort).udpPort,
-      common: { network: network.name, underlay: carrierOf(underlay, network), isFrame: underlay.kind === 'frame' },
+      common: {
+        network: network.name,
+        underlay: carrierOf(underlay, network),
+        isFrame: underlay.kind === 'frame',
+        ...routerOf(underlay, address),
+      },
     };
   };
   const configured = network.peers.map((peer): PlannedPeer => {
@@ -211,6 +226,24 @@ function peersOf(
 function linkOf(underlay: UnderlayConfig, facts: HostFacts): readonly string[] {
   if (underlay.kind === 'frame') return underlay.frame?.prefix === undefined ? [] : [underlay.frame.prefix];
   return facts.underlayPrefixes.get(underlay.name) ?? [];
+}
+
+/** The gateway of a frame underlay, for a peer that is not on its link. */
+function routerOf({ frame }: UnderlayConfig, address: string): { via?: string } {
+  if (frame?.gateway === undefined || frame.prefix === undefined || isWithin(address, [frame.prefix])) return {};
+  return { via: frame.gateway };
+}
+
+/** Next hops that are looked for: of peers behind frame underlays that do so, and that have no configured MAC. */
+function nextHopsOf(peers: readonly PlannedPeer[], underlays: readonly UnderlayPlan[]): NextHopKey[] {
+  const byName = new Map(underlays.map((underlay) => [underlay.name, underlay.frame]));
+  const hops = new Map<string, NextHopKey>();
+  for (const { underlay, address, via = address } of peers) {
+    const frame = byName.get(underlay);
+    if (frame?.resolver === undefined || via in frame.neighbours) continue;
+    hops.set(`${underlay}/${via}`, { underlay, address: via });
+  }
+  return [...hops.values()];
 }
 
 function staticPlan(entry: NetworkConfig['staticMacs'][number], domain: number, name: string, ids: Ids): StaticMacPlan {
@@ -239,8 +272,18 @@ function peerPlan(peer: PlannedPeer, of: NetworkPlan, facts: HostFacts, ids: Ids
     dynamic,
     mtu: peerMtu(most, of.tunnel, address, outer),
     ...(at === undefined ? {} : { at }),
+    ...(peer.via === undefined ? {} : { via: peer.via }),
+    ...nextHopOf(ids.nextHop(underlay, peer.via ?? address)),
   };
 }
+
+const nextHopPlan = ({ underlay, address }: NextHopKey, ids: Ids): NextHopPlan => ({
+  id: ids.nextHop(underlay, address)!,
+  underlay: ids.underlay(underlay),
+  address,
+});
+
+const nextHopOf = (id: number | undefined) => (id === undefined ? {} : { nextHop: id });
 
 function routePlan({ network, prefix, port, peer }: PrefixSource, ids: Ids, domains: Domains): RoutePlan {
   return {

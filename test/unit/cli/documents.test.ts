@@ -103,6 +103,7 @@ const STATUS: StatusDocument = {
       dynamic: false,
       mtu: 1450,
       pathMtu: null,
+      nextHop: null,
       liveness: null,
       lastHeardSec: 2.14,
       rxPackets: 3,

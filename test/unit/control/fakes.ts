@@ -262,6 +262,8 @@ export function fakeDataplane(): FakeDataplane {
     },
     macs: () => plane.rows,
     neighbours: () => [],
+    nextHop: () => ({ state: 'resolving', mac: 0 }),
+    setNextHop() {},
     workers: () => [
       { index: 0, threadId: 1, state: 'running', restarts: 0, turns: 5, isSleeping: true, cpu: null, lastError: null },
     ],

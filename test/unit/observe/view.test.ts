@@ -81,6 +81,7 @@ function makeView(
     counters,
     macs: () => [],
     neighbours: () => [],
+    nextHop: () => ({ state: 'resolving', mac: 0 }),
     workers: () => [
       {
         index: 0,

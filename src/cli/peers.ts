@@ -58,7 +58,7 @@ export function peerText(peer: PeerDocument): string {
 }
 
 /** `02:00:00:00:0a:02 (reachable)`; a router with its address. */
-function nextHopText({ address, nextHop }: PeerDocument): string | null {
+export function nextHopText({ address, nextHop }: PeerDocument): string | null {
   if (nextHop === null) return null;
   const { mac, state } = nextHop;
   const via = nextHop.address === address ? '' : `${nextHop.address} `;

@@ -1,7 +1,7 @@
 import type { Command } from 'commander';
 import type { PathDocument, StatusDocument } from '../observe/documents.js';
 import { age, count, duration, plural, table } from './output.js';
-import { LIVENESS_HEADER, livenessCells, peerText } from './peers.js';
+import { LIVENESS_HEADER, livenessCells, nextHopText, peerText } from './peers.js';
 import { defineRead } from './readVerb.js';
 import { accountText } from './stats.js';
 
@@ -127,18 +127,20 @@ function portTable({ ports }: StatusDocument): string {
 function peerTable({ peers }: StatusDocument): string {
   if (peers.length === 0) return '';
   const hasHeartbeats = peers.some((peer) => peer.liveness !== null);
+  const hasNextHops = peers.some((peer) => peer.nextHop !== null);
   const rows = peers.map((peer) => [
     peerText(peer),
     peer.network,
     ...(hasHeartbeats ? livenessCells(peer) : []),
+    ...(hasNextHops ? [nextHopText(peer)] : []),
     age(peer.lastHeardSec),
     peer.rxPackets,
     peer.txPackets,
     peer.failedSends,
     peer.lastError,
   ]);
-  const liveness = hasHeartbeats ? LIVENESS_HEADER : [];
-  return table(['PEER', 'NETWORK', ...liveness, 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'LAST ERROR'], rows);
+  const more = [...(hasHeartbeats ? LIVENESS_HEADER : []), ...(hasNextHops ? ['NEXT HOP'] : [])];
+  return table(['PEER', 'NETWORK', ...more, 'LAST HEARD', 'RECEIVED', 'SENT', 'FAILED', 'LAST ERROR'], rows);
 }
 
 function hintLines({ hints }: StatusDocument): string {

@@ -12,6 +12,7 @@ import { type DeviceKernel, requireRights } from './devices/deviceKernel.js';
 import { type Devices, type Entity, entityKey } from './devices/devices.js';
 import type { Healing } from './devices/healing.js';
 import type { MtuFollower } from './followMtus.js';
+import type { KernelNextHops } from './kernelNextHops.js';
 import type { DynamicPeers } from './peers/dynamicPeers.js';
 import type { Heartbeats } from './peers/heartbeats.js';
 import { gatherFacts } from './plan/facts.js';
@@ -36,6 +37,8 @@ export interface Run {
   heartbeats: Heartbeats | null;
   /** Null until the node is started. */
   healing: Healing | null;
+  /** Null until the node is started. */
+  kernelNextHops: KernelNextHops | null;
   startedAt: number;
   /** Bytes that the memory of the node has for route tables. */
   routeBytes: number;

@@ -35,6 +35,7 @@ import { createDevices } from './devices/devices.js';
 import { dpdkSettings } from './devices/dpdkDevices.js';
 import { createHealing, type Healing } from './devices/healing.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
+import { followKernelNextHops, type KernelNextHops } from './kernelNextHops.js';
 import type { Node, NodeOptions, NodeParts, ReloadOptions } from './node.js';
 import { createDynamicPeers, type DynamicPeers } from './peers/dynamicPeers.js';
 import type { Heartbeats } from './peers/heartbeats.js';
@@ -91,6 +92,7 @@ export class RunningNode extends ChangingNode implements Node {
       this.#setState('running');
       this.#run.heartbeats = this.#startHeartbeats(this.#run);
       this.#run.healing = this.#startHealing(this.#run);
+      this.#run.kernelNextHops = this.#followNextHops(this.#run);
     });
   }
 
@@ -104,6 +106,7 @@ export class RunningNode extends ChangingNode implements Node {
       run.mtus.stop();
       run.heartbeats?.stop();
       run.healing?.stop();
+      run.kernelNextHops?.stop();
       try {
         await run.dataplane.stop();
       } finally {
@@ -148,7 +151,7 @@ export class RunningNode extends ChangingNode implements Node {
     const mtus = this.#followMtus(kernel, dataplane);
     const routeBytes = routeBytesOf(config);
     const opened = { facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired, routeBytes };
-    return { api, heartbeats: null, healing: null, ...opened };
+    return { api, heartbeats: null, healing: null, kernelNextHops: null, ...opened };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -195,6 +198,15 @@ export class RunningNode extends ChangingNode implements Node {
       movedTo: (peer, to) => this.emit('peer-moved', { ...peer, to }),
       warn: (message) => this.emit('warning', message),
       now: this.#parts.now,
+    });
+  }
+
+  #followNextHops(run: Run): KernelNextHops {
+    return followKernelNextHops({
+      kernel: this.#parts.kernel(),
+      dataplane: run.dataplane,
+      plan: () => run.planned.plan,
+      warn: (message) => this.emit('warning', message),
     });
   }
 

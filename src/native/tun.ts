@@ -311,6 +311,8 @@ export interface Tun {
   routeList(query?: { netns?: string; table?: number }): Route[];
   /** The way that a packet to an address takes now. ENETUNREACH, EHOSTUNREACH, EACCES (prohibit), EINVAL (blackhole). */
   routeGet(query: { netns?: string; address: string }): Route;
+  /** Has a neighbour asked for, or asked whether it is still there, as a packet for it would. */
+  neighbourUse(neighbour: { netns?: string; device: string; address: string }): void;
   neighbourList(query?: { netns?: string; device?: string }): Neighbour[];
 
   /** A descriptor that hears of devices, addresses and routes of a namespace, which it keeps alive until it is closed. */

@@ -10,6 +10,7 @@ export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocum
     ...slotHints(status),
     ...mtuHints(status),
     ...livenessHints(status),
+    ...nextHopHints(status),
     ...drops.reasons.flatMap(dropHint),
     ...missedHints(status),
   ];
@@ -112,6 +113,23 @@ function livenessHints({ peers }: Pick<StatusDocument, 'peers'>): Hint[] {
       return [{ object, message: `has never answered a heartbeat of network ${network}`, remedy }];
     const message = `has not answered heartbeats of network ${network} for ${Math.round(answeredSec)} s`;
     return [{ object, message, remedy: 'look at its node and the path to it; traffic to it goes on being sent' }];
+  });
+}
+
+function nextHopHints({ peers }: Pick<StatusDocument, 'peers'>): Hint[] {
+  return peers.flatMap(({ address, nextHop, underlay }): Hint[] => {
+    if (nextHop === null || nextHop.mac !== null || nextHop.state === 'resolving') return [];
+    const via = nextHop.address === address ? 'it' : `its next hop ${nextHop.address}`;
+    const isAsked = nextHop.state === 'failed';
+    return [
+      {
+        object: `peer ${address}`,
+        message: isAsked ? `${via} does not say its MAC on underlay ${underlay}` : `no MAC is configured for ${via}`,
+        remedy: isAsked
+          ? 'look at the link and at the other end; or give the MAC in `neighbours` of the underlay'
+          : "add it to `neighbours` of the underlay's `frame`, or set `resolve: true` there",
+      },
+    ];
   });
 }
 

@@ -28,7 +28,10 @@ export const DROP_REASONS = [
   { name: 'ecn', text: 'congestion mark on a packet whose inner header is not ECN-capable (RFC 6040 section 4.2)' },
   { name: 'truncated', text: 'longer than the slot that receives it, or cut short by a capture' },
   { name: 'no-slot', text: 'no free slot in the arena' },
-  { name: 'no-neighbour', text: 'link-layer address of the next hop is not known' },
+  {
+    name: 'no-neighbour',
+    text: 'link-layer address of the next hop is not known: it has not answered, or none is configured',
+  },
   { name: 'device-gone', text: 'the egress was removed, or its device is down' },
   { name: 'tx-full', text: 'egress queue or socket buffer full' },
   { name: 'tx-too-big', text: 'the kernel refused the outer packet: larger than the path or device MTU' },

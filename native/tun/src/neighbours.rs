@@ -5,17 +5,19 @@ use std::net::IpAddr;
 use napi::bindgen_prelude::{JsObjectValue, Object};
 
 use crate::control::{Arguments, Module, detached};
-use crate::errors::Result;
-use crate::link::mac_text;
+use crate::errors::{Failure, Result};
+use crate::link::{self, mac_text};
 use crate::netlink::{Netlink, Reply, Request, attributes, read_word};
 use crate::netns;
-use crate::prefix::from_bytes;
+use crate::prefix::{family, from_bytes, octets};
 use crate::routes::{device_names, set_text};
 
 const NDA_DST: u16 = 1;
 const NDA_LLADDR: u16 = 2;
 /// Bytes of ndmsg, the header in front of a neighbour's attributes.
 const INFO_LEN: usize = 12;
+/// Bit of ndm_flags.
+const NTF_USE: u8 = 0x01;
 /// Bits of ndm_state, from linux/neighbour.h.
 const STATES: [(u16, &str); 8] = [
     (0x01, "incomplete"),
@@ -84,6 +86,33 @@ fn neighbour_list(_: &(), arguments: &Arguments) -> Result<Vec<Object<'static>>>
     Ok(objects)
 }
 
+/// As a packet for it would: an unknown neighbour is asked for, a stale one whether it is still there.
+fn neighbour_use(_: &(), arguments: &Arguments) -> Result<()> {
+    let options = arguments.options(0)?;
+    let path = options.optional_text("netns")?;
+    let device = options.device("device")?;
+    let text = options.text("address")?;
+    let ip: IpAddr = text.parse().map_err(|_| {
+        Failure::Range(format!("{}: address must be an IP address, not '{text}'", arguments.function))
+    })?;
+    netns::within(path.as_deref(), || {
+        let mut netlink = Netlink::open()?;
+        let about = format!("{ip} on {device}");
+        let Some(link) = link::get(&mut netlink, &device)? else {
+            return Err(Failure::system("netlink RTM_NEWNEIGH", libc::ENODEV, format!("device {device}")));
+        };
+        let mut fixed = [0; INFO_LEN];
+        fixed[0] = family(&ip) as u8;
+        fixed[4..8].copy_from_slice(&link.index.to_ne_bytes());
+        fixed[10] = NTF_USE;
+        let flags = libc::NLM_F_CREATE | libc::NLM_F_REPLACE | libc::NLM_F_ACK;
+        let mut request = Request::new(libc::RTM_NEWNEIGH, flags, &fixed, "RTM_NEWNEIGH", about);
+        request.attribute(NDA_DST, &octets(&ip));
+        netlink.call(request).map(|_| ())
+    })
+}
+
 pub fn register(module: &mut Module) -> napi::Result<()> {
+    module.export("neighbourUse", neighbour_use)?;
     module.export("neighbourList", neighbour_list)
 }

@@ -19,6 +19,8 @@ export type DeviceKernel = Pick<
   | 'routeAdd'
   | 'routeDelete'
   | 'routeList'
+  | 'neighbourUse'
+  | 'neighbourList'
   | 'monitorOpen'
   | 'monitorRead'
   | 'udpOpen'
@@ -42,7 +44,7 @@ export function loadKernel(): DeviceKernel {
 }
 
 /** Closes a descriptor; the failure as text, if there is one. */
-export function tryClose(kernel: DeviceKernel, fd: number): string[] {
+export function tryClose(kernel: Pick<DeviceKernel, 'close'>, fd: number): string[] {
   try {
     kernel.close(fd);
     return [];

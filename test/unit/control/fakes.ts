@@ -164,6 +164,8 @@ export function fakeKernel(): FakeKernel {
         const family = address.includes(':') ? 6 : 4;
         return { index: 2, name: 'eth0', address, prefixLen: family === 4 ? 24 : 64, family };
       }),
+    neighbourList: () => [],
+    neighbourUse() {},
     routeAdd(change) {
       const { netns = '', prefix, via = null, device = null } = change;
       call(`routeAdd ${netns} ${prefix} ${via} ${device}`);

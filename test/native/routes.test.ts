@@ -172,6 +172,16 @@ describeWith(['root', 'addon', 'ip', 'ping'], 'routes and neighbours', () => {
     expect(addon.neighbourList({ netns }).length).toBeGreaterThanOrEqual(listed.length);
   });
 
+  it('neighbours are asked for without a packet', () => {
+    for (const address of ['198.18.2.7', 'fd00:2::7']) {
+      addon.neighbourUse({ netns, device: 'va', address });
+      const found = addon.neighbourList({ netns, device: 'va' }).find((neighbour) => neighbour.address === address);
+      expect(found).toMatchObject({ mac: '', state: 'incomplete' });
+    }
+    expect(thrownBy(() => addon.neighbourUse({ netns, device: 'none0', address: '198.18.2.7' })).code).toBe('ENODEV');
+    expect(() => addon.neighbourUse({ netns, device: 'va', address: '198.18.2' })).toThrow(/address/);
+  });
+
   it('addresses go again', () => {
     const list = () =>
       addon

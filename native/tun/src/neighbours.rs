@@ -92,9 +92,9 @@ fn neighbour_use(_: &(), arguments: &Arguments) -> Result<()> {
     let path = options.optional_text("netns")?;
     let device = options.device("device")?;
     let text = options.text("address")?;
-    let ip: IpAddr = text.parse().map_err(|_| {
-        Failure::Range(format!("{}: address must be an IP address, not '{text}'", arguments.function))
-    })?;
+    let ip: IpAddr = text
+        .parse()
+        .map_err(|_| Failure::Range(format!("{}: address must be an IP address, not '{text}'", arguments.function)))?;
     netns::within(path.as_deref(), || {
         let mut netlink = Netlink::open()?;
         let about = format!("{ip} on {device}");

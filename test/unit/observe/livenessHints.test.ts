@@ -18,7 +18,7 @@ const UP: LivenessDocument = {
 
 /** What is said about a peer whose heartbeats say this. */
 function hints(liveness: LivenessDocument | null): string[] {
-  const peer = { address: '192.0.2.2', network: 'blue', liveness, pathMtu: null };
+  const peer = { address: '192.0.2.2', network: 'blue', liveness, pathMtu: null, nextHop: null };
   const none = { workers: [], ports: [], underlays: [], networks: [], slots: { total: 0, free: 0, held: 0 } };
   const status = { ...none, peers: [peer] } as unknown as StatusDocument;
   return hintsOf(status, { total: 0, missed: 0, reasons: [] }).map((h) => `${h.object}: ${h.message}; ${h.remedy}`);

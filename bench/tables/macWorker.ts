@@ -6,7 +6,7 @@ import { type ArenaShape, attachArena, columnAllocator, createArenaMemory } from
 import { type Burst, createBurst, LANES, TO_PORT } from '../../dist/packet/burst.js';
 import { createClock } from '../../dist/packet/clock.js';
 import { makeCounterBlock } from '../../dist/packet/counters.js';
-import { bindOutbox, columnsBehindIo, ioBlock } from '../../dist/packet/outbox.js';
+import { columnsBehindIo } from '../../dist/packet/outbox.js';
 import { createTables } from '../../dist/pipeline/tables.js';
 import { instantiateWalk } from '../../dist/pipeline/walkKernel.js';
 import { sink } from '../micro/cases.js';
@@ -49,11 +49,9 @@ function makeRig(count: number) {
   const arena = attachArena(createArenaMemory(shape), shape);
   const allocate = columnAllocator(arena, 0, columnsBehindIo(arena, 0));
   const burst = createBurst(allocate);
-  const [partition] = arena.partitions;
-  const outbox = bindOutbox(ioBlock(arena, 0), allocate, partition.headersAt + 64, partition.headersEnd);
   const tables = createTables(allocate);
   const table = attachMacTable(arena.memory.buffer as SharedArrayBuffer, 2, arena.macAt, shape.macBytes);
-  const kernel = instantiateWalk(arena, burst, outbox, tables, table);
+  const kernel = instantiateWalk(arena, burst, tables, table);
   const clock = createClock(NOW);
   const counters = new Float64Array(makeCounterBlock());
   table.limits[NETWORK] = count;

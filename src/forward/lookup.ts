@@ -1,4 +1,4 @@
-import { type Burst, ID_MASK, TO_PEER, TO_PORT } from '../packet/burst.js';
+import { type Burst, ID_MASK, SUMMARY_EGRESS, TO_PEER, TO_PORT } from '../packet/burst.js';
 import type { Clock } from '../packet/clock.js';
 import { DROP } from '../packet/drop.js';
 import type { ForwardKernel } from './kernel.js';
@@ -16,7 +16,7 @@ export function bindLookup(
   /** Network of each peer: split horizon holds inside of a network, a bridge relays between two. */
   peerNetwork: Int32Array,
 ): (n: number) => void {
-  const { dstLo, dstHi, dstEntry, network, origin, dst, drop, careful } = burst;
+  const { dstLo, dstHi, dstEntry, network, origin, dst, drop, careful, summary } = burst;
   const { entries } = table;
 
   /** 01:80:c2:00:00:00 to 0f: IEEE 802.1Q table 8-1, never forwarded by a bridge. */
@@ -48,6 +48,7 @@ export function bindLookup(
   return function lookup(n: number): void {
     const now = clock.seconds;
     const left = kernel.lookup(n, now);
+    if (left > 0) summary[SUMMARY_EGRESS] = -1;
     for (let k = 0; k < left; k++) lookUpCarefully(careful[k], now);
   };
 }

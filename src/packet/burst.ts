@@ -104,6 +104,8 @@ export const SUMMARY_FLAGS = 0;
 export const SUMMARY_BYTES = 1;
 /** Packets of the lanes that the kernel's admit took (tunnel/kernel.ts). */
 export const SUMMARY_PACKETS = 2;
+/** Egress list of all lanes, as the lookup step has found it (pipeline/walk.ts); -1 when they have several, or some are dropped or flooded. */
+export const SUMMARY_EGRESS = 4;
 
 export function sharedInts(count: number): Int32Array {
   return new Int32Array(new SharedArrayBuffer(count * 4));
@@ -143,6 +145,6 @@ export function createBurst(allocate: Allocate = sharedInts): Burst {
     key: column(),
     payload: column(),
     metaLen: column(),
-    summary: allocate(4),
+    summary: allocate(8),
   };
 }

@@ -14,6 +14,7 @@ import {
 } from '../underlay/template.js';
 import type { FrameUnderlay } from '../underlay/underlay.js';
 import type { Answers } from './answers.js';
+import type { EgressKernel } from './egressKernel.js';
 import type { Fragmenter } from './fragment.js';
 import type { LinkHosts } from './linkHost.js';
 import type { Messages } from './messages.js';
@@ -22,7 +23,6 @@ import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
 import type { Transport } from './transport.js';
 import type { TunnelFields } from './tunnelFields.js';
-import type { WalkKernel } from './walkKernel.js';
 
 /**
  * The way out to peers as whole outer frames: Ethernet, IP, UDP and tunnel header from the peer's template, right in front of the inner frame.
@@ -46,7 +46,7 @@ export function bindFrameEgress(
   transport: Transport,
   settlement: Settlement,
   messages: Messages,
-  walk: WalkKernel,
+  egress: EgressKernel,
   fields: TunnelFields,
   answers: Answers,
   hosts: LinkHosts,
@@ -90,7 +90,7 @@ export function bindFrameEgress(
     tailLen: number,
     relayed: number,
   ): void {
-    walk.writeHeaders(frameAt, row, bytes, flow[i], outerMark(i), innerTtl(i));
+    egress.writeHeaders(frameAt, row, bytes, flow[i], outerMark(i), innerTtl(i));
     const w = row * TEMPLATE_WORDS;
     if (relayed > 0) fields.addOptions(row, frameAt, tailAt, relayed);
     fields.finish(peer, row, frameAt, headEnd, tailAt, tailLen);
@@ -196,7 +196,7 @@ export function bindFrameEgress(
     const first = cursor[NEXT_EXTENT];
     const room = Math.min(MESSAGES - message, EXTENTS - first);
     const end = Math.min(count, from + room);
-    const next = walk.encap(listAt, from, end, message, first, out.tos < 0 ? 0xff : 3);
+    const next = egress.encap(listAt, from, end, message, first, out.tos < 0 ? 0xff : 3);
     cursor[NEXT_MESSAGE] = message + next - from;
     cursor[NEXT_EXTENT] = first + next - from;
     return next;

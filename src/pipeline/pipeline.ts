@@ -22,6 +22,7 @@ import { bindCoalesce } from './coalesce.js';
 import { bindConnect } from './connect.js';
 import { bindDecapStep } from './decap.js';
 import { type BindCaptures, createDevices } from './devices.js';
+import { instantiateEgress } from './egressKernel.js';
 import { bindFragment } from './fragment.js';
 import { bindFrameEgress } from './frameEgress.js';
 import { bindHeartbeats, makeHeartbeatRing } from './heartbeats.js';
@@ -124,7 +125,8 @@ export function createPipeline(options: PipelineOptions) {
     arena.neighbourAt,
     memory.shape.neighbourBytes,
   );
-  const walkKernel = instantiateWalk(arena, burst, outbox, tables, macTable);
+  const walkKernel = instantiateWalk(arena, burst, tables, macTable);
+  const egress = instantiateEgress(arena, burst, outbox, tables);
   const inbound = instantiateInbound(arena, burst, outbox, allocate);
   const storm = createStormLimit(NETWORKS_MAX, clock);
 
@@ -132,7 +134,7 @@ export function createPipeline(options: PipelineOptions) {
   const segmenter = bindSegment(arena, burst, outbox, kernel, transport);
   const fragmenter = bindFragment(arena, burst, outbox, kernel, segmenter);
   const coalescer = bindCoalesce(arena, burst, transport);
-  const settlement = bindSettlement(outbox, counters);
+  const settlement = bindSettlement(outbox, counters, egress);
   const capture = bindCapture(arena, partition, burst, outbox, kernel, options.preciseSeconds);
   const messages = bindMessages(outbox, settlement, capture);
   const arrival = bindArrival(arena, burst, transport, counters);
@@ -184,7 +186,7 @@ export function createPipeline(options: PipelineOptions) {
     connect: bindConnect(arena, burst, tables),
     clampMss: bindMssClamp(arena, burst, tables),
     answer: answers.send,
-    sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages),
+    sendToPort: bindPortEgress(arena, burst, outbox, zeroVnetAt, segmenter, coalescer, transport, messages, egress),
     sendToSocket: bindSocketEgress(
       arena,
       burst,
@@ -210,7 +212,7 @@ export function createPipeline(options: PipelineOptions) {
       transport,
       settlement,
       messages,
-      walkKernel,
+      egress,
       fields,
       answers,
       hosts,
@@ -227,6 +229,7 @@ export function createPipeline(options: PipelineOptions) {
     capture,
     heartbeats,
     hosts,
+    walkKernel.arriveFrom,
     options.wrapSteps?.(steps) ?? steps,
   );
   const devices = createDevices({

@@ -1,10 +1,11 @@
 import type { Arena } from '../packet/arena.js';
-import { type Burst, FROM_PEER, HAS_GSO, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
+import { type Burst, FROM_PEER, IS_TCP, IS_UDP, IS_V4, NEEDS_CSUM } from '../packet/burst.js';
 import { PORT_ROW } from '../packet/counters.js';
 import { GSO_ECN, GSO_TCPV4, GSO_TCPV6, GSO_UDP_L4, VNET_NEEDS_CSUM, writeVnet } from '../packet/offload.js';
 import { IS_SHARED, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
 import type { Coalescer } from './coalesce.js';
+import type { EgressKernel } from './egressKernel.js';
 import type { Messages } from './messages.js';
 import type { Segmenter } from './segment.js';
 import type { Transport } from './transport.js';
@@ -31,10 +32,11 @@ export function bindPortEgress(
   coalescer: Coalescer,
   transport: Transport,
   messages: Messages,
+  kernel: Pick<EgressKernel, 'hand'>,
 ): SendToPort {
   const { view } = arena;
   const { at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, l4 } = burst;
-  const { cursor, msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow, extAt, extLen } = outbox;
+  const { cursor } = outbox;
   const { reserve, extent, close } = messages;
   let out: Port;
 
@@ -100,32 +102,16 @@ export function bindPortEgress(
     }
   }
 
-  const needsCare = NEEDS_CSUM | HAS_GSO;
-
-  /** The hot form of sendLane: lanes from k on that need nothing, in one loop without calls. Returns the place of the first that needs more. */
-  function sendPlain(list: Int32Array, from: number, count: number, vnetHdrLen: number): number {
-    reserve(count - from, 2 * (count - from));
-    let m = cursor[NEXT_MESSAGE];
-    let e = cursor[NEXT_EXTENT];
-    let k = from;
-    for (; k < count; k++) {
-      const i = list[k];
-      if ((flags[i] & needsCare) !== 0) break;
-      msgFirst[m] = e;
-      msgCount[m] = vnetHdrLen > 0 ? 2 : 1;
-      if (vnetHdrLen > 0) {
-        extAt[e] = zeroVnetAt;
-        extLen[e++] = vnetHdrLen;
-      }
-      extAt[e] = at[i];
-      extLen[e++] = len[i];
-      msgPackets[m] = 1;
-      msgBytes[m] = len[i];
-      msgPeerRow[m++] = 0;
-    }
-    cursor[NEXT_MESSAGE] = m;
-    cursor[NEXT_EXTENT] = e;
-    return k;
+  /** The hot form of sendLane, in the kernel: lanes from k on that need nothing. Returns the place of the first that needs more. */
+  function sendPlain(listAt: number, from: number, count: number, vnetHdrLen: number): number {
+    const pieces = vnetHdrLen > 0 ? 2 : 1;
+    reserve(count - from, pieces * (count - from));
+    const message = cursor[NEXT_MESSAGE];
+    const first = cursor[NEXT_EXTENT];
+    const next = kernel.hand(listAt, from, count, message, first, zeroVnetAt, vnetHdrLen);
+    cursor[NEXT_MESSAGE] = message + next - from;
+    cursor[NEXT_EXTENT] = first + pieces * (next - from);
+    return next;
   }
 
   return function sendToPort(port, list, count, mayCoalesce) {
@@ -138,7 +124,7 @@ export function bindPortEgress(
     const joins = mayCoalesce && count > 1 && kinds !== 0 && (flags[list[0]] & FROM_PEER) !== 0;
     if (joins) sendCoalesced(list, count, kinds);
     for (let k = joins ? count : 0; k < count; ) {
-      k = sendPlain(list, k, count, port.vnetHdrLen);
+      k = sendPlain(list.byteOffset, k, count, port.vnetHdrLen);
       if (k < count) sendLane(list[k++]);
     }
     messages.flush();

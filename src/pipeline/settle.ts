@@ -1,6 +1,7 @@
 import { DROP_BASE, LAST_ERRNO, MADE, ROW_WIDTH, TX_BYTES, TX_PACKETS, TX_SUPERFRAMES } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { IN_HAND_SETTLED, IN_HAND_TX, NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE, type Outbox } from '../packet/outbox.js';
+import type { EgressKernel } from './egressKernel.js';
 
 /** Drop reason of a failed send, from the negative errno (asm-generic/errno.h). */
 export function reasonOf(result: number): number {
@@ -32,7 +33,11 @@ export interface Settlement {
 }
 
 /** After tx: every message went and is counted as sent, or did not and is counted under a reason. */
-export function bindSettlement(outbox: Outbox, counters: Float64Array): Settlement {
+export function bindSettlement(
+  outbox: Outbox,
+  counters: Float64Array,
+  kernel: Pick<EgressKernel, 'sentAlike'>,
+): Settlement {
   const { msgResult, msgPackets, msgBytes, msgPeerRow, cursor, inHand, headersAt } = outbox;
 
   function refuse(row: number, reason: number, packets: number): void {
@@ -73,7 +78,7 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
   }
 
   /** Sums runs of messages to the same peer before it touches counters: a row is 512 bytes, and doubles are read, added, written. */
-  function settle(n: number, row: number): void {
+  function settleEach(n: number, row: number): void {
     let packets = 0;
     let bytes = 0;
     let supers = 0;
@@ -101,6 +106,18 @@ export function bindSettlement(outbox: Outbox, counters: Float64Array): Settleme
     if (peerRow !== 0) addSent(peerRow, peerPackets, peerBytes);
     inHand[inHandSettled] = n;
     finish(row, packets + peerPackets, bytes + peerBytes, supers);
+  }
+
+  /** Most bursts go to one peer or port, and all of them go: one sum of the kernel's. */
+  function settle(n: number, row: number): void {
+    const bytes = kernel.sentAlike(n);
+    if (bytes < 0) {
+      settleEach(n, row);
+      return;
+    }
+    if (msgPeerRow[0] !== 0) addSent(msgPeerRow[0], n, bytes);
+    inHand[inHandSettled] = n;
+    finish(row, n, bytes, 0);
   }
 
   function cut(row: number, packets: number): void {

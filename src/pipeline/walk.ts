@@ -11,6 +11,7 @@ import {
   NEEDS_CSUM,
   PARKED,
   SUMMARY_BYTES,
+  SUMMARY_EGRESS,
   SUMMARY_FLAGS,
   sharedInts,
   TO_PEER,
@@ -55,7 +56,6 @@ import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 export interface Steps {
   /** Returns how many lanes are heartbeats. */
   parse(n: number): number;
-  /** The same for lanes that begin with an IP header. */
   parsePackets(n: number): number;
   /** Offload metadata of local frames against what was parsed. */
   checkOffloads(n: number): void;
@@ -73,7 +73,6 @@ export interface Steps {
   connect(n: number): void;
   /** The MSS of SYNs, once it is known where they go. */
   clampMss(n: number): void;
-  /** ICMP answers about lanes of this burst. */
   answer(ports: readonly (Port | undefined)[]): void;
   sendToPort: SendToPort;
   sendToSocket: SendToSocket;
@@ -84,7 +83,6 @@ export interface Steps {
 export interface Walk {
   /** One burst of a port: returns the frames received, or a negative errno. */
   fromPort(port: Port): number;
-  /** One receive of an underlay. */
   fromUnderlay(underlay: Underlay): number;
   readonly ports: (Port | undefined)[];
   readonly underlays: (Underlay | undefined)[];
@@ -104,6 +102,7 @@ export function bindWalk(
   capture: CaptureTap,
   heartbeats: HeartbeatStep,
   hosts: Pick<LinkHosts, 'meet'>,
+  arriveFrom: (n: number, network: number, origin: number) => void,
   steps: Steps,
 ): Walk {
   const { inHand } = outbox;
@@ -120,6 +119,8 @@ export function bindWalk(
   const touched = sharedInts(LISTS);
   // In the arena: the encap kernel walks it.
   const list = allocate(LANES);
+  const everyLane = allocate(LANES);
+  for (let i = 0; i < LANES; i++) everyLane[i] = i;
   const flood = sharedInts(LANES);
 
   function countReceived(n: number, row: number): void {
@@ -211,35 +212,35 @@ export function bindWalk(
     return lists;
   }
 
-  function sendToPeers(underlay: Underlay, count: number, onlyPeer: number): void {
-    if (underlay.kind !== 'frame') steps.sendToSocket(underlay, list, count, onlyPeer);
-    else steps.sendToFrame(underlay, list, count, onlyPeer);
+  function sendToPeers(underlay: Underlay, lanes: Int32Array, count: number, onlyPeer: number): void {
+    if (underlay.kind !== 'frame') steps.sendToSocket(underlay, lanes, count, onlyPeer);
+    else steps.sendToFrame(underlay, lanes, count, onlyPeer);
   }
 
   /** A MAC table entry may outlive its port or peer by a turn: what points nowhere is dropped, not lost. */
   let wasListDropped = false;
-  function dropList(count: number): void {
+  function dropList(lanes: Int32Array, count: number): void {
     wasListDropped = true;
-    for (let k = 0; k < count; k++) drop[list[k]] = DROP['device-gone'];
+    for (let k = 0; k < count; k++) drop[lanes[k]] = DROP['device-gone'];
   }
 
   function sendChain(egress: number): void {
     let count = 0;
     for (let i = firstLane[egress]; i >= 0; i = nextLane[i]) list[count++] = i;
     firstLane[egress] = -1;
-    sendList(egress, count);
+    sendList(egress, list, count);
   }
 
-  function sendList(egress: number, count: number): void {
+  function sendList(egress: number, lanes: Int32Array, count: number): void {
     if (egress < UNDERLAY_LIST) {
       const port = ports[egress];
-      if (port === undefined) dropList(count);
-      else steps.sendToPort(port, list, count, true);
+      if (port === undefined) dropList(lanes, count);
+      else steps.sendToPort(port, lanes, count, true);
       return;
     }
     const underlay = underlays[egress - UNDERLAY_LIST];
-    if (underlay === undefined) dropList(count);
-    else sendToPeers(underlay, count, 0);
+    if (underlay === undefined) dropList(lanes, count);
+    else sendToPeers(underlay, lanes, count, 0);
   }
 
   /** Before a copy is sent: a worker that ends in between has lost it. */
@@ -276,7 +277,7 @@ export function bindWalk(
         const underlay = underlays[peerUnderlay[floodPeers[p]]];
         if (underlay === undefined) continue;
         if (outputs++ > 0) addCopies(row, weight);
-        sendToPeers(underlay, count, floodPeers[p]);
+        sendToPeers(underlay, list, count, floodPeers[p]);
       }
     }
     if (outputs === 0) for (let k = 0; k < count; k++) drop[list[k]] = DROP['no-destination'];
@@ -302,8 +303,10 @@ export function bindWalk(
   }
 
   function deliver(n: number, row: number): void {
-    const count = gatherUniform(n);
-    if (count > 0) sendList(onlyEgress, count);
+    const egress = summary[SUMMARY_EGRESS];
+    const count = egress >= 0 ? n : gatherUniform(n);
+    if (egress >= 0) sendList(egress, everyLane, n);
+    else if (count > 0) sendList(onlyEgress, list, count);
     else if (count < 0) {
       const lists = partition(n);
       for (let t = 0; t < lists; t++) sendChain(touched[t]);
@@ -319,11 +322,7 @@ export function bindWalk(
     if (n <= 0) return n;
     const net = networkDomain[portNetwork[port.id]];
     const mode = networkMode[net];
-    const value = TO_PORT | port.id;
-    for (let i = 0; i < n; i++) {
-      network[i] = net;
-      origin[i] = value;
-    }
+    arriveFrom(n, net, TO_PORT | port.id);
     const beats = mode === MODE_L3 ? steps.parsePackets(n) : steps.parse(n);
     if (capture.key === port.id) capture.lanes(n);
     const row = PORT_ROW + port.id;
@@ -341,13 +340,17 @@ export function bindWalk(
   }
 
   function forward(n: number, mode: number): void {
+    summary[SUMMARY_EGRESS] = -1;
     if (mode === MODE_L3) steps.route(n);
     else if (mode === MODE_XCONNECT) steps.connect(n);
     else {
       steps.prefetch(n);
       steps.learn(n);
       steps.lookup(n);
-      if ((summary[SUMMARY_FLAGS] & IS_DISCOVERY) !== 0) steps.suppress(n, ports);
+      if ((summary[SUMMARY_FLAGS] & IS_DISCOVERY) !== 0) {
+        steps.suppress(n, ports);
+        summary[SUMMARY_EGRESS] = -1;
+      }
     }
     if ((summary[SUMMARY_FLAGS] & IS_SYN) !== 0) steps.clampMss(n);
   }

@@ -3,8 +3,7 @@ import type { ForwardKernel } from '../forward/kernel.js';
 import type { MacTable } from '../forward/macTable.js';
 import type { Arena } from '../packet/arena.js';
 import type { Burst } from '../packet/burst.js';
-import { PEER_ROW } from '../packet/counters.js';
-import type { Outbox } from '../packet/outbox.js';
+import { PORTS_MAX } from '../packet/counters.js';
 import type { Tables } from './tables.js';
 
 /**
@@ -14,24 +13,13 @@ import type { Tables } from './tables.js';
 export interface WalkKernel extends ForwardKernel {
   /** Parses lanes 0..n; returns the number of lanes that `careful` then names, for the form in TypeScript. */
   parse(this: void, n: number): number;
-  /** Outer headers and messages for lanes of a list; returns the place in the list of the first lane that needs more care. */
-  encap(
-    this: void,
-    listAt: number,
-    from: number,
-    end: number,
-    message: number,
-    extent: number,
-    tosMask: number,
-  ): number;
-  /** The headers of template `row` in front of `bytes` bytes at `at`; `ttl` where the template copies the inner one. */
-  writeHeaders(this: void, at: number, row: number, bytes: number, hash: number, mark: number, ttl: number): void;
+  /** Lanes 0..n are of `network` and came from `origin`. */
+  arriveFrom(this: void, n: number, network: number, origin: number): void;
 }
 
 type Exports = WalkKernel & {
   bindLanes(...addresses: number[]): void;
   bindForward(...addresses: number[]): void;
-  bindEncap(...addresses: number[]): void;
 };
 
 /** Addresses of columns for a kernel over `memory`. */
@@ -51,26 +39,15 @@ export function bindAddresses(memory: WebAssembly.Memory) {
   return { address, run };
 }
 
-export function instantiateWalk(
-  arena: Arena,
-  burst: Burst,
-  outbox: Outbox,
-  tables: Tables,
-  macTable: MacTable,
-): WalkKernel {
+export function instantiateWalk(arena: Arena, burst: Burst, tables: Tables, macTable: MacTable): WalkKernel {
   const module = new WebAssembly.Module(readFileSync(new URL('./walk.wasm', import.meta.url)));
   const { memory } = arena;
   const exports = new WebAssembly.Instance(module, { env: { memory } }).exports as unknown as Exports;
   const { address, run } = bindAddresses(memory);
   exports.bindLanes(run(Object.values(burst)));
-  exports.bindForward(address(tables.ageingSec), address(macTable.entries), macTable.entryMask);
-  const { msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow, extAt, extLen } = outbox;
-  exports.bindEncap(
-    ...[tables.templates, tables.peerFrameMax].map(address),
-    run([msgFirst, msgCount, msgPackets, msgBytes, msgPeerRow]),
-    run([extAt, extLen]),
-    PEER_ROW,
-  );
-  const { parse, prefetch, learn, lookup, encap, writeHeaders } = exports;
-  return { parse, prefetch, learn, lookup, encap, writeHeaders };
+  const { ageingSec, peerUnderlay } = tables;
+  const { entries, entryMask } = macTable;
+  exports.bindForward(address(ageingSec), address(entries), entryMask, address(peerUnderlay), PORTS_MAX);
+  const { parse, prefetch, learn, lookup, arriveFrom } = exports;
+  return { parse, prefetch, learn, lookup, arriveFrom };
 }

@@ -41,7 +41,7 @@ export const TEMPLATE_V6 = 1;
 export const TEMPLATE_UDP_CHECKSUM = 2;
 /** TTL or hop limit of the inner packet. */
 export const TEMPLATE_TTL = 4;
-/** The plain form, for which the kernel has stores of its own. */
+/** The plain form, with or without a UDP checksum, for which the kernel has stores of its own. */
 export const TEMPLATE_PLAIN = 8;
 
 /** Longest header: what is left of the headroom after rounding to pieces of 16 bytes. */
@@ -125,15 +125,15 @@ export function writeTemplate(rows: Int32Array, row: number, f: TemplateFields):
       const addresses = isV6 ? sumHalves(view, at + 8, at + 40) : sumHalves(view, at + 12, at + 20);
       words[WORD_UDP_SUM] = addresses + (Ipv4.PROTOCOL_UDP << 8) + view.getUint16(udp + 2, true);
       if (f.udpChecksum) words[WORD_FLAGS] |= TEMPLATE_UDP_CHECKSUM;
-      if (words[WORD_FLAGS] === 0 && len === PLAIN_HEADERS) words[WORD_FLAGS] = TEMPLATE_PLAIN;
+      if ((words[WORD_FLAGS] & ~TEMPLATE_UDP_CHECKSUM) === 0 && len === PLAIN_HEADERS)
+        words[WORD_FLAGS] |= TEMPLATE_PLAIN;
     }
   }
   rows.set(words, row * TEMPLATE_WORDS);
 }
 
-/** Whether the kernel's burst encap writes all of a row's headers: nothing but lengths, TOS, TTL and source port differs from packet to packet. */
+/** Whether the kernel's burst encap writes all of a row's headers: it knows neither checksums nor sequence numbers of the tunnel's own. */
 export function isKernelTemplate(rows: Int32Array, row: number): boolean {
   const w = row * TEMPLATE_WORDS;
-  const isSummed = rows[w + WORD_CHECKSUM] !== 0 || (rows[w + WORD_FLAGS] & TEMPLATE_UDP_CHECKSUM) !== 0;
-  return !isSummed && rows[w + WORD_SEQUENCE] === 0;
+  return rows[w + WORD_CHECKSUM] === 0 && rows[w + WORD_SEQUENCE] === 0;
 }

@@ -43,7 +43,7 @@ export function makeKernelRig(macs = 100): KernelRig {
   const tables = createTables(allocate);
   const macTable = attachMacTable(arena.memory.buffer as SharedArrayBuffer, 2, arena.macAt, shape.macBytes);
   const inbound = instantiateInbound(arena, burst, outbox, allocate);
-  const kernel = instantiateWalk(arena, burst, outbox, tables, macTable);
+  const kernel = instantiateWalk(arena, burst, tables, macTable);
   return { arena, burst, outbox, tables, macTable, kernel, inbound };
 }
 

@@ -2,12 +2,13 @@ import { beforeEach, describe, expect, it } from 'vitest';
 import { makeCounterBlock, PEER_ROW, PORT_ROW, readRow, UNDERLAY_ROW } from '../../../src/packet/counters.js';
 import { DROP } from '../../../src/packet/drop.js';
 import { NEXT_EXTENT, NEXT_HEADER, NEXT_MESSAGE } from '../../../src/packet/outbox.js';
+import { instantiateEgress } from '../../../src/pipeline/egressKernel.js';
 import { bindSettlement } from '../../../src/pipeline/settle.js';
-import { makeLanes } from '../../rig/lanes.js';
+import { makeKernelRig } from '../../rig/walkKernel.js';
 
-const { outbox } = makeLanes();
+const { arena, burst, outbox, tables } = makeKernelRig();
 const counters = new Float64Array(makeCounterBlock());
-const { settle, refuse } = bindSettlement(outbox, counters);
+const { settle, refuse } = bindSettlement(outbox, counters, instantiateEgress(arena, burst, outbox, tables));
 const row = (n: number) => readRow([counters], n);
 
 beforeEach(() => counters.fill(0));
@@ -39,6 +40,19 @@ describe('what became of messages', () => {
     expect(row(UNDERLAY_ROW + 1)).toMatchObject({ txPackets: 8, txBytes: 580, txSuperframes: 2, drops: {} });
     expect(row(PEER_ROW + 1)).toMatchObject({ txPackets: 5, txBytes: 460 });
     expect(row(PEER_ROW + 2)).toMatchObject({ txPackets: 3, txBytes: 120 });
+  });
+
+  it('is one sum where all went, one packet each, to one peer', () => {
+    for (const n of [1, 2, 3, 4, 5, 64, 2048]) {
+      counters.fill(0);
+      send(
+        Array.from({ length: n }, (_, m) => [10, 1, m + 60, 7]),
+        UNDERLAY_ROW + 1,
+      );
+      const sent = { txPackets: n, txBytes: 60 * n + (n * (n - 1)) / 2, txSuperframes: 0, drops: {} };
+      expect(row(UNDERLAY_ROW + 1)).toMatchObject(sent);
+      expect(row(PEER_ROW + 7)).toMatchObject(sent);
+    }
   });
 
   it('of a port is counted at the port', () => {

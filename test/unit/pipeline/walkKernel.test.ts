@@ -6,6 +6,7 @@ import { flushMacs, macHash, macKey, setStatic } from '../../../src/forward/macT
 import { createBurst, sharedInts, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { type Clock, createClock } from '../../../src/packet/clock.js';
 import { makeCounterBlock } from '../../../src/packet/counters.js';
+import { instantiateEgress } from '../../../src/pipeline/egressKernel.js';
 import { instantiateWalk } from '../../../src/pipeline/walkKernel.js';
 import { idleKernel, makeKernelRig } from '../../rig/walkKernel.js';
 
@@ -133,12 +134,10 @@ describe('the kernel', () => {
 
   it('is not bound to columns outside of its arena, or in another order', () => {
     const { arena, burst, outbox, tables, macTable } = makeKernelRig();
-    expect(() => instantiateWalk(arena, createBurst(sharedInts), outbox, tables, macTable)).toThrow(
-      /outside of the arena/,
-    );
+    expect(() => instantiateWalk(arena, createBurst(sharedInts), tables, macTable)).toThrow(/outside of the arena/);
     const { slot, at, ...rest } = burst;
-    expect(() => instantiateWalk(arena, { at, slot, ...rest }, outbox, tables, macTable)).toThrow(/not in its order/);
+    expect(() => instantiateWalk(arena, { at, slot, ...rest }, tables, macTable)).toThrow(/not in its order/);
     const swapped = { ...outbox, msgCount: outbox.msgPackets };
-    expect(() => instantiateWalk(arena, burst, swapped, tables, macTable)).toThrow(/not in its order/);
+    expect(() => instantiateEgress(arena, burst, swapped, tables)).toThrow(/not in its order/);
   });
 });

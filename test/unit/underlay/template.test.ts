@@ -127,7 +127,7 @@ describe('a template', () => {
   });
 
   it('flags a UDP checksum and the inner TTL', () => {
-    expect(written({ ...vxlan, udpChecksum: true }).rows[WORD_FLAGS]).toBe(TEMPLATE_UDP_CHECKSUM);
+    expect(written({ ...vxlan, udpChecksum: true }).rows[WORD_FLAGS]).toBe(TEMPLATE_PLAIN | TEMPLATE_UDP_CHECKSUM);
     expect(written({ ...vxlan, ip: { ...ip, ttl: 0 } }).rows[WORD_FLAGS]).toBe(TEMPLATE_TTL);
     // Without UDP there is nothing to sum.
     expect(written({ ...vxlan, udpPort: 0, udpChecksum: true }).rows[WORD_FLAGS]).toBe(0);
@@ -140,11 +140,11 @@ describe('a template', () => {
     expect(rowOf(rows, 2).every((b) => b === 0)).toBe(true);
   });
 
-  it('has the plain form with IPv4, UDP without checksum and eight bytes of tunnel, and no other', () => {
+  it('has the plain form with IPv4, UDP and eight bytes of tunnel, and no other', () => {
     const isPlain = (fields: Partial<TemplateFields>) =>
       (written({ ...vxlan, ...fields }).rows[WORD_FLAGS] & TEMPLATE_PLAIN) !== 0;
     expect(isPlain({})).toBe(true);
-    expect(isPlain({ udpChecksum: true })).toBe(false);
+    expect(isPlain({ udpChecksum: true })).toBe(true);
     expect(isPlain({ ip: six })).toBe(false);
     expect(isPlain({ ip: { ...ip, ttl: 0 } })).toBe(false);
     expect(isPlain({ tunnel: new Uint8Array(12) })).toBe(false);
@@ -152,12 +152,12 @@ describe('a template', () => {
     expect(isPlain({ udpPort: 0, tunnel: new Uint8Array(16) })).toBe(false);
   });
 
-  it('is for the kernel where nothing is summed or counted', () => {
+  it('is for the kernel where the tunnel itself has nothing that is summed or counted', () => {
     const isForKernel = (fields: Partial<TemplateFields>) => isKernelTemplate(written({ ...vxlan, ...fields }).rows, 0);
     expect(isForKernel({})).toBe(true);
     expect(isForKernel({ ip: six, tunnel: new Uint8Array(20) })).toBe(true);
     expect(isForKernel({ ip: { ...ip, ttl: 0 }, udpPort: 0 })).toBe(true);
-    expect(isForKernel({ udpChecksum: true })).toBe(false);
+    expect(isForKernel({ udpChecksum: true })).toBe(true);
     expect(isForKernel({ checksumOff: 4, tunnel: new Uint8Array(8) })).toBe(false);
     expect(isForKernel({ sequenceOff: 4, tunnel: new Uint8Array(8) })).toBe(false);
   });

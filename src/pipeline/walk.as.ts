@@ -185,10 +185,13 @@ export function prefetch(n: i32): void {
   store<i32>(first, touched, SUMMARY + 12);
 }
 
-/** MAC and network as an entry begins with them. */
+/**
+ * MAC and network as an entry begins with them. The first half comes as what it is, without a sign: of an i32 that was just loaded, the
+ * compiler extends the sign, whatever it is cast to.
+ */
 @inline
-function keyOf(lo: i32, hi: i32, net: i32): i64 {
-  return <i64>(<u64>(<u32>lo)) | (<i64>(hi | (net << 16)) << 32);
+function keyOf(lo: u32, hi: i32, net: i32): i64 {
+  return <i64>lo | (<i64>(hi | (net << 16)) << 32);
 }
 
 /** The entry of a key, or the empty one that ends its chain: `probe` of forward/macTable.ts. Value, key, value again: what a reader without a lock may believe. */
@@ -216,7 +219,7 @@ export function learn(n: i32, now: i32): i32 {
   for (let p = first; p < end; p += 4) {
     if (load<i32>(p, DROP) != 0) continue;
     const net = load<i32>(p, NETWORK);
-    const e = probe(table, load<i32>(p, SRC_ENTRY), mask, keyOf(load<i32>(p, SRC_LO), load<i32>(p, SRC_HI), net));
+    const e = probe(table, load<i32>(p, SRC_ENTRY), mask, keyOf(load<u32>(p, SRC_LO), load<i32>(p, SRC_HI), net));
     const value = load<i32>(e, 8);
     const expires = load<i32>(e, 12);
     const isKnown = value != 0 && value == load<i32>(p, ORIGIN);
@@ -246,7 +249,7 @@ export function lookup(n: i32, now: i32): i32 {
       differs = 1;
       continue;
     }
-    const lo = load<i32>(p, DST_LO);
+    const lo = load<u32>(p, DST_LO);
     const from = load<i32>(p, ORIGIN);
     if ((lo & 1) == 0) {
       const e = probe(table, load<i32>(p, DST_ENTRY), mask, keyOf(lo, load<i32>(p, DST_HI), load<i32>(p, NETWORK)));

@@ -3,7 +3,7 @@ import { describe, expect, it } from 'vitest';
 import { bindLearn } from '../../../src/forward/learn.js';
 import { bindLookup } from '../../../src/forward/lookup.js';
 import { flushMacs, macHash, macKey, setStatic } from '../../../src/forward/macTable.js';
-import { createBurst, sharedInts, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
+import { createBurst, SUMMARY_EGRESS, sharedInts, TO_PEER, TO_PORT } from '../../../src/packet/burst.js';
 import { type Clock, createClock } from '../../../src/packet/clock.js';
 import { makeCounterBlock } from '../../../src/packet/counters.js';
 import { instantiateEgress } from '../../../src/pipeline/egressKernel.js';
@@ -40,6 +40,7 @@ const macs = (() => {
     { lo: 0x00c28001, hi: 0 },
     { lo: 0x5e0001, hi: 9 },
     { lo: 0x1002, hi: 3 },
+    { lo: 0x80000002 | 0, hi: 0x8003 },
   ];
   for (let n = 0; out.length < 14; n++) {
     const lo = 4 | (n << 8);
@@ -114,6 +115,26 @@ describe('the kernel', () => {
       }),
       { numRuns: 60 },
     );
+  });
+
+  it('leaves nothing of what is known where it is, whatever its bits', () => {
+    const { burst, macTable, kernel, tables } = makeKernelRig();
+    tables.ageingSec.fill(20);
+    const stations = [0x00000002, 0x7f000002, -0x7ffffffe, -2];
+    stations.forEach((lo, i) => {
+      setStatic(macTable, lo, 0xfff0 + i, 1, TO_PORT | 1);
+      setStatic(macTable, lo, 0x7ff0 + i, 1, TO_PORT | 2);
+      burst.srcLo[i] = lo;
+      burst.srcHi[i] = 0xfff0 + i;
+      burst.dstLo[i] = lo;
+      burst.dstHi[i] = 0x7ff0 + i;
+      burst.network[i] = 1;
+      burst.origin[i] = TO_PORT | 1;
+    });
+    kernel.prefetch(4);
+    expect([kernel.learn(4, 100), kernel.lookup(4, 100)]).toEqual([0, 0]);
+    expect([...burst.dst.subarray(0, 4)]).toEqual(Array(4).fill(TO_PORT | 2));
+    expect(burst.summary[SUMMARY_EGRESS]).toBe(2);
   });
 
   it('hashes as the table does', () => {

@@ -84,8 +84,8 @@ export interface DpdkState {
 export interface QueueRequest {
   frames: number;
   port: number;
-  /** -1: another worker reads. */
-  rxQueue: number;
+  /** Read in turn; none: other workers read. */
+  rxQueues: number[];
   txQueue: number;
   /** Messages begin with a virtio-net header of 12 bytes. */
   vnet: boolean;
@@ -142,6 +142,8 @@ export interface Queue {
   tx(n: number, shared: number): number;
   /** Frees what is left of lanes 0..n. */
   release(n: number): number;
+  /** Leaves its rx queues to other workers, and receives nothing from then on. */
+  close(): number;
 }
 
 export interface Dpdk {

@@ -168,16 +168,17 @@ export type Allocate = (words: number) => Int32Array;
 
 /**
  * Columns of a worker, one after the other in its partition from byte `from` on, each at the start of a cache line. In the arena, because WASM
- * kernels read them too. A worker that is started again allocates the same columns in the same places.
+ * kernels read them too. A worker that is started again allocates the same columns in the same places; who looks at what one has left keeps
+ * what is in them.
  */
-export function columnAllocator(arena: Arena, worker: number, from: number): Allocate {
+export function columnAllocator(arena: Arena, worker: number, from: number, isKept = false): Allocate {
   const { columnsEnd } = arena.partitions[worker];
   let next = align(from, LINE);
   return (words) => {
     const column = new Int32Array(arena.memory.buffer, next, words);
     next = align(next + words * 4, LINE);
     if (next > columnsEnd) throw new RangeError('the columns of a worker do not fit their part of the arena');
-    column.fill(0);
+    if (!isKept) column.fill(0);
     return column;
   };
 }

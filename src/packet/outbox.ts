@@ -101,12 +101,23 @@ export const IN_HAND_TX_ROW = 3;
 export const IN_HAND_TX = 4;
 /** Messages of them that are counted at their peers. */
 export const IN_HAND_SETTLED = 5;
+/** 1: native code filled the lanes itself, and they say what it brought. */
+export const IN_HAND_LANES = 6;
 
 /** Directly behind a native receive, for the port or carrier of a counter row. */
 export function noteReceived(inHand: Int32Array, row: number, received: number): void {
   inHand[IN_HAND_RX_ROW] = row;
   inHand[IN_HAND_RX] = received;
   inHand[IN_HAND_COUNTED] = 0;
+  inHand[IN_HAND_LANES] = 0;
+}
+
+/** The same of a receive that has filled the lanes. */
+export function noteReceivedLanes(inHand: Int32Array, row: number, lanes: number): void {
+  inHand[IN_HAND_RX_ROW] = row;
+  inHand[IN_HAND_RX] = lanes;
+  inHand[IN_HAND_COUNTED] = 0;
+  inHand[IN_HAND_LANES] = 1;
 }
 
 /** Directly behind a native send of `n` messages. */

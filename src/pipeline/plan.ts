@@ -244,8 +244,8 @@ export interface DpdkQueues {
   frames: number;
   /** Number of the device in DPDK. */
   device: number;
-  /** Queue that this worker reads, -1 when another worker reads for it. */
-  rxQueue: number;
+  /** Queues that this worker reads; none when others read for it. */
+  rxQueues: number[];
   txQueue: number;
   /** TUN_F_* bits: what the device takes from us uncut or unfinished. */
   offloads: number;

@@ -111,7 +111,8 @@ export function createTurnLoop(
   }
 
   function askForInterrupts(isWanted: number): void {
-    for (const { device, rxQueue } of interrupting) addon?.interrupt(device, rxQueue, isWanted);
+    for (const { device, rxQueues } of interrupting)
+      for (const queue of rxQueues) addon?.interrupt(device, queue, isWanted);
   }
 
   function serveLooked(): number {
@@ -179,7 +180,7 @@ export function createTurnLoop(
       const elsewhere = devices.ports.filter((q) => q.rxFd < 0).map((q) => q.port);
       const devicesOfDpdk = devices.dpdk ?? [];
       const idOf = (q: DpdkQueues) => (q.port !== 0 ? q.port : UNDERLAY_IDS + q.underlay);
-      const read = devicesOfDpdk.filter((q) => q.rxQueue >= 0);
+      const read = devicesOfDpdk.filter((q) => q.rxQueues.length > 0);
       looked = read.map(idOf);
       interrupting = read.filter(({ idle }) => idle === 'interrupt');
       naps = read.some(({ idle }) => idle === 'sleep');

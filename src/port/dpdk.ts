@@ -3,7 +3,7 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_LEN } from '../packet/offload.js';
-import { IN_HAND_TX, IN_HAND_TX_ROW, IO_LAYOUT, IS_SHARED, type Outbox } from '../packet/outbox.js';
+import { IO_LAYOUT, IS_SHARED, noteReceivedLanes, noteSent, type Outbox } from '../packet/outbox.js';
 import { definePort, type Port } from './port.js';
 
 export interface DpdkPortOptions {
@@ -15,7 +15,7 @@ export interface DpdkPortOptions {
   isUnderlay: boolean;
   frames: number;
   device: number;
-  rxQueue: number;
+  rxQueues: number[];
   txQueue: number;
   offloads: number;
   chains: boolean;
@@ -48,11 +48,11 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
   if (burst.slot.buffer !== arena.memory.buffer) throw new TypeError('lane columns must lie in the arena');
 
   return function openDpdkPort(options: DpdkPortOptions): Port {
-    const { frames, device, rxQueue, txQueue, chains, row, isUnderlay } = options;
+    const { frames, device, rxQueues, txQueue, chains, row, isUnderlay } = options;
     const state = sharedInts(QUEUE_WORDS);
     const vnet = !isUnderlay && (options.offloads & TUN_F_CSUM) !== 0;
     const queue = dpdk.bindQueue(
-      { frames, port: device, rxQueue, txQueue, vnet, chains, place },
+      { frames, port: device, rxQueues, txQueue, vnet, chains, place },
       io,
       IO_LAYOUT,
       lanes,
@@ -76,6 +76,7 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
       name: options.name,
       rx() {
         last = rx();
+        noteReceivedLanes(inHand, row, last);
         if (state[offloads] !== taken) look();
         return last;
       },
@@ -83,9 +84,8 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
       tx(n) {
         // Copies for several peers of an underlay have headers of their own in front.
         const went = tx(n, isUnderlay ? 0 : cursor[IS_SHARED]);
+        noteSent(inHand, row, n);
         if (state[offloads] !== taken) look();
-        inHand[IN_HAND_TX_ROW] = row;
-        inHand[IN_HAND_TX] = n;
         return went;
       },
       release(n) {
@@ -96,7 +96,9 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
       takesTso4: false,
       takesTso6: false,
       takesUso: false,
-      close() {},
+      close() {
+        queue.close();
+      },
     });
     return port;
   };

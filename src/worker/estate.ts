@@ -4,8 +4,8 @@
  */
 import { breakLock } from '../forward/macTable.js';
 import { dpdk } from '../native/dpdk.js';
-import { type Arena, VNET_STRIDE } from '../packet/arena.js';
-import { LANES } from '../packet/burst.js';
+import { type Arena, columnAllocator, VNET_STRIDE } from '../packet/arena.js';
+import { createBurst, HAS_GSO, LANES } from '../packet/burst.js';
 import {
   account,
   COPIED,
@@ -18,7 +18,9 @@ import {
 } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import {
+  columnsBehindIo,
   IN_HAND_COUNTED,
+  IN_HAND_LANES,
   IN_HAND_RX,
   IN_HAND_RX_ROW,
   IN_HAND_SETTLED,
@@ -92,10 +94,27 @@ function countReceived(arena: Arena, place: number, io: Int32Array, counters: Fl
   const isSocket = row >= UNDERLAY_ROW;
   // A burst of a port is counted at once.
   if (!isSocket && counted > 0) return;
-  let came = 0;
-  for (let i = 0; i < io[l.inHand + IN_HAND_RX]; i++)
+  const n = io[l.inHand + IN_HAND_RX];
+  const isOfLanes = io[l.inHand + IN_HAND_LANES] !== 0;
+  let came = isOfLanes ? packetsOfLanes(arena, place, n) : 0;
+  for (let i = 0; i < n && !isOfLanes; i++)
     came += isSocket ? datagramsOf(io, i) : segmentsOf(arena, arena.partitions[place].vnetAt + i * VNET_STRIDE, io, i);
   counters[row * ROW_WIDTH + RX_PACKETS] += Math.max(0, came - counted);
+}
+
+/** Packets in lanes 0..n as a device of DPDK has filled them: superframes of TCP are more than one. */
+function packetsOfLanes(arena: Arena, place: number, n: number): number {
+  const { at, len, flags, gsoSize, csumStart } = createBurst(
+    columnAllocator(arena, place, columnsBehindIo(arena, place), true),
+  );
+  let packets = 0;
+  for (let i = 0; i < Math.min(n, LANES); i++) {
+    const isSuper = (flags[i] & HAS_GSO) !== 0 && gsoSize[i] > 0;
+    const dataOffset = at[i] + csumStart[i] + 12;
+    const headers = isSuper ? csumStart[i] + ((arena.bytes[dataOffset] >>> 4) << 2) : 0;
+    packets += isSuper ? Math.max(1, Math.ceil((len[i] - headers) / gsoSize[i])) : 1;
+  }
+  return packets;
 }
 
 /** Datagrams in what came as one: UDP_GRO joins them. */

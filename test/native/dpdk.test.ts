@@ -47,7 +47,7 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
 
   function bind(lanes = 64, place = 0) {
     const { io, layout, columns, state } = columnsOf(memory, place, lanes);
-    const request = { frames, port, rxQueue: 0, txQueue: 0, vnet: false, chains, place };
+    const request = { frames, port, rxQueues: [0], txQueue: 0, vnet: false, chains, place };
     return { ...addon().bindQueue(request, io, LAYOUT, layout, state), io, columns, state };
   }
   const heldSlots = () => holders.filter((holder) => holder !== 0).length;
@@ -148,10 +148,10 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
     }
     expect(tx(0, 0)).toBe(0);
     const { layout, state } = columnsOf(memory);
-    const request = { frames, port, rxQueue: 0, txQueue: 0, vnet: false, chains, place: 0 };
+    const request = { frames, port, rxQueues: [0], txQueue: 0, vnet: false, chains, place: 0 };
     const owned = new Int32Array(1024);
     expect(() => addon().bindQueue(request, owned, LAYOUT, layout, state)).toThrow(TypeError);
-    expect(() => addon().bindQueue({ ...request, rxQueue: 7 }, io, LAYOUT, layout, state)).toThrow(RangeError);
+    expect(() => addon().bindQueue({ ...request, rxQueues: [7] }, io, LAYOUT, layout, state)).toThrow(RangeError);
     expect(() => addon().bindQueue({ ...request, port: 31 }, io, LAYOUT, layout, state)).toThrow(RangeError);
     expect(() => addon().bindQueue(request, io, LAYOUT, { ...layout, at: arena.length }, state)).toThrow(RangeError);
     expect(columns.slot.length).toBe(64);

@@ -19,7 +19,7 @@ describeWith(['dpdk'], 'threads that poll queues of DPDK', () => {
     const runOne = async (place: number) => {
       const { io, layout, state } = columnsOf(made.memory, place);
       const { port, chains } = devices[place];
-      const request = { frames, port, rxQueue: 0, txQueue: 0, vnet: false, chains, place };
+      const request = { frames, port, rxQueues: [0], txQueue: 0, vnet: false, chains, place };
       const worker = new Worker(new URL('dpdkWorker.mjs', import.meta.url), {
         workerData: { request, io, layout: LAYOUT, lanes: layout, state },
       });

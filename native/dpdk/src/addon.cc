@@ -293,6 +293,12 @@ napi_value interruptCall(napi_env env, napi_callback_info info) {
   return numberOf(env, setInterrupt(static_cast<uint16_t>(port), static_cast<uint16_t>(queue), isWanted != 0));
 }
 
+napi_value closeCall(napi_env env, napi_callback_info info) {
+  size_t count = 0;
+  queueOf(env, info, &count, nullptr)->close();
+  return numberOf(env, 0);
+}
+
 uint32_t laneColumn(Napi::Object from, const char* name, const Frames& frames, uint32_t lanes) {
   const uint32_t at = field(from, name);
   if (at % 4 != 0 || at + uint64_t{lanes} * 4 > frames.arenaBytes)
@@ -367,9 +373,11 @@ Napi::Value bindQueue(const Napi::CallbackInfo& info) {
   wanted.port = portFrom(request.Get("port"));
   rte_eth_dev_info device{};
   rte_eth_dev_info_get(wanted.port, &device);
-  wanted.receives = request.Get("rxQueue").ToNumber().DoubleValue() >= 0;
-  if (wanted.receives)
-    wanted.rxQueue = static_cast<uint16_t>(field(request, "rxQueue", std::max<uint32_t>(1, device.nb_rx_queues) - 1));
+  if (!request.Get("rxQueues").IsArray()) throw Napi::TypeError::New(env, "rxQueues must be an array");
+  const auto rxQueues = request.Get("rxQueues").As<Napi::Array>();
+  for (uint32_t i = 0; i < rxQueues.Length(); i++)
+    wanted.rxQueues.push_back(static_cast<uint16_t>(
+        wholeNumber(rxQueues.Get(i), "rxQueues", std::max<uint32_t>(1, device.nb_rx_queues) - 1)));
   wanted.txQueue = static_cast<uint16_t>(field(request, "txQueue", std::max<uint32_t>(1, device.nb_tx_queues) - 1));
   wanted.hasVnet = flag(request, "vnet");
   wanted.takesChains = flag(request, "chains");
@@ -385,7 +393,7 @@ Napi::Value bindQueue(const Napi::CallbackInfo& info) {
                                        reinterpret_cast<int32_t*>(words.data));
   Napi::Object bound = Napi::Object::New(env);
   const std::pair<const char*, napi_callback> functions[] = {
-      {"rx", receiveCall}, {"tx", sendCall}, {"release", releaseCall}};
+      {"rx", receiveCall}, {"tx", sendCall}, {"release", releaseCall}, {"close", closeCall}};
   for (const auto& [name, callback] : functions)
     bound.Set(name, boundFunction(env, name, callback, queue, info[1], info[4]));
   return bound;

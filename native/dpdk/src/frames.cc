@@ -10,6 +10,7 @@
 #include <mutex>
 
 #include "failure.h"
+#include "share.h"
 
 namespace weft {
 namespace {
@@ -149,6 +150,7 @@ uint32_t Frames::sweep(int32_t place) {
     }
   }
   flushCaches();
+  giveUpAll(place);
   return freed;
 }
 

@@ -26,7 +26,7 @@ uint32_t offloadsOfFeatures(uint64_t features) {
 }
 
 /// On a thread of DPDK, for both events: connected, and gone.
-int linkChanged(uint16_t port, rte_eth_event_type, void*, void*) {
+int linkChanged(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void* /*returned*/) {
   lookAtGuest(port);
   return 0;
 }

@@ -8,6 +8,8 @@
 
 #include <algorithm>
 
+#include "share.h"
+
 namespace weft {
 namespace {
 
@@ -39,11 +41,29 @@ void Queue::fillOddLane(uint32_t lane, rte_mbuf* mbuf) {
   column(lanes_.csumOffset)[lane] = vnet.csumOffset;
 }
 
+/// A burst of the next of its queues that has frames.
+uint32_t Queue::read(rte_mbuf** burst) {
+  const auto queues = static_cast<uint32_t>(request_.rxQueues.size());
+  for (uint32_t tried = 0; tried < queues; tried++) {
+    const uint16_t queue = request_.rxQueues[nextRead_];
+    if (++nextRead_ == queues) nextRead_ = 0;
+    if (!mayRead(request_.port, queue, request_.place)) continue;
+    const uint16_t n = rte_eth_rx_burst(request_.port, queue, burst, static_cast<uint16_t>(lanes_.lanes));
+    if (n > 0) return n;
+  }
+  return 0;
+}
+
+void Queue::close() {
+  for (const uint16_t queue : request_.rxQueues) giveUp(request_.port, queue, request_.place);
+  request_.rxQueues.clear();
+  nextRead_ = 0;
+}
+
 int32_t Queue::receive() {
   lookAtOffloads();
-  if (!request_.receives) return 0;
   rte_mbuf* burst[kBatch];
-  const uint32_t n = rte_eth_rx_burst(request_.port, request_.rxQueue, burst, static_cast<uint16_t>(lanes_.lanes));
+  const uint32_t n = read(burst);
   std::fill_n(column(lanes_.packets), n, 1);
   for (const uint32_t zeros : {lanes_.drop, lanes_.flags, lanes_.gsoType}) std::fill_n(column(zeros), n, 0);
   // Copies: to the compiler a store to a column may change any member.
@@ -149,12 +169,15 @@ rte_mbuf* Queue::build(uint32_t message, bool isShared, int32_t* result) {
 
 /// Hands mbufs to the device; what it does not take is freed. Returns how many it took.
 uint32_t Queue::flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count) {
-  const uint32_t sent = rte_eth_tx_burst(request_.port, request_.txQueue, batch, static_cast<uint16_t>(count));
+  const uint16_t queue = sendingQueue(request_.port, request_.txQueue);
+  rte_spinlock_t* const sending = &queueUse(request_.port, queue).sending;
+  rte_spinlock_lock(sending);
+  const uint32_t sent = rte_eth_tx_burst(request_.port, queue, batch, static_cast<uint16_t>(count));
+  rte_spinlock_unlock(sending);
   if (likely(sent == count)) return sent;
   // A machine that is not there takes nothing, one that is there what its ring has room for.
   rte_eth_link link{};
-  const bool isDown =
-      rte_eth_link_get_nowait(request_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN;
+  const bool isDown = rte_eth_link_get_nowait(request_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN;
   for (uint32_t k = sent; k < count; k++) {
     rte_pktmbuf_free(batch[k]);
     io_[columns_.msgResult + messages[k]] = isDown ? -ENETDOWN : -EAGAIN;

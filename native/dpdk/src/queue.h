@@ -6,6 +6,7 @@
 #include <stdint.h>
 
 #include <memory>
+#include <vector>
 
 #include "frames.h"
 #include "guest.h"
@@ -33,8 +34,9 @@ struct MessageColumns {
 enum QueueState { kCopied = 1, kCopiedBytes, kNoHeads, kChained, kOffloads, kQueueStateWords };
 
 struct QueueRequest {
-  uint16_t port = 0, rxQueue = 0, txQueue = 0;
-  bool receives = true;
+  uint16_t port = 0, txQueue = 0;
+  /// None: other workers read.
+  std::vector<uint16_t> rxQueues;
   bool sends = true;
   /// Messages begin with a virtio-net header.
   bool hasVnet = false;
@@ -66,8 +68,11 @@ class Queue {
   int32_t send(uint32_t n, bool isShared);
   /// Frees what is still held of lanes 0..n.
   void release(uint32_t n);
+  /// Leaves its rx queues to others. It receives nothing from then on.
+  void close();
 
  private:
+  uint32_t read(rte_mbuf** burst);
   void fillOddLane(uint32_t lane, rte_mbuf* mbuf);
   bool isZeroVnet(uint32_t at, uint32_t length) const;
   uint32_t takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch);
@@ -94,6 +99,7 @@ class Queue {
   MessageColumns columns_;
   int32_t* io_;
   int32_t* state_;
+  uint32_t nextRead_ = 0;
 };
 
 }  // namespace weft

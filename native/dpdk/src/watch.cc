@@ -45,7 +45,7 @@ void putBit(std::atomic<uint64_t>& bits, unsigned at, bool isSet) {
 }
 
 // Vring 2q is what the machine receives on, 2q + 1 what it sends on.
-int onQueues(uint16_t port, rte_eth_event_type, void*, void*) {
+int onQueues(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void* /*returned*/) {
   Watched& one = watchedPorts[port];
   rte_eth_vhost_queue_event event;
   while (one.isVhost && rte_eth_vhost_get_queue_event(port, &event) == 0)
@@ -54,7 +54,7 @@ int onQueues(uint16_t port, rte_eth_event_type, void*, void*) {
   return 0;
 }
 
-int onLink(uint16_t port, rte_eth_event_type, void*, void*) {
+int onLink(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void* /*returned*/) {
   Watched& one = watchedPorts[port];
   rte_eth_link link{};
   if (rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN) {
@@ -95,6 +95,8 @@ void unwatchPort(uint16_t port) {
   one.bells.clear();
   one.isVhost = false;
 }
+
+void ringBells(uint16_t port) { ring(watchedPorts[port]); }
 
 std::vector<Wake> wakesOf(uint16_t port, uint16_t queues) {
   std::vector<Wake> wakes;

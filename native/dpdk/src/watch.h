@@ -26,6 +26,9 @@ void watchPort(uint16_t port, uint16_t queues, bool isVhost);
 /// Before the port is closed. Nobody sleeps on it any more.
 void unwatchPort(uint16_t port);
 
+/// Wakes whoever sleeps over the port.
+void ringBells(uint16_t port);
+
 /// Of each rx queue of a port that is started; empty when the driver has no interrupts for all of them.
 std::vector<Wake> wakesOf(uint16_t port, uint16_t queues);
 

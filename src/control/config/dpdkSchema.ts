@@ -21,7 +21,9 @@ export const dpdkQueues = z
   .min(1)
   .max(WORKERS_MAX)
   .optional()
-  .describe('Queues of a device of DPDK, at most one for each worker; default: one for each worker');
+  .describe(
+    'Queues of a device of DPDK; default: one for each worker that there may be (node.workersMax). A worker reads several where there are more of them',
+  );
 
 export const DpdkSchema = z.strictObject({
   memoryMb: z

@@ -32,20 +32,10 @@ export function portFaults({ path, value }: Item, network: Item, root: unknown):
       remedy: 'set node.workers: 1, or run the pcap port in a node of its own',
     });
   faults.push(...modeFaults(path, value, network));
-  if ((type === 'dpdk' || type === 'vhost-user') && isMoreThan(value.queues, workers)) {
-    const { queues } = value;
-    faults.push({
-      path: [...path, 'queues'],
-      message: `${queues} queues for ${workers} worker${workers === 1 ? '' : 's'}: a queue without a worker is never read`,
-      remedy: `give at most ${workers}, or set node.workers: ${queues}`,
-    });
-  }
   if (type === 'tap' || type === 'tun')
     faults.push(...deviceFaults(path, value, typeof mtu === 'number' ? mtu : most, workers));
   return faults;
 }
-
-const isMoreThan = (a: unknown, b: unknown) => typeof a === 'number' && typeof b === 'number' && a > b;
 
 /** A tap carries Ethernet frames, a tun bare IP packets; files and memory carry either. */
 function modeFaults(path: Path, { type, prefixes }: Record<string, unknown>, network: Item): Located[] {

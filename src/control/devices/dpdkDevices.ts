@@ -121,18 +121,20 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice, wanted: 
     mac: device.mac,
     queues: device.queues,
     offloads: device.offloads,
-    path: pathOf(owner.plan, device, idle !== wanted),
+    get path() {
+      return pathOf(owner.plan, device, idle !== wanted, isOpen ? figures(device) : null);
+    },
     idle,
     queuesEnabled: () => (isOpen ? (figures(device)?.queuesEnabled ?? 0) : 0),
     queuesOf(worker, workers) {
       const { port, underlay } = owner;
       const { queues, offloads, chains } = device;
-      // A queue is read by one worker only; a device with fewer of them is spread by its id.
-      const queue = queues === workers ? worker : (worker - ((port + underlay) % workers) + workers) % workers;
-      const rxQueue = queue < queues ? queue : -1;
-      const wakes = rxQueue < 0 ? [] : (device.wakes[rxQueue] ?? []);
+      // A queue is read by one worker only. One with fewer queues than there are workers is spread by its id, one with more is read in shares.
+      const first = queues < workers ? (worker + workers - ((port + underlay) % workers)) % workers : worker;
+      const rxQueues = shareOf(first, queues, workers);
+      const wakes = rxQueues.flatMap((queue) => device.wakes[queue] ?? []);
       const common = { port, underlay, frames, device: device.port, offloads, chains, idle };
-      return { ...common, rxQueue, txQueue: queue % queues, wakes };
+      return { ...common, rxQueues, txQueue: first % queues, wakes };
     },
     state: () => (isOpen && figures(device)?.up === true ? 'up' : 'down'),
     missed() {
@@ -152,6 +154,10 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice, wanted: 
   };
 }
 
+/** first, first + step, ...: those that there are. */
+const shareOf = (first: number, count: number, step: number): number[] =>
+  Array.from({ length: Math.max(0, Math.ceil((count - first) / step)) }, (_, k) => first + k * step);
+
 function figures(device: DpdkDevice): DpdkState | null {
   try {
     return dpdk().state(device.port);
@@ -160,8 +166,14 @@ function figures(device: DpdkDevice): DpdkState | null {
   }
 }
 
-function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean): PathDocument {
+function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean, now: DpdkState | null): PathDocument {
   const reasons: PathReason[] = [];
+  if (now?.up && now.queuesEnabled < device.queues)
+    reasons.push({
+      feature: 'queues',
+      reason: `the machine has enabled ${now.queuesEnabled} of ${device.queues} queues`,
+      remedy: 'give its network card as many (queues=, and ethtool -L DEVICE combined), or the port fewer',
+    });
   if (isWithoutInterrupts)
     reasons.push({
       feature: 'interrupts',

@@ -72,7 +72,7 @@ export function isRaw(kind: TunnelKind): boolean {
 export function carrierPlan(
   { name, underlay, tunnel, udpPort }: CarrierSource,
   id: number,
-  workers: number,
+  queues: number,
   kernelDevice?: string,
 ): UnderlayPlan {
   const ports = parseSourcePorts(underlay.sourcePorts);
@@ -103,7 +103,7 @@ export function carrierPlan(
           name: frame.name ?? underlay.name,
           input: frame.input ?? null,
           output: frame.output ?? null,
-          ...(frame.type === 'dpdk' ? { dpdk: frameDevice(frame, workers) } : {}),
+          ...(frame.type === 'dpdk' ? { dpdk: frameDevice(frame, queues) } : {}),
           mac: frame.mac.toLowerCase(),
           popDepth: 0,
           ...resolverOf(frame, kernelDevice),
@@ -125,6 +125,6 @@ function resolverOf(
   return { resolver: beside === undefined ? { by: 'weft' } : { by: 'kernel', device: beside } };
 }
 
-function frameDevice({ devargs, queues }: NonNullable<UnderlayConfig['frame']>, workers: number): DpdkPlan {
-  return { devargs: devargs!, queues: queues ?? workers, offloads: false, socket: null };
+function frameDevice({ devargs, queues }: NonNullable<UnderlayConfig['frame']>, most: number): DpdkPlan {
+  return { devargs: devargs!, queues: queues ?? most, offloads: false, socket: null };
 }

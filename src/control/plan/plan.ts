@@ -74,8 +74,9 @@ export function makePlan(
   const { underlays, networks } = config;
   const peers = networks.flatMap((network) => peersOf(network, underlays, facts, dynamic));
   const carriers = underlays.flatMap((underlay) => carriersOf(underlay, networks));
+  const workersMax = facts.workersMax ?? workersMaxOf(config);
   const underlayPlans = carriers.map((carrier) =>
-    carrierPlan(carrier, 0, config.node.workers, facts.underlayKernel?.get(carrier.underlay.name)),
+    carrierPlan(carrier, 0, workersMax, facts.underlayKernel?.get(carrier.underlay.name)),
   );
   const nextHops = nextHopsOf(peers, underlayPlans);
   const ids = assignIds(
@@ -87,7 +88,6 @@ export function makePlan(
   const had = new Map(previous?.plan.networks.map((network) => [network.name, network.mtu]));
   const mtus = networkMtus(networks, underlays, facts.underlayMtu, domains, (name, mtu) => had.get(name) === mtu);
   const { workers } = config.node;
-  const workersMax = facts.workersMax ?? workersMaxOf(config);
   const byKernel = new Set(peers.filter((p) => p.direct && !p.isFrame).map((p) => `${p.network}/${p.address}`));
   const isByKernel = (network: string, address: string) => byKernel.has(`${network}/${address}`);
   const plan: Plan = {

@@ -37,8 +37,9 @@ export function portPlan(port: PortConfig, setting: PortSetting, accounts: Accou
   };
 }
 
-function dpdkPlan(port: DpdkPortConfig, { id, workers }: PortSetting, accounts: Accounts): DpdkPlan {
-  const common = { queues: port.queues ?? workers, offloads: port.offloads };
+function dpdkPlan(port: DpdkPortConfig, { id, workersMax }: PortSetting, accounts: Accounts): DpdkPlan {
+  // As many as there may ever be workers: a machine would have to connect anew for more.
+  const common = { queues: port.queues ?? workersMax, offloads: port.offloads };
   if (port.type === 'dpdk') return { ...common, devargs: port.devargs, socket: null };
   const settings = [
     // Every driver's devices have names of their own; the port's id makes this one unique in the process.

@@ -1,6 +1,7 @@
 // A dead worker's account, settled from what it had in its hands.
 import { beforeEach, describe, expect, it } from 'vitest';
-import { VNET_STRIDE } from '../../../src/packet/arena.js';
+import { columnAllocator, VNET_STRIDE } from '../../../src/packet/arena.js';
+import { createBurst, HAS_GSO, NEEDS_CSUM } from '../../../src/packet/burst.js';
 import {
   account,
   makeCounterBlock,
@@ -12,6 +13,7 @@ import {
   UNDERLAY_ROW,
 } from '../../../src/packet/counters.js';
 import {
+  columnsBehindIo,
   IN_HAND_COUNTED,
   IN_HAND_RX,
   IN_HAND_RX_ROW,
@@ -20,6 +22,8 @@ import {
   IN_HAND_TX_ROW,
   IO_LAYOUT,
   ioBlock,
+  noteReceived,
+  noteReceivedLanes,
 } from '../../../src/packet/outbox.js';
 import { giveOverflow, settleEstate, takeOverflow } from '../../../src/worker/estate.js';
 import { createNodeMemory, type NodeMemory } from '../../../src/worker/nodeMemory.js';
@@ -101,6 +105,32 @@ describe('what a dead worker had received and not counted', () => {
     }
     expect(settleEstate(node, 0, counters).packetsLost).toBe(3 + 2 + 1);
     expect(row(PORT).rxPackets).toBe(6);
+  });
+
+  it('is the lanes that a device of DPDK has filled, superframes by their segments', () => {
+    const { arena } = node;
+    const lanes = createBurst(columnAllocator(arena, 0, columnsBehindIo(arena, 0)));
+    const frame = arena.partitions[0].largeAt;
+    noteReceivedLanes(io.subarray(l.inHand), PORT, 3);
+    // Left by a socket that was served before.
+    io.fill(9, l.rxGso, l.rxGso + 3);
+    lanes.at.fill(frame);
+    lanes.len.set([60, 66 + 2500, 66 + 1000]);
+    lanes.flags.set([0, HAS_GSO | NEEDS_CSUM, HAS_GSO | NEEDS_CSUM]);
+    lanes.gsoSize.set([1000, 1000, 1000]);
+    lanes.csumStart.fill(34);
+    arena.view.setUint8(frame + 34 + 12, 8 << 4);
+    expect(settleEstate(node, 0, counters).packetsLost).toBe(1 + 3 + 1);
+    expect(row(PORT).rxPackets).toBe(5);
+  });
+
+  it('is the lanes of a frame underlay that were not counted', () => {
+    const words = io.subarray(l.inHand);
+    noteReceivedLanes(words, CARRIER, 64);
+    words[IN_HAND_COUNTED] = 60;
+    expect(settleEstate(node, 0, counters).packetsLost).toBe(4);
+    noteReceived(words, CARRIER, 1);
+    expect(settleEstate(node, 0, counters).packetsLost).toBe(1);
   });
 
   it('is nothing once the burst of a port is counted, or the receive failed', () => {

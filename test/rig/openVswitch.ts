@@ -1,6 +1,6 @@
 // Open vSwitch with its userspace datapath: a private instance in a namespace, with database, sockets and logs in a folder of the test.
 import { execFileSync } from 'node:child_process';
-import { mkdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdirSync, readFileSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { runIn, startIn, type VethEnd } from './namespaces.js';
 import { runToEnd, scratchFile } from './node.js';
@@ -9,6 +9,7 @@ import { until } from './waiting.js';
 const unpacked = (path: string) => fileURLToPath(new URL(`../../.setup/openvswitch/usr/${path}`, import.meta.url));
 const SCHEMA = unpacked('share/openvswitch/vswitch.ovsschema');
 const SWITCH = unpacked('lib/openvswitch-switch/ovs-vswitchd');
+const DPDK_SWITCH = unpacked('lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk');
 const VSCTL = unpacked('bin/ovs-vsctl');
 
 /** Its bridges are TAP devices of the namespace: one with the underlay's address, one in the overlay. */
@@ -108,9 +109,8 @@ export interface SwitchOptions {
   overlayMtu?: number;
 }
 
-/** Starts a database and a switch, both ended by `removeNamespaces` at the latest, and makes the two bridges. */
-export async function startOpenVswitch({ host, addresses, overlayMtu = 1400 }: SwitchOptions): Promise<OpenVswitch> {
-  const { namespace, device, address } = host;
+/** Starts a database and a switch, both ended by `removeNamespaces` at the latest. `settings` of the switch are there when it starts. */
+async function launch(namespace: string, program: string, settings: string[] = []): Promise<OpenVswitch> {
   const folder = scratchFile('ovs');
   mkdirSync(folder);
   const created = await runToEnd('ovsdb-tool', ['create', `${folder}/conf.db`, SCHEMA]);
@@ -123,8 +123,12 @@ export async function startOpenVswitch({ host, addresses, overlayMtu = 1400 }: S
     return startIn(namespace, 'env', ...variables, command, ...args, ...own);
   };
   const database = start('ovsdb-server', 'database', `${folder}/conf.db`, `--remote=punix:${folder}/db.sock`);
-  const daemon = start(SWITCH, 'switch', `unix:${folder}/db.sock`);
   const openVswitch = new OpenVswitch(namespace, folder);
+  if (settings.length > 0) {
+    await until('the database answers', () => existsSync(`${folder}/db.sock`));
+    openVswitch.vsctl('--no-wait', 'init', '--', 'set', 'Open_vSwitch', '.', ...settings);
+  }
+  const daemon = start(program, 'switch', `unix:${folder}/db.sock`);
   await until(
     'Open vSwitch answers',
     () => {
@@ -137,19 +141,67 @@ export async function startOpenVswitch({ host, addresses, overlayMtu = 1400 }: S
     },
     { withinMs: 15_000 },
   );
+  return openVswitch;
+}
 
-  const bridge = (name: string, ...settings: string[]) => {
-    openVswitch.vsctl('--timeout=15', 'add-br', name, '--', 'set', 'bridge', name, 'datapath_type=netdev', ...settings);
-  };
-  bridge(UNDERLAY_BRIDGE);
+function addBridge(ovs: OpenVswitch, name: string, ...settings: string[]): void {
+  const bridge = ['add-br', name, '--', 'set', 'bridge', name, 'datapath_type=netdev', ...settings];
+  try {
+    ovs.vsctl('--timeout=15', ...bridge);
+  } catch (cause) {
+    throw new Error(`Open vSwitch does not make ${name}, and says:\n${ovs.log}`, { cause });
+  }
+}
+
+/** Makes the two bridges. */
+export async function startOpenVswitch({ host, addresses, overlayMtu = 1400 }: SwitchOptions): Promise<OpenVswitch> {
+  const { namespace, device, address } = host;
+  const openVswitch = await launch(namespace, SWITCH);
+  addBridge(openVswitch, UNDERLAY_BRIDGE);
   // The namespace's own stack hears the device too: without this it would answer for the bridge's address.
   runIn(namespace, 'ip', 'address', 'flush', 'dev', device);
   runIn(namespace, 'ip', 'link', 'set', device, 'arp', 'off');
   openVswitch.vsctl('add-port', UNDERLAY_BRIDGE, device);
-  bridge(OVERLAY_BRIDGE, 'fail-mode=secure');
+  addBridge(openVswitch, OVERLAY_BRIDGE, 'fail-mode=secure');
   runIn(namespace, 'ip', 'address', 'add', address, 'dev', UNDERLAY_BRIDGE);
   for (const overlay of addresses) runIn(namespace, 'ip', 'address', 'add', overlay, 'dev', OVERLAY_BRIDGE);
   runIn(namespace, 'ip', 'link', 'set', UNDERLAY_BRIDGE, 'up');
   runIn(namespace, 'ip', 'link', 'set', OVERLAY_BRIDGE, 'mtu', `${overlayMtu}`, 'up');
   return openVswitch;
+}
+
+/** MiB of huge pages that the switch over DPDK takes, and what its bridges can send at most. */
+const DPDK_MEMORY = 256;
+const DPDK_MTU = 1400;
+
+/**
+ * The switch over DPDK, all of whose work is done by one thread on CPU 1. Its bridges switch by MAC, and each has a device of DPDK and, as its own
+ * interface in the namespace, an address.
+ */
+export async function startOpenVswitchDpdk(namespace: string): Promise<OpenVswitch> {
+  const eal = `--no-pci --in-memory --single-file-segments --file-prefix=${namespace}`;
+  const ovs = await launch(namespace, DPDK_SWITCH, [
+    'other_config:dpdk-init=true',
+    `other_config:dpdk-extra="${eal}"`,
+    `other_config:dpdk-socket-mem=${DPDK_MEMORY}`,
+    'other_config:pmd-cpu-mask=0x2',
+    'other_config:dpdk-lcore-mask=0x1',
+  ]);
+  // Huge pages are cleared first, which takes a busy machine its time.
+  const isReady = () => ovs.vsctl('--no-wait', 'get', 'Open_vSwitch', '.', 'dpdk_initialized').includes('true');
+  await until('DPDK of Open vSwitch', isReady, { withinMs: 45_000, everyMs: 100 });
+  return ovs;
+}
+
+export function addDpdkBridge(ovs: OpenVswitch, name: string, address: string, devargs: string | null): void {
+  addBridge(ovs, name);
+  if (devargs !== null) {
+    const port = `${name}-dpdk`;
+    const options = ['type=dpdk', `options:dpdk-devargs="${devargs}"`];
+    ovs.vsctl('--timeout=15', 'add-port', name, port, '--', 'set', 'interface', port, ...options);
+    const error = ovs.vsctl('get', 'interface', port, 'error').trim();
+    if (error !== '[]') throw new Error(`Open vSwitch refuses ${devargs}: ${error}`);
+  }
+  runIn(ovs.namespace, 'ip', 'address', 'add', address, 'dev', name);
+  runIn(ovs.namespace, 'ip', 'link', 'set', name, 'mtu', `${DPDK_MTU}`, 'up');
 }

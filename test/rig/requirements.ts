@@ -69,6 +69,10 @@ const needs = {
     isMet: () => hasCommand('ovsdb-server') && built('.setup/openvswitch.stamp'),
     lack: 'Open vSwitch (openvswitch-common, and what "node setup.mjs --for test" unpacks)',
   },
+  openVswitchDpdk: {
+    isMet: () => built('.setup/openvswitch/usr/lib/openvswitch-switch-dpdk/ovs-vswitchd-dpdk'),
+    lack: 'Open vSwitch over DPDK (what "node setup.mjs --for test" unpacks)',
+  },
   guest: {
     isMet: () => hasCommand('qemu-system-x86_64') && built('.setup/guest.stamp'),
     lack: 'a guest (qemu-system-x86, and the kernel that "node setup.mjs --for test" unpacks)',

@@ -47,11 +47,14 @@ function locked(ledger, work) {
   }
 }
 
+/** Pages that stay. The others, surplus, were given back while they were in use, and end with that; raising the pool makes them stay, too. */
+const persistent = (pool) => read(pool, 'nr_hugepages') - read(pool, 'surplus_hugepages');
+
 /** Lowers the pool by what a claim had added. */
 function takeBack({ pool, ledger }, name) {
   const [, added] = readFileSync(join(ledger, name), 'utf8').split(' ').map(Number);
   rmSync(join(ledger, name));
-  if (added > 0) writeFileSync(join(pool, 'nr_hugepages'), String(Math.max(0, read(pool, 'nr_hugepages') - added)));
+  if (added > 0) writeFileSync(join(pool, 'nr_hugepages'), String(Math.max(0, persistent(pool) - added)));
 }
 
 /** Pages that the claims in the ledger may yet take from the free ones; those of dead processes are ended. */
@@ -71,13 +74,14 @@ function raise(where, pages) {
   const { pool } = where;
   const free = Math.max(0, read(pool, 'free_hugepages') - read(pool, 'resv_hugepages') - claimed(where));
   if (free >= pages) return 0;
-  const before = read(pool, 'nr_hugepages');
-  const wanted = before + pages - free;
+  const before = persistent(pool);
+  const total = read(pool, 'nr_hugepages');
+  const wanted = total + pages - free;
   writeFileSync(join(pool, 'nr_hugepages'), String(wanted));
   const have = read(pool, 'nr_hugepages');
-  if (have >= wanted) return pages - free;
+  if (have >= wanted) return wanted - before;
   writeFileSync(join(pool, 'nr_hugepages'), String(before));
-  throw new Error(`the kernel found ${have - before} of them in one piece`);
+  throw new Error(`the kernel found ${have - total} of them in one piece`);
 }
 
 const sentence = (pages, why, remedy) =>

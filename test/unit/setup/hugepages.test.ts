@@ -26,7 +26,7 @@ beforeEach(() => {
   folder = mkdtempSync(join(tmpdir(), 'weft-hugepages-'));
   where = { pool: join(folder, 'pool'), ledger: join(folder, 'ledger') };
   mkdirSync(where.pool);
-  pool({ nr_hugepages: 0, free_hugepages: 0, resv_hugepages: 0 });
+  pool({ nr_hugepages: 0, free_hugepages: 0, resv_hugepages: 0, surplus_hugepages: 0 });
 });
 
 afterEach(() => rmSync(folder, { recursive: true }));
@@ -56,6 +56,16 @@ describe.skipIf(process.getuid?.() !== 0)('huge pages', () => {
     const held = reserve(10);
     expect(total()).toBe(16);
     held.release();
+  });
+
+  it('that were given back while in use do not stay', () => {
+    // 30 of 40 are surplus, all in use: raising the pool by 20 makes them stay.
+    pool({ nr_hugepages: 40, surplus_hugepages: 30 });
+    const held = reserve(20);
+    expect(total()).toBe(60);
+    pool({ surplus_hugepages: 0 });
+    held.release();
+    expect(total()).toBe(10);
   });
 
   it('are not promised twice', () => {

@@ -3,6 +3,7 @@ import { dirname, resolve } from 'node:path';
 import { parseArgs } from 'node:util';
 import { type Benchmark, type OptionValues, UsageError } from './benchmark.js';
 import { dpdkVxlan } from './dpdk/dpdkVxlan.js';
+import { vhostUser } from './dpdk/vhostUser.js';
 import { codec } from './micro/codec.js';
 import { pipeline } from './pipeline/pipeline.js';
 import { scale } from './pipeline/scale.js';
@@ -16,7 +17,20 @@ import { tcpVxlan } from './system/tcpVxlan.js';
 import { mac } from './tables/mac.js';
 import { routes } from './tables/routes.js';
 
-const benchmarks: Benchmark[] = [codec, pipeline, scale, tcpVxlan, idle, reload, churn, routes, mac, replay, dpdkVxlan];
+const benchmarks: Benchmark[] = [
+  codec,
+  pipeline,
+  scale,
+  tcpVxlan,
+  idle,
+  reload,
+  churn,
+  routes,
+  mac,
+  replay,
+  dpdkVxlan,
+  vhostUser,
+];
 
 const EXIT_USAGE = 1;
 const EXIT_FAILED = 2;

@@ -10,7 +10,7 @@ import { median, ratios } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
 import { withCleanUp } from '../system/cleanUp.js';
 import { makeFolder, requirePrograms } from '../system/rig.js';
-import { type Contestant, observe, type Seen } from './contestant.js';
+import { type Contestant, goFirst, observe, type Seen, stop } from './contestant.js';
 import { SWITCH } from './openVswitch.js';
 import { type Course, type Direction, floor, HUGEPAGES, makeCapture, openVswitch, weft } from './rivals.js';
 
@@ -48,12 +48,12 @@ async function runCourse(course: Course, settings: Settings, signal: AbortSignal
   const undo = createUndo();
   const waiting = async <T extends Contestant>(starting: Promise<T>) => {
     const started = await starting;
-    process.kill(started.pid, 'SIGSTOP');
+    stop(started);
     return started;
   };
   try {
     const { fixed, normal } = await openVswitch(course, undo, signal);
-    process.kill(fixed.pid, 'SIGSTOP');
+    stop(fixed);
     const entrants: Record<Who, Contestant> = {
       fixed,
       normal,
@@ -74,6 +74,7 @@ async function runCourse(course: Course, settings: Settings, signal: AbortSignal
 
 async function measure(settings: Settings, log: (line: string) => void): Promise<Result[]> {
   return withCleanUp(async (undo, signal) => {
+    goFirst(undo);
     const pages = reserveHugepages(HUGEPAGES);
     if ('lack' in pages) throw new UsageError(pages.lack);
     undo.add(() => pages.release());

@@ -19,8 +19,10 @@ import {
   makeBridges,
   OVERLAY_BRIDGE,
   placeStations,
+  SWITCH_HUGEPAGES,
   settled,
   startOpenVswitch,
+  turnExactMatchOff,
   UNDERLAY_BRIDGE,
 } from './openVswitch.js';
 import { startTestpmd } from './testpmd.js';
@@ -47,7 +49,7 @@ const BUFFERS = 32768;
 const FLOOR_MEMORY_MB = 128;
 const WEFT_MEMORY_MB = 128;
 /** What the three take at once. */
-export const HUGEPAGES = 96 + (FLOOR_MEMORY_MB + WEFT_MEMORY_MB + 512) / 2;
+export const HUGEPAGES = 96 + SWITCH_HUGEPAGES + (FLOOR_MEMORY_MB + WEFT_MEMORY_MB) / 2;
 
 const source = (course: Course) => `net_pcap0,rx_pcap=${course.capture},infinite_rx=1`;
 const SINK = 'net_null0,no-rx=1';
@@ -130,6 +132,7 @@ export async function openVswitch(course: Course, undo: Undo, signal: AbortSigna
   const folder = join(course.folder, `ovs-${course.direction}-${course.frameLen}`);
   mkdirSync(folder);
   const ovs = await startOpenVswitch(folder, course.cpu, undo, signal);
+  await turnExactMatchOff(ovs);
   await makeBridges(ovs, VNI, signal);
   const isPush = course.direction === 'push';
   const [inner, outer] = isPush ? [source(course), SINK] : [SINK, source(course)];
@@ -152,6 +155,8 @@ export async function openVswitch(course: Course, undo: Undo, signal: AbortSigna
         OVERLAY_BRIDGE,
         wanted === 'normal' ? 'actions=NORMAL' : `in_port=${ends[0]},actions=output:${ends[1]}`,
       );
+      // What the fast path learned from the flow before would stay there, as narrow as it was.
+      await ovs.command('revalidator/purge');
       await settled(ovs, signal);
     },
   });

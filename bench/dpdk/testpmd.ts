@@ -10,6 +10,10 @@ export interface Testpmd {
   pid: number;
   /** Frames that have left through a port. */
   sent(port: number): Promise<number>;
+  /** Frames that have come in, through all ports. */
+  received(): Promise<number>;
+  /** Stops, and starts with new frames. */
+  restart(): Promise<void>;
 }
 
 export interface TestpmdSettings {
@@ -19,13 +23,15 @@ export interface TestpmdSettings {
   vdevs: string[];
   /** Arguments behind `--`. */
   forward: string[];
+  /** So many bursts of its own are sent first. */
+  firstBursts?: number;
 }
 
 let started = 0;
 
 /** dpdk-testpmd with one forwarding thread, asked over its command line. */
 export async function startTestpmd(settings: TestpmdSettings, undo: Undo, signal: AbortSignal): Promise<Testpmd> {
-  const { cpu, memoryMb, vdevs, forward } = settings;
+  const { cpu, memoryMb, vdevs, forward, firstBursts } = settings;
   const child = spawn(
     'stdbuf',
     [
@@ -65,12 +71,26 @@ export async function startTestpmd(settings: TestpmdSettings, undo: Undo, signal
     throw new Error(`dpdk-testpmd does not answer:\n${output}`);
   }
   await ask('show port summary all', /Number of available ports/);
-  await ask('start', /(packet forwarding|Logical Core)[\s\S]*testpmd>/);
+  const start = () =>
+    ask(firstBursts === undefined ? 'start' : `start tx_first ${firstBursts}`, /packet forwarding[\s\S]*testpmd>/);
+  await start();
   return {
     pid,
     async sent(port) {
       const [, packets] = await ask(`show port stats ${port}`, /TX-packets: +(\d+)\s/);
       return Number(packets);
+    },
+    async restart() {
+      await ask('stop', /Done\.[\s\S]*testpmd>/);
+      await start();
+    },
+    async received() {
+      const ports = vdevs.length;
+      const [text] = await ask(
+        'show port stats all',
+        new RegExp(`(?:RX-packets: +\\d+\\s[\\s\\S]*){${ports}}####\\s+testpmd>`),
+      );
+      return [...text.matchAll(/RX-packets: +(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
     },
   };
 }

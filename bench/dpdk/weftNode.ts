@@ -4,7 +4,7 @@ import type { Undo } from '../../dist/cli/lab/undo.js';
 import { createClient } from '../../dist/control/api/client.js';
 import type { ConfigInput } from '../../dist/control/config/config.js';
 import type { StatusDocument } from '../../dist/observe/documents.js';
-import { WEFT, writeConfig } from '../system/rig.js';
+import { inside, WEFT, writeConfig } from '../system/rig.js';
 import { waitReady } from '../system/transfer.js';
 import { wake } from './contestant.js';
 
@@ -14,7 +14,7 @@ export interface WeftNode {
   status(): Promise<StatusDocument>;
 }
 
-/** `weft up` with a configuration, in this namespace: it has no device of the kernel. `program`: another Node. */
+/** `weft up` with a configuration. `program`: the Node that runs it; `netns`: where devices of the kernel belong to it. */
 export async function startWeft(
   folder: string,
   name: string,
@@ -22,11 +22,13 @@ export async function startWeft(
   program: string,
   undo: Undo,
   signal: AbortSignal,
+  netns?: string,
 ): Promise<WeftNode> {
   const socket = join(folder, `${name}.sock`);
   const file = writeConfig(folder, name, { ...config, node: { ...config.node, name, socket } });
   const log = join(folder, `${name}.log`);
-  const node = background([program, WEFT, 'up', file], log);
+  const command = [program, WEFT, 'up', file];
+  const node = background(netns === undefined ? command : inside({ netns }, ...command), log);
   undo.add(() => {
     wake(node.pid);
     return node.end();

@@ -77,8 +77,24 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'ethtool', 
       // The machine cuts nothing itself, and the socket takes what it sends as superframes.
       expect(ports[0].rxSuperframes - before.rxSuperframes, nic).toBeGreaterThan(10);
       expect(underlays[0].txSuperframes).toBeGreaterThan(10);
+      // What the socket has joined reaches it uncut.
+      expect(ports[0].txSuperframes - before.txSuperframes, nic).toBeGreaterThan(10);
       // It has agreed to superframes, so what the tunnel brought in pieces is joined for it.
       expect(ports[0].txSuperframes - before.txSuperframes, nic).toBeGreaterThan(10);
+      await guest.stop();
+      await until('the port sees its end', async () => (await deviceState()) === 'down');
+    }
+    await expectNothingLost();
+  });
+
+  it('has two queues, each with a worker', { timeout: GUEST_HOOK_MS }, async () => {
+    const path = scratchFile('vm0.sock');
+    node = await up(hosts.a.namespace, { ...configOf({ path }), node: { workers: 2 } });
+    for (const nic of ['', 'packed=on']) {
+      guest = await bootMachine({ path, nic, queues: 2 });
+      expect(await guest.run(`ethtool -l ${GUEST_DEVICE}`)).toMatch(/Current.*Combined:\s+2\n/s);
+      await expectTalk(guest, hosts.b.namespace);
+      expect((await node.status()).ports[0].queues).toBe(2);
       await guest.stop();
       await until('the port sees its end', async () => (await deviceState()) === 'down');
     }

@@ -154,7 +154,9 @@ async function download(name: string, folder: string, { say, signal }: Progress)
     await must(['env', `--chdir=${folder}`, 'apt-get', '--quiet=2', 'download', name], signal, DOWNLOAD_LIMIT_MS);
   } catch (error) {
     if (signal.aborted) throw error;
-    throw unavailable((error as Error).message);
+    // apt marks what counts; the rest is about its sandbox.
+    const { message } = error as Error;
+    throw unavailable(message.match(/^E: .*$/gm)?.join(' ') ?? message);
   } finally {
     clearInterval(timer);
   }

@@ -20,7 +20,7 @@ import type { UnusedIds } from './plan/ids.js';
 import { diffPlans, type HostFacts, makePlan, type Planned } from './plan/plan.js';
 import { routesFit } from './plan/routeRoom.js';
 import { changesOf, RestartError, restartsOf } from './reload.js';
-import { isShrinkFirst, madeAnew, portsInTheWay, withFewerWorkers, withoutPorts } from './replacement.js';
+import { inTheWayOf, isShrinkFirst, madeAnew, withFewerWorkers, withoutDevices } from './replacement.js';
 import { retireRows } from './retire.js';
 import { workersMaxOf, workersRestart } from './workers.js';
 
@@ -76,10 +76,10 @@ async function staffed<T>(run: Run, workers: number, step: () => Promise<T>): Pr
 
 /** What cannot be done while something else stands is done behind it. */
 async function moveInSteps(run: Run, before: Planned, after: Planned): Promise<string[]> {
-  const inTheWay = portsInTheWay(before.plan, after.plan);
+  const inTheWay = inTheWayOf(before.plan, after.plan);
   const isShrinking = isShrinkFirst(before.plan, after.plan);
-  const isInSteps = inTheWay.size > 0 || isShrinking;
-  const rest = withoutPorts(before.plan, inTheWay);
+  const isInSteps = inTheWay.ports.size + inTheWay.underlays.size > 0 || isShrinking;
+  const rest = withoutDevices(before.plan, inTheWay);
   const first = isShrinking ? withFewerWorkers(rest, after.plan.workers) : rest;
   const failures = isInSteps ? await move(run, first, before.unused) : [];
   retireRows(run.dataplane.counters, run.retired, diffPlans(before.plan, after.plan), before.unused);

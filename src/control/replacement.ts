@@ -1,7 +1,7 @@
 /**
  * What a change of plan means for what is open: what can stay, what is changed where it stands, what a new one takes the place of.
  */
-import type { Plan, PortPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js';
+import type { DpdkPlan, Plan, PortPlan, TapPlan, UnderlayPlan } from '../pipeline/plan.js';
 
 /** A TAP as it is made: without what can be set while it stands. */
 function makingOf({ kind, tap, dpdk, mtu }: PortPlan): string {
@@ -50,24 +50,60 @@ export function isSameReceiver(before: UnderlayPlan, after: UnderlayPlan): boole
   return receivingOf(before) === receivingOf(after);
 }
 
-/** What two devices cannot have at one time: a name in a namespace, a name or a socket in DPDK. */
+/** What two devices of DPDK cannot have at one time: a name, a socket or an interface. */
+function dpdkPlaces({ devargs }: DpdkPlan): string[] {
+  const [name, ...settings] = devargs.split(',');
+  return [`dpdk ${name}`, ...settings.filter((setting) => setting.startsWith('iface='))];
+}
+
+/** What two devices of any sort cannot have at one time: for the kernel's it is a name in a namespace. */
 const placesOf = ({ tap, dpdk }: PortPlan): string[] => {
   if (tap !== null) return [`${tap.netns ?? ''} ${tap.device}`];
-  if (dpdk === undefined) return [];
-  const [name, ...settings] = dpdk.devargs.split(',');
-  return [`dpdk ${name}`, ...settings.filter((setting) => setting.startsWith('iface='))];
+  return dpdk === undefined ? [] : dpdkPlaces(dpdk);
 };
 
+/** A frame underlay over DPDK, as its device is made; nothing for other carriers. */
+const frameMaking = ({ name, frame }: UnderlayPlan) =>
+  frame?.dpdk === undefined ? null : JSON.stringify([name, frame.dpdk]);
+
+/** A device of a plan, whatever it is for. */
+interface Made {
+  kind: 'ports' | 'underlays';
+  id: number;
+  making: string;
+  places: string[];
+}
+
+const devicesOf = (plan: Plan): Made[] => [
+  ...plan.ports.map((port): Made => {
+    return { kind: 'ports', id: port.id, making: makingOf(port), places: placesOf(port) };
+  }),
+  ...plan.underlays.flatMap((underlay): Made[] => {
+    const making = frameMaking(underlay);
+    if (making === null) return [];
+    return [{ kind: 'underlays', id: underlay.id, making, places: dpdkPlaces(underlay.frame!.dpdk!) }];
+  }),
+];
+
+/** Ids of ports and underlays. */
+export interface InTheWay {
+  ports: ReadonlySet<number>;
+  underlays: ReadonlySet<number>;
+}
+
 /**
- * Ids of ports whose devices must go before others come: two devices of one name cannot stand in one namespace. Only those are without
- * a device for a moment.
+ * What must go before others come: two devices of one name cannot stand in one namespace, or in DPDK. Only those are without a device for a
+ * moment.
  */
-export function portsInTheWay(before: Plan, after: Plan): Set<number> {
-  const stays = (port: PortPlan) => after.ports.some((other) => other.id === port.id && isSameDevice(port, other));
-  const isNew = (port: PortPlan) => !before.ports.some((other) => other.id === port.id && isSameDevice(port, other));
-  const wanted = new Set(after.ports.filter(isNew).flatMap(placesOf));
-  const inTheWay = before.ports.filter((port) => !stays(port) && placesOf(port).some((place) => wanted.has(place)));
-  return new Set(inTheWay.map(({ id }) => id));
+export function inTheWayOf(before: Plan, after: Plan): InTheWay {
+  const [had, wanted] = [devicesOf(before), devicesOf(after)];
+  const isIn = (all: Made[]) => (one: Made) =>
+    all.some(({ kind, id, making }) => kind === one.kind && id === one.id && making === one.making);
+  const [stays, wasThere] = [isIn(wanted), isIn(had)];
+  const places = new Set(wanted.filter((one) => !wasThere(one)).flatMap((one) => one.places));
+  const going = had.filter((one) => !stays(one) && one.places.some((place) => places.has(place)));
+  const idsOf = (kind: Made['kind']) => new Set(going.filter((one) => one.kind === kind).map(({ id }) => id));
+  return { ports: idsOf('ports'), underlays: idsOf('underlays') };
 }
 
 /** What a change makes anew: `port web` or `underlay lan`, by name. */
@@ -78,18 +114,21 @@ export function madeAnew(before: Plan, after: Plan): Set<string> {
   });
   const carriers = after.underlays.filter((carrier) => {
     const was = before.underlays.find(({ id }) => id === carrier.id);
-    return was !== undefined && carrier.kind !== 'frame' && !isSameCarrier(was, carrier);
+    if (was === undefined) return false;
+    if (carrier.kind !== 'frame') return !isSameCarrier(was, carrier);
+    return frameMaking(carrier) !== null && frameMaking(carrier) !== frameMaking(was);
   });
   return new Set([...ports.map(({ name }) => `port ${name}`), ...carriers.map((c) => `underlay ${c.underlay}`)]);
 }
 
-/** A plan without some of its ports and whatever leads to them. */
-export function withoutPorts(plan: Plan, gone: ReadonlySet<number>): Plan {
+/** A plan without some of its devices and whatever leads to those ports. What is for a peer over such an underlay is dropped. */
+export function withoutDevices(plan: Plan, gone: InTheWay): Plan {
   return {
     ...plan,
-    ports: plan.ports.filter(({ id }) => !gone.has(id)),
-    statics: plan.statics.filter(({ port }) => !gone.has(port)),
-    routes: plan.routes.filter(({ port }) => !gone.has(port)),
+    ports: plan.ports.filter(({ id }) => !gone.ports.has(id)),
+    underlays: plan.underlays.filter(({ id }) => !gone.underlays.has(id)),
+    statics: plan.statics.filter(({ port }) => !gone.ports.has(port)),
+    routes: plan.routes.filter(({ port }) => !gone.ports.has(port)),
   };
 }
 

@@ -106,6 +106,30 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'vhost-user with several queues', () 
     expect(node!.drops().total).toBe(0);
   });
 
+  it('leaves others alone while a port comes, changes and goes', { timeout: 60_000 }, async () => {
+    const paths = sockets();
+    await start(vhost(paths, 1), 1);
+    machine = machineOf(paths, 1, 1);
+    await frames();
+    const { config } = node!;
+    const path = scratchFile('vm2.sock');
+    const third: Partial<PortInput>[] = [
+      { queues: 1 },
+      { queues: 2 },
+      { mtu: 1300 },
+      { path: scratchFile('vm3.sock') },
+    ];
+    for (const settings of third) {
+      const port = { type: 'vhost-user', name: 'vm2', path, queues: 1, ...settings } as PortInput;
+      await node!.reload({ ...config, networks: [{ ...config.networks[0], ports: [...vhost(paths, 1), port] }] });
+      await frames(200);
+    }
+    await node!.removePort('vm2');
+    await frames(200);
+    expect([portOf('vm0').dropped, portOf('vm1').dropped]).toEqual([0, 0]);
+    expect(node!.stats().account.dropped).toBe(0);
+  });
+
   it('loses no slot and no packet of the account over workers that die', { timeout: 60_000 }, async () => {
     const paths = sockets();
     await start(vhost(paths, 2), 2);

@@ -123,6 +123,64 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
     await everythingIsHome();
   });
 
+  it('has devices made anew by a reload under the same name, or stays as it was', { timeout: 30_000 }, async () => {
+    const source = port('source', `net_pcap0,rx_pcap=${endless()},infinite_rx=1`);
+    const peer = '198.18.7.2';
+    const configOf = (sink: string, underlay: string): ConfigInput => ({
+      node: { name: 'dpdk', workers: 1 },
+      underlays: [
+        {
+          name: 'wire',
+          kind: 'frame',
+          address: '198.18.7.1',
+          frame: {
+            type: 'dpdk',
+            devargs: underlay,
+            mac: '02:00:00:00:00:70',
+            neighbours: { [peer]: '02:00:00:00:00:71' },
+          },
+        },
+      ],
+      networks: [
+        {
+          name: 'blue',
+          underlay: 'wire',
+          vni: 7,
+          broadcastLimit: 0,
+          suppressNeighbours: false,
+          peers: [peer],
+          ports: [source, port('sink', sink)],
+        },
+      ],
+    });
+    const underlay = (size: number) => `net_null4,no-rx=1,size=${size}`;
+    const sentBy = (node: Node) => [portOf(node, 'sink').txPackets, node.stats().underlays[0].txPackets];
+    const goesOn = async (node: Node) => {
+      const before = sentBy(node);
+      await until('frames leave on both', () => sentBy(node).every((n, i) => n > before[i]));
+    };
+    const node = await start(configOf(SILENT, underlay(64)));
+    await goesOn(node);
+    const document = await node.reload(configOf(`${SILENT},size=128`, underlay(128)));
+    expect(document.changes).toEqual([
+      expect.objectContaining({ kind: 'underlay', name: 'wire', effect: 'reopened' }),
+      expect.objectContaining({ kind: 'port', name: 'sink', effect: 'recreated' }),
+    ]);
+    await goesOn(node);
+    // Names change hands: what one had is the other's now.
+    await node.reload(configOf('net_null4,no-rx=1', SILENT));
+    await goesOn(node);
+    for (const [sink, wire] of [
+      ['net_null4,no-such=1', SILENT],
+      ['net_null4,no-rx=1', 'net_null1,no-such=1'],
+    ]) {
+      await expect(node.reload(configOf(sink, wire))).rejects.toMatchObject({ code: 'DEVICE' });
+      await goesOn(node);
+    }
+    await node.removePort('source');
+    await everythingIsHome();
+  });
+
   it('refuses what it cannot have, and says why', async () => {
     await expect(start(network([port('a', 'net_nosuch0')]))).rejects.toThrow(/port a: rte_dev_probe/);
     open.pop();

@@ -10,7 +10,7 @@ import { median, ratios } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
 import { withCleanUp } from '../system/cleanUp.js';
 import { makeFolder, requirePrograms } from '../system/rig.js';
-import { type Contestant, goFirst, observe, type Seen, stop } from './contestant.js';
+import { type Contestant, goFirst, observe, type Seen, stop, warmUp } from './contestant.js';
 import { SWITCH } from './openVswitch.js';
 import { type Course, type Direction, floor, HUGEPAGES, makeCapture, openVswitch, weft } from './rivals.js';
 
@@ -60,6 +60,7 @@ async function runCourse(course: Course, settings: Settings, signal: AbortSignal
       floor: await waiting(floor(course, undo, signal)),
       weft: await waiting(weft(course, undo, signal)),
     };
+    await warmUp(Object.values(entrants), signal);
     const rounds: Result['rounds'] = { weft: [], fixed: [], normal: [], floor: [] };
     for (let round = 0; round < settings.rounds; round++) {
       for (const who of WHO) rounds[who].push(await observe(entrants[who], settings.seconds, signal));

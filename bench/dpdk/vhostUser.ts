@@ -10,7 +10,7 @@ import { median, ratios } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
 import { withCleanUp } from '../system/cleanUp.js';
 import { makeFolder, requirePrograms } from '../system/rig.js';
-import { type Contestant, goFirst, observe, type Seen, stop } from './contestant.js';
+import { type Contestant, goFirst, observe, type Seen, stop, warmUp } from './contestant.js';
 import { SWITCH } from './openVswitch.js';
 import {
   HUGEPAGES,
@@ -69,6 +69,10 @@ async function runWay(
     stop(started);
     entrants.push([name, started]);
   }
+  await warmUp(
+    entrants.map(([, one]) => one),
+    signal,
+  );
   const rounds: Result['rounds'] = Object.fromEntries(entrants.map(([name]) => [name, []]));
   for (let round = 0; round < settings.rounds; round++) {
     for (const [name, one] of entrants) rounds[name].push(await observe(one, settings.seconds, signal));

@@ -94,6 +94,8 @@ export function openDpdkDevice(frames: number, owner: DpdkOwner, idle: DpdkIdle)
   let device: DpdkDevice | null = null;
   try {
     if (plan.socket !== null) clearSocketPath(plan.socket.path, object);
+    const memif = memifSocket(plan.devargs);
+    if (memif !== null && isLeftover(memif)) unlinkSync(memif);
     device = addon.open({
       devargs: plan.devargs,
       queues: plan.queues,
@@ -209,7 +211,7 @@ function deviceError(object: string, cause: unknown): WeftError {
 function clearSocketPath(path: string, object: string): void {
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
-  if (found.isSocket() && !isListening(path)) {
+  if (isLeftover(path)) {
     unlinkSync(path);
     return;
   }
@@ -218,6 +220,18 @@ function clearSocketPath(path: string, object: string): void {
     object,
     remedy: 'give each port a path of its own, or stop who listens there',
   });
+}
+
+function isLeftover(path: string): boolean {
+  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true && !isListening(path);
+}
+
+/** Path at which a memif device is to listen; null for other devices, clients, and names that are no paths. Several devices may share one. */
+export function memifSocket(devargs: string): string | null {
+  if (!devargs.startsWith('net_memif')) return null;
+  const settings = new Map(devargs.split(',').map((setting) => setting.split('=', 2) as [string, string]));
+  const listens = ['server', 'master'].includes(settings.get('role') ?? '');
+  return listens && settings.get('socket-abstract') === 'no' ? (settings.get('socket') ?? null) : null;
 }
 
 /** /proc/net/unix has a line for every socket with a path; flag 00010000 says that it listens. */

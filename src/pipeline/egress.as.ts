@@ -55,7 +55,7 @@ export function bind(
 }
 
 @inline
-function swap16(x: i32): i32 {
+export function swap16(x: i32): i32 {
   return ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
 }
 
@@ -70,7 +70,7 @@ function fold(sum: i32): i32 {
  * the row, where their padding begins; `mark` is what the inner header adds to the outer TOS.
  */
 @inline
-function writePlain(o: usize, t: usize, bytes: i32, hash: i32, mark: i32): void {
+export function writePlain(o: usize, t: usize, bytes: i32, hash: i32, mark: i32): void {
   const h = o - 56;
   const total = swap16(bytes + 36);
   const changed = (mark << 8) | (total << 16);
@@ -98,7 +98,7 @@ const ROW_PLAIN: i32 = 8;
 
 /** RFC 768 over the outer UDP packet, which ends with the frame at `o`. */
 @inline
-function writeUdpChecksum(o: usize, t: usize, bytes: i32): void {
+export function writeUdpChecksum(o: usize, t: usize, bytes: i32): void {
   const udp = o - load<i32>(t, UDP_BACK);
   // The template's sum holds pseudo header and destination port; length counts twice: in the pseudo header and in the UDP header.
   const head = load<i32>(t, UDP_SUM) + load<u16>(udp) + 2 * <i32>load<u16>(udp, 4);
@@ -151,7 +151,7 @@ function innerTtl(p: usize, f: i32): i32 {
 }
 
 /** What messages of one packet and `pieces` extents each have in common, four at a time. */
-function fillMessages(message: i32, count: i32, extent: i32, pieces: i32): void {
+export function fillMessages(message: i32, count: i32, extent: i32, pieces: i32): void {
   let m = messages + (<usize>message << 2);
   let left = count;
   let firsts = i32x4.add(i32x4.splat(extent), i32x4.mul(i32x4(0, 1, 2, 3), i32x4.splat(pieces)));

@@ -41,6 +41,7 @@ import { bindRoute } from './route.js';
 import { bindSegment } from './segment.js';
 import { bindSettlement } from './settle.js';
 import { bindSocketEgress } from './socketEgress.js';
+import { bindStraight, noShortWay } from './straight.js';
 import { bindSuppress } from './suppress.js';
 import { compilePlan, createTables, isPeerAddress } from './tables.js';
 import { bindTransport } from './transport.js';
@@ -230,6 +231,10 @@ export function createPipeline(options: PipelineOptions) {
     heartbeats,
     hosts,
     walkKernel.arriveFrom,
+    // Whoever wraps steps wants to see every burst go through them.
+    options.wrapSteps === undefined
+      ? bindStraight(arena, burst, outbox, tables, macTable, clock, messages, hosts)
+      : noShortWay,
     options.wrapSteps?.(steps) ?? steps,
   );
   const devices = createDevices({

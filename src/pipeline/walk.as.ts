@@ -51,7 +51,7 @@ export function bindLanes(first: usize): void {
 }
 
 @inline
-function flowHash(src: i32, dst: i32, ports: i32, proto: i32): i32 {
+export function flowHash(src: i32, dst: i32, ports: i32, proto: i32): i32 {
   let x = (src * 0x9e3779b1) ^ (dst * 0x85ebca6b) ^ ((ports + proto) * 0xc2b2ae35);
   x ^= x >>> 15;
   x *= 0x2c1b3c6d;
@@ -196,7 +196,7 @@ function keyOf(lo: u32, hi: i32, net: i32): i64 {
 
 /** The entry of a key, or the empty one that ends its chain: `probe` of forward/macTable.ts. Value, key, value again: what a reader without a lock may believe. */
 @inline
-function probe(table: usize, from: i32, mask: i32, key: i64): usize {
+export function probe(table: usize, from: i32, mask: i32, key: i64): usize {
   let w = from;
   let e = table + (<usize>w << 2);
   let value = atomic.load<i32>(e, 8);

@@ -17,23 +17,9 @@ import {
   TO_PEER,
   TO_PORT,
 } from '../packet/burst.js';
-import {
-  COPIED,
-  DROP_BASE,
-  MISSED,
-  NETWORK_ROW,
-  PEER_ROW,
-  PORT_ROW,
-  PORTS_MAX,
-  ROW_WIDTH,
-  RX_BYTES,
-  RX_PACKETS,
-  RX_SUPERFRAMES,
-  UNDERLAY_ROW,
-  UNDERLAYS_MAX,
-} from '../packet/counters.js';
+import { COPIED, MISSED, PORT_ROW, PORTS_MAX, ROW_WIDTH, UNDERLAY_ROW, UNDERLAYS_MAX } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { IN_HAND_COUNTED, type Outbox } from '../packet/outbox.js';
+import type { Outbox } from '../packet/outbox.js';
 import type { Port } from '../port/port.js';
 import type { Underlay } from '../underlay/underlay.js';
 import type { CaptureTap } from './capture.js';
@@ -41,7 +27,9 @@ import type { SendToFrame } from './frameEgress.js';
 import type { HeartbeatStep } from './heartbeats.js';
 import type { LinkHosts } from './linkHost.js';
 import type { SendToPort } from './portEgress.js';
+import { bindReceived } from './received.js';
 import type { SendToSocket } from './socketEgress.js';
+import type { Straight } from './straight.js';
 import type { Suppress } from './suppress.js';
 import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 
@@ -103,14 +91,17 @@ export function bindWalk(
   heartbeats: HeartbeatStep,
   hosts: Pick<LinkHosts, 'meet'>,
   arriveFrom: (n: number, network: number, origin: number) => void,
+  straight: Straight,
   steps: Steps,
 ): Walk {
   const { inHand } = outbox;
-  const { len, packets, drop, network, origin, dst, flags, summary } = burst;
+  const { packets, drop, network, origin, dst, flags, summary } = burst;
   const { floodPortFirst, floodPortCount, floodPorts, floodPeerFirst, floodPeerCount, floodPeers } = tables;
   const { portNetwork, peerNetwork, peerUnderlay, networkMode, networkDomain, isBridged } = tables;
   const ports: (Port | undefined)[] = new Array(PORTS_MAX).fill(undefined);
   const underlays: (Underlay | undefined)[] = new Array(UNDERLAYS_MAX).fill(undefined);
+
+  const { countReceived, addReceived, countDrops } = bindReceived(burst, inHand, tables, counters);
 
   // Lanes by egress: a chain per list, in the order of the burst, so that flows stay in order.
   const firstLane = sharedInts(LISTS).fill(-1);
@@ -122,45 +113,6 @@ export function bindWalk(
   const everyLane = allocate(LANES);
   for (let i = 0; i < LANES; i++) everyLane[i] = i;
   const flood = sharedInts(LANES);
-
-  function countReceived(n: number, row: number): void {
-    let total = 0;
-    let bytes = 0;
-    let supers = 0;
-    for (let i = 0; i < n; i++) {
-      if (drop[i] >= PARKED) continue;
-      total += packets[i];
-      bytes += len[i];
-      if ((flags[i] & HAS_GSO) !== 0) supers++;
-    }
-    addReceived(row, total, bytes);
-    counters[row * ROW_WIDTH + RX_SUPERFRAMES] += supers;
-  }
-
-  function addReceived(row: number, total: number, bytes: number): void {
-    counters[row * ROW_WIDTH + RX_PACKETS] += total;
-    counters[row * ROW_WIDTH + RX_BYTES] += bytes;
-    inHand[IN_HAND_COUNTED] += total;
-  }
-
-  /** The lane's own network; `network` is its domain. */
-  function networkOf(i: number): number {
-    const from = origin[i];
-    if ((from & TO_PORT) !== 0) return portNetwork[from & ID_MASK];
-    return (from & TO_PEER) !== 0 ? peerNetwork[from & ID_MASK] : network[i];
-  }
-
-  /** The one sweep over the drop column: each dropped lane is charged to who brought it, and shown at its network. */
-  function countDrops(n: number, ingressRow: number): void {
-    for (let i = 0; i < n; i++) {
-      const reason = drop[i];
-      if (reason === 0 || reason >= PARKED) continue;
-      const row = (origin[i] & TO_PEER) !== 0 ? PEER_ROW + (origin[i] & ID_MASK) : ingressRow;
-      counters[row * ROW_WIDTH + DROP_BASE + reason] += packets[i];
-      const net = networkOf(i);
-      if (net !== 0) counters[(NETWORK_ROW + net) * ROW_WIDTH + DROP_BASE + reason] += packets[i];
-    }
-  }
 
   let floodCount = 0;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
@@ -322,10 +274,17 @@ export function bindWalk(
     if (n <= 0) return n;
     const net = networkDomain[portNetwork[port.id]];
     const mode = networkMode[net];
+    const row = PORT_ROW + port.id;
+    const straightBytes = mode === MODE_L2 && capture.key !== port.id ? straight.pass(n, port.id, net, underlays) : -1;
+    if (straightBytes >= 0) {
+      addReceived(row, n, straightBytes);
+      straight.send(n);
+      port.release(n);
+      return n;
+    }
     arriveFrom(n, net, TO_PORT | port.id);
     const beats = mode === MODE_L3 ? steps.parsePackets(n) : steps.parse(n);
     if (capture.key === port.id) capture.lanes(n);
-    const row = PORT_ROW + port.id;
     if ((summary[SUMMARY_FLAGS] & (HAS_GSO | NEEDS_CSUM)) === 0) addReceived(row, n, summary[SUMMARY_BYTES]);
     else {
       steps.checkOffloads(n);
@@ -333,6 +292,8 @@ export function bindWalk(
     }
     if (beats > 0 && mode !== MODE_XCONNECT) heartbeats.refuse(n);
     forward(n, mode);
+    const egress = summary[SUMMARY_EGRESS];
+    straight.note(port.id, egress < UNDERLAY_LIST ? undefined : underlays[egress - UNDERLAY_LIST]);
     deliver(n, row);
     steps.answer(ports);
     port.release(n);

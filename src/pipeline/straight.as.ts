@@ -1,0 +1,162 @@
+/*
+ * A burst that goes straight through, in AssemblyScript over the arena: plain frames of one port, all of known stations for known stations
+ * behind one frame underlay. Parse, learn, lookup and encap in two passes over the lanes, with what one step hands to the next in locals in
+ * place of columns: half of the loads and stores. It looks first and decides nothing: where a lane is any other, the steps take the burst.
+ *
+ * Columns, entries and templates are those of walk.as.ts and egress.as.ts.
+ */
+
+import { bind as bindColumns, fillMessages, swap16, writePlain, writeUdpChecksum } from './egress.as';
+import { flowHash, probe } from './walk.as';
+
+// Byte offsets of lane columns from the first.
+const AT: usize = 1 * 256;
+const LEN: usize = 2 * 256;
+const FLAGS: usize = 8 * 256;
+const DROP: usize = 9 * 256;
+const FLOW: usize = 16 * 256;
+const SRC_ENTRY: usize = 23 * 256;
+const DST_ENTRY: usize = 24 * 256;
+const SUMMARY: usize = 30 * 256;
+// Byte offsets of message and extent columns from msgFirst and extAt, and of words of a template's row.
+const MSG_BYTES: usize = 3 * 8192;
+const MSG_PEER_ROW: usize = 4 * 8192;
+const EXT_LEN: usize = 1 * 32768;
+const ROW_FLAGS: usize = 232;
+const ROW_UDP_CHECKSUM: i32 = 2;
+const ROW_PLAIN: i32 = 8;
+
+const TCP_SYN: i32 = 0x0200;
+const TO_PEER: i32 = 2 << 20;
+const ID_MASK: i32 = (1 << 20) - 1;
+const NEVER: i32 = 0x7fffffff;
+const MAC_MASK: i64 = 0xffff_ffff_ffff;
+const PLAIN_BYTES_MIN: i32 = 54;
+/** Headers of the plain form. */
+const PLAIN_HEADERS: i32 = 50;
+
+let lanes: usize = 0;
+let templates: usize = 0;
+let frameMax: usize = 0;
+let messages: usize = 0;
+let extents: usize = 0;
+let peerRowBase: i32 = 0;
+let ageing: usize = 0;
+let entries: usize = 0;
+let entryMask: i32 = 0;
+let peerUnderlay: usize = 0;
+
+export function bind(
+  first: usize,
+  templatesAt: usize,
+  frameMaxAt: usize,
+  msgFirstAt: usize,
+  extAt: usize,
+  peerRow: i32,
+  ageingAt: usize,
+  entriesAt: usize,
+  mask: i32,
+  underlaysAt: usize,
+): void {
+  bindColumns(first, templatesAt, frameMaxAt, msgFirstAt, extAt, peerRow);
+  lanes = first;
+  templates = templatesAt;
+  frameMax = frameMaxAt;
+  messages = msgFirstAt;
+  extents = extAt;
+  peerRowBase = peerRow;
+  ageing = ageingAt;
+  entries = entriesAt;
+  entryMask = mask;
+  peerUnderlay = underlaysAt;
+}
+
+@inline
+function entryOf(key: i64, mask: i32): i32 {
+  const x = (<i32>key ^ (<i32>(key >>> 32) * 0x9e3779b1)) * 0x85ebca6b;
+  return ((x ^ (x >>> 15)) << 2) & mask;
+}
+
+/**
+ * First pass: plain IPv4 with UDP or TCP (as parse has it, no SYN) to stations, no offloads; flow hash, and where probes begin, whose entries are
+ * touched. Returns the bytes of all frames, or -1.
+ */
+function look(n: i32, net: i64): i32 {
+  const first = lanes;
+  const end = first + (<usize>n << 2);
+  const table = entries;
+  const mask = entryMask;
+  let odd = 0;
+  let bytes = 0;
+  let touched = 0;
+  for (let p = first; p < end; p += 4) {
+    const length = load<i32>(p, LEN);
+    const o: usize = load<i32>(p, AT);
+    if (length < PLAIN_BYTES_MIN) return -1;
+    const total = swap16(load<u16>(o, 16));
+    const proto = <i32>load<u8>(o, 23);
+    const tcp = <i32>load<u16>(o, 46);
+    const tcpLen = (tcp & 0xf0) >> 2;
+    const isUdp = proto == 17 && total >= 28;
+    const isTcp = proto == 6 && tcpLen >= 20 && total >= 20 + tcpLen && (tcp & TCP_SYN) == 0;
+    if (!(isUdp || isTcp) || total > length - 14) return -1;
+    const dst = load<i64>(o);
+    odd |= load<i32>(p, FLAGS) | load<i32>(p, DROP) | (<i32>dst & 1);
+    odd |= ((load<i32>(o, 12) & 0x00ffffff) ^ 0x00450008) | (load<i32>(o, 20) & 0xff3f);
+    const from = entryOf((load<i64>(o, 6) & MAC_MASK) | net, mask);
+    const to = entryOf((dst & MAC_MASK) | net, mask);
+    touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
+    store<i32>(p, from, SRC_ENTRY);
+    store<i32>(p, to, DST_ENTRY);
+    store<i32>(p, flowHash(load<i32>(o, 26), load<i32>(o, 30), load<i32>(o, 34), proto), FLOW);
+    bytes += length;
+  }
+  store<i32>(first, touched, SUMMARY + 12);
+  return odd == 0 ? bytes : -1;
+}
+
+/**
+ * Lanes 0..n, of `network` and from `origin`, become messages 0..n of one extent to peers behind `underlay`, when all of them can. Returns the
+ * bytes of their frames; -1: nothing happened but that headrooms were written to.
+ */
+export function straight(n: i32, now: i32, network: i32, origin: i32, underlay: i32, tosMask: i32): i32 {
+  const net = <i64>network << 48;
+  const bytes = look(n, net);
+  if (bytes < 0) return -1;
+  const first = lanes;
+  const end = first + (<usize>n << 2);
+  const table = entries;
+  const mask = entryMask;
+  const rows = templates;
+  const max = frameMax;
+  const base = peerRowBase;
+  const underlays = peerUnderlay;
+  const fresh = now + load<i32>(ageing + (<usize>network << 2));
+  let m = messages;
+  let x = extents;
+  for (let p = first; p < end; p += 4) {
+    const o: usize = load<i32>(p, AT);
+    const s = probe(table, load<i32>(p, SRC_ENTRY), mask, (load<i64>(o, 6) & MAC_MASK) | net);
+    const expires = load<i32>(s, 12);
+    if (load<i32>(s, 8) != origin || (expires != fresh && expires != NEVER)) return -1;
+    const d = probe(table, load<i32>(p, DST_ENTRY), mask, (load<i64>(o) & MAC_MASK) | net);
+    const value = atomic.load<i32>(d, 8);
+    const peer = value & ID_MASK;
+    if ((value ^ peer) != TO_PEER || load<i32>(d, 12) <= now) return -1;
+    const length = load<i32>(p, LEN);
+    if (load<i32>(underlays + (<usize>peer << 2)) != underlay || length > load<i32>(max + (<usize>peer << 2))) return -1;
+    const t = rows + (<usize>peer << 9);
+    const rowFlags = load<i32>(t, ROW_FLAGS);
+    if ((rowFlags & ROW_PLAIN) == 0) return -1;
+    writePlain(o, t + 152, length, load<i32>(p, FLOW), <i32>load<u8>(o, 15) & tosMask);
+    if ((rowFlags & ROW_UDP_CHECKSUM) != 0) writeUdpChecksum(o, t, length);
+    store<i32>(x, <i32>o - PLAIN_HEADERS);
+    store<i32>(x, length + PLAIN_HEADERS, EXT_LEN);
+    store<i32>(m, length, MSG_BYTES);
+    store<i32>(m, base + peer, MSG_PEER_ROW);
+    m += 4;
+    x += 4;
+  }
+  fillMessages(0, n, 0, 1);
+  return bytes;
+}

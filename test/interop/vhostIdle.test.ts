@@ -1,4 +1,5 @@
 // Workers that wait for vhost-user ports: asleep while the machines are silent or away, awake at their first frame.
+import { createConnection } from 'node:net';
 import { afterEach, expect, it } from 'vitest';
 import type { Node } from '../../src/control/node.js';
 import { scratchFile } from '../rig/node.js';
@@ -21,13 +22,18 @@ const portOf = (name: string) => node!.status().ports.find((p) => p.name === nam
 const turns = () => node!.workers()[0].turns;
 
 describeWith(['addon', 'dpdk', 'testpmd'], 'a worker with vhost-user ports', () => {
-  it('sleeps until a machine kicks, and again when it has gone', { timeout: 40_000 }, async () => {
+  it('sleeps until a machine kicks, and again when it has gone', { timeout: 60_000 }, async () => {
     const { createNode } = (await import(BUILT)) as typeof import('../../src/control/node.js');
     const paths: [string, string] = [scratchFile('vm0.sock'), scratchFile('vm1.sock')];
     const ports = paths.map((path, i) => ({ type: 'vhost-user' as const, name: `vm${i}`, path }));
     node = createNode({ node: { name: 'idle' }, networks: [{ name: 'blue', ports }] }, { control: false });
     await node.start();
     expect(portOf('vm0')).toMatchObject({ idle: 'interrupt', queues: 1, queuesEnabled: 0, path: { reasons: [] } });
+    const idler = createConnection(paths[0]);
+    await until('it is seen that somebody is there', () => portOf('vm0').path.reasons.length === 1);
+    expect(portOf('vm0').path.reasons[0].reason).toBe('a machine is connected and has not started its network card');
+    idler.destroy();
+    await until('it has gone', () => portOf('vm0').path.reasons.length === 0);
     for (let life = 0; life < 2; life++) {
       const before = turns();
       await sleep(1000);

@@ -97,7 +97,8 @@ Device configure(uint16_t port, const DeviceRequest& request, const Frames& fram
   // Several software devices have no MTU to set: the limit is weft's then.
   if (rte_eth_dev_set_mtu(port, request.mtu) != 0) takeLog();
   check(rte_eth_dev_start(port), "rte_eth_dev_start", request.devargs);
-  // A switch takes frames for the MACs behind it, and the groups of neighbour discovery. Software devices know no filter.
+  // A switch takes frames for the MACs behind it, and the groups of neighbour discovery. Software devices know no
+  // filter.
   if (rte_eth_promiscuous_enable(port) != 0 || rte_eth_allmulticast_enable(port) != 0) takeLog();
   if (device.hasGuest && device.offloads != 0) lookAtGuest(port);
   rte_eth_dev_get_mtu(port, &device.mtu);

@@ -170,6 +170,12 @@ function figures(device: DpdkDevice): DpdkState | null {
 
 function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean, now: DpdkState | null): PathDocument {
   const reasons: PathReason[] = [];
+  if (now?.up === false && isConnected(plan))
+    reasons.push({
+      feature: 'machine',
+      reason: 'a machine is connected and has not started its network card',
+      remedy: `its driver may not be loaded; otherwise it asks for more than ${device.queues} queues, or does not share its memory`,
+    });
   if (now?.up && now.queuesEnabled < device.queues)
     reasons.push({
       feature: 'queues',
@@ -238,6 +244,14 @@ export function memifSocket(devargs: string): string | null {
 function isListening(path: string): boolean {
   const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
   return lines.some((line) => line.endsWith(` ${path}`) && line.includes(' 00010000 '));
+}
+
+/** Whether something is connected to the socket of a vhost-user port: state 03 of a socket with its path. */
+function isConnected({ devargs }: DpdkPlan): boolean {
+  const path = /^net_vhost.*,iface=([^,]*)/.exec(devargs)?.[1];
+  if (path === undefined) return false;
+  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
+  return lines.some((line) => line.endsWith(` ${path}`) && / 03 +\d+ /.test(line));
 }
 
 function dressSocket({ path, owner, group, mode }: NonNullable<DpdkPlan['socket']>): void {

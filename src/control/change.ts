@@ -39,6 +39,8 @@ export interface Run {
   healing: Healing | null;
   /** Null until the node is started. */
   kernelNextHops: KernelNextHops | null;
+  /** Null until the node is started. */
+  dpdkLog: { stop(): void } | null;
   startedAt: number;
   /** Bytes that the memory of the node has for route tables. */
   routeBytes: number;

@@ -33,6 +33,7 @@ import { canonicalAddress } from './config/text.js';
 import { type DeviceKernel, requireRights } from './devices/deviceKernel.js';
 import { createDevices } from './devices/devices.js';
 import { dpdkSettings } from './devices/dpdkDevices.js';
+import { followDpdkLog } from './devices/dpdkLog.js';
 import { createHealing, type Healing } from './devices/healing.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
 import { followKernelNextHops, type KernelNextHops } from './kernelNextHops.js';
@@ -93,6 +94,8 @@ export class RunningNode extends ChangingNode implements Node {
       this.#run.heartbeats = this.#startHeartbeats(this.#run);
       this.#run.healing = this.#startHealing(this.#run);
       this.#run.kernelNextHops = this.#followNextHops(this.#run);
+      const warn = (message: string) => this.emit('warning', message);
+      this.#run.dpdkLog = followDpdkLog(() => this.#config, warn, this.#parts.now);
     });
   }
 
@@ -107,6 +110,7 @@ export class RunningNode extends ChangingNode implements Node {
       run.heartbeats?.stop();
       run.healing?.stop();
       run.kernelNextHops?.stop();
+      run.dpdkLog?.stop();
       try {
         await run.dataplane.stop();
       } finally {
@@ -151,7 +155,7 @@ export class RunningNode extends ChangingNode implements Node {
     const mtus = this.#followMtus(kernel, dataplane);
     const routeBytes = routeBytesOf(config);
     const opened = { facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired, routeBytes };
-    return { api, heartbeats: null, healing: null, kernelNextHops: null, ...opened };
+    return { api, heartbeats: null, healing: null, kernelNextHops: null, dpdkLog: null, ...opened };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {

@@ -161,6 +161,8 @@ export interface Dpdk {
   state(port: number): DpdkState;
   /** Asks for interrupts of an rx queue (1), or for none (0); 0 or a negative errno. What came before is seen by a receive after it. */
   interrupt(port: number, queue: number, isWanted: number): number;
+  /** What DPDK has logged since the last call, and weft's own lines about its devices; a line each. */
+  takeLog(): string;
   bindQueue(request: QueueRequest, io: IoWords, layout: MessageLayout, lanes: LaneLayout, state: Int32Array): Queue;
 }
 
@@ -174,6 +176,9 @@ export function dpdk(): Dpdk {
   loaded ??= load();
   return loaded;
 }
+
+/** The addon, if something has loaded it. */
+export const loadedDpdk = (): Dpdk | undefined => loaded;
 
 function load(): Dpdk {
   const require = createRequire(import.meta.url);

@@ -13,6 +13,7 @@
 #include "eal.h"
 #include "failure.h"
 #include "frames.h"
+#include "guard.h"
 #include "queue.h"
 #include "watch.h"
 
@@ -235,6 +236,13 @@ Napi::Value state(const Napi::CallbackInfo& info) {
   return answer;
 }
 
+Napi::Value takeNews(const Napi::CallbackInfo& info) {
+  std::string lines = takeLines();
+  const std::string file = takeCutOff();
+  if (!file.empty()) lines += "memory of a virtual machine was cut off, and reads as zeros: " + file + "\n";
+  return Napi::String::New(info.Env(), lines);
+}
+
 // Functions of a turn: raw Node-API callbacks with the queue as their data.
 
 Queue* queueOf(napi_env env, napi_callback_info info, size_t* count, napi_value* values) {
@@ -410,6 +418,7 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("open", Napi::Function::New<guarded<open>>(env));
   exports.Set("close", Napi::Function::New<guarded<close>>(env));
   exports.Set("state", Napi::Function::New<guarded<state>>(env));
+  exports.Set("takeLog", Napi::Function::New<guarded<takeNews>>(env));
   exports.Set("bindQueue", Napi::Function::New<guarded<bindQueue>>(env));
   napi_value interrupt = nullptr;
   napi_create_function(env, "interrupt", NAPI_AUTO_LENGTH, interruptCall, nullptr, &interrupt);

@@ -9,6 +9,7 @@
 #include <mutex>
 
 #include "failure.h"
+#include "guard.h"
 
 namespace weft {
 namespace {
@@ -35,6 +36,7 @@ void startEal(const std::vector<std::string>& arguments) {
   const int argc = static_cast<int>(argv->size());
   argv->push_back(nullptr);
   if (rte_eal_init(argc, argv->data()) < 0) throw DpdkFailure("rte_eal_init", rte_errno);
+  guardSharedMemory();
   isStarted = true;
 }
 

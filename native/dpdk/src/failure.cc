@@ -34,10 +34,20 @@ std::string messageOf(const std::string& call, int error, const std::string& det
 DpdkFailure::DpdkFailure(std::string failedCall, int failedError, const std::string& detail)
     : std::runtime_error(messageOf(failedCall, failedError, detail)), call(std::move(failedCall)), error(failedError) {}
 
-std::string takeLog() {
+void addLine(const std::string& line) {
+  const std::string text = line + "\n";
+  writeLog(nullptr, text.data(), text.size());
+}
+
+std::string takeLines() {
   std::lock_guard<std::mutex> guard(logLock);
   std::string text;
   text.swap(logText);
+  return text;
+}
+
+std::string takeLog() {
+  std::string text = takeLines();
   while (!text.empty() && text.back() == '\n') text.pop_back();
   for (char& c : text)
     if (c == '\n') c = '|';

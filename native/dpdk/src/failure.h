@@ -17,6 +17,12 @@ struct DpdkFailure : std::runtime_error {
 /// What DPDK has logged since the last call, its lines joined: DPDK says why in its log alone.
 std::string takeLog();
 
+/// The same, a line each.
+std::string takeLines();
+
+/// Adds a line of weft's own.
+void addLine(const std::string& line);
+
 /// Directs DPDK's log to `takeLog`. Once a process.
 void captureLog();
 

@@ -9,6 +9,7 @@
 #include <algorithm>
 
 #include "share.h"
+#include "watch.h"
 
 namespace weft {
 namespace {
@@ -47,7 +48,7 @@ uint32_t Queue::read(rte_mbuf** burst) {
   for (uint32_t tried = 0; tried < queues; tried++) {
     const uint16_t queue = request_.rxQueues[nextRead_];
     if (++nextRead_ == queues) nextRead_ = 0;
-    if (!mayRead(request_.port, queue, request_.place)) continue;
+    if (!mayRead(request_.port, queue, request_.place) || !mayReceive(request_.port, queue)) continue;
     const uint16_t n = rte_eth_rx_burst(request_.port, queue, burst, static_cast<uint16_t>(lanes_.lanes));
     if (n > 0) return n;
   }
@@ -172,7 +173,8 @@ uint32_t Queue::flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count
   const uint16_t queue = sendingQueue(request_.port, request_.txQueue);
   rte_spinlock_t* const sending = &queueUse(request_.port, queue).sending;
   rte_spinlock_lock(sending);
-  const uint32_t sent = rte_eth_tx_burst(request_.port, queue, batch, static_cast<uint16_t>(count));
+  const bool isOpen = maySend(request_.port, queue);
+  const uint32_t sent = isOpen ? rte_eth_tx_burst(request_.port, queue, batch, static_cast<uint16_t>(count)) : 0;
   rte_spinlock_unlock(sending);
   if (likely(sent == count)) return sent;
   // A machine that is not there takes nothing, one that is there what its ring has room for.

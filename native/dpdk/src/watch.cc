@@ -1,14 +1,18 @@
 #include "watch.h"
 
 #include <errno.h>
+#include <fcntl.h>
+#include <limits.h>
 #include <rte_atomic.h>
 #include <rte_eth_vhost.h>
 #include <rte_ethdev.h>
+#include <rte_vhost.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
 #include <atomic>
 #include <mutex>
+#include <string>
 
 #include "failure.h"
 
@@ -24,6 +28,8 @@ struct Watched {
   std::vector<int> bells;
   /// Bit q: queue q brings frames, takes frames.
   std::atomic<uint64_t> receiving{0}, sending{0};
+  /// What the machine has enabled, sound or not.
+  std::atomic<uint64_t> machineSends{0}, machineReceives{0};
   uint16_t queues = 0;
   bool isVhost = false;
 };
@@ -44,12 +50,40 @@ void putBit(std::atomic<uint64_t>& bits, unsigned at, bool isSet) {
     bits.fetch_and(~(uint64_t{1} << at));
 }
 
-// Vring 2q is what the machine receives on, 2q + 1 what it sends on.
+/// DPDK notes what it gives back in an array as long as the ring, up to this many in one go, and believes the machine's
+/// index: over a shorter ring a machine can write behind that array.
+constexpr uint16_t kRingMin = 32;
+
+/// Looks at a vring of the machine that is connected, before anything goes through it.
+bool isSound(int vid, unsigned vring) {
+  rte_vhost_vring found{};
+  if (rte_vhost_get_vhost_vring(vid, static_cast<uint16_t>(vring), &found) != 0) return false;
+  // Whoever writes to it to wake the machine must not wait for the machine.
+  if (found.callfd >= 0) fcntl(found.callfd, F_SETFL, fcntl(found.callfd, F_GETFL) | O_NONBLOCK);
+  if (found.size >= kRingMin) return true;
+  char path[PATH_MAX];
+  if (rte_vhost_get_ifname(vid, path, sizeof path) == 0)
+    addLine(std::string("VHOST_CONFIG: (") + path + ") a ring of " + std::to_string(found.size) +
+            " descriptors is not used: " + std::to_string(kRingMin) + " are needed");
+  return false;
+}
+
+/// Opens and closes queues to the workers. Without a machine, or before it is complete, all are closed.
+void vet(uint16_t port, Watched& one) {
+  const int vid = rte_eth_vhost_get_vid_from_port_id(port);
+  for (unsigned queue = 0; queue < one.queues && queue < kQueuesMax; queue++) {
+    // Vring 2q is what the machine receives on, 2q + 1 what it sends on.
+    putBit(one.sending, queue, vid >= 0 && (one.machineReceives >> queue & 1) != 0 && isSound(vid, 2 * queue));
+    putBit(one.receiving, queue, vid >= 0 && (one.machineSends >> queue & 1) != 0 && isSound(vid, 2 * queue + 1));
+  }
+}
+
 int onQueues(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void* /*returned*/) {
   Watched& one = watchedPorts[port];
   rte_eth_vhost_queue_event event;
   while (one.isVhost && rte_eth_vhost_get_queue_event(port, &event) == 0)
-    putBit(event.rx ? one.receiving : one.sending, event.queue_id, event.enable);
+    putBit(event.rx ? one.machineSends : one.machineReceives, event.queue_id, event.enable);
+  if (one.isVhost) vet(port, one);
   ring(one);
   return 0;
 }
@@ -57,10 +91,10 @@ int onQueues(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void
 int onLink(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void* /*returned*/) {
   Watched& one = watchedPorts[port];
   rte_eth_link link{};
-  if (rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN) {
-    one.receiving = 0;
-    one.sending = 0;
-  }
+  if (rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN)
+    one.receiving = one.sending = one.machineSends = one.machineReceives = 0;
+  else if (one.isVhost)
+    vet(port, one);
   { std::lock_guard<std::mutex> guard(one.interrupts); }
   ring(one);
   return 0;
@@ -74,7 +108,7 @@ void watchPort(uint16_t port, uint16_t queues, bool isVhost) {
     std::lock_guard<std::mutex> guard(one.ringing);
     one.queues = queues;
     one.isVhost = isVhost;
-    one.receiving = one.sending = 0;
+    one.receiving = one.sending = one.machineSends = one.machineReceives = 0;
     for (uint16_t queue = 0; queue < queues; queue++) {
       const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
       if (bell < 0) throw DpdkFailure("eventfd", errno);
@@ -119,6 +153,16 @@ int setInterrupt(uint16_t port, uint16_t queue, bool isWanted) {
   // Asked for before the queue is looked at: the other side looks in the opposite order.
   rte_mb();
   return error;
+}
+
+bool mayReceive(uint16_t port, uint16_t queue) {
+  const Watched& one = watchedPorts[port];
+  return !one.isVhost || (one.receiving.load(std::memory_order_acquire) >> queue & 1) != 0;
+}
+
+bool maySend(uint16_t port, uint16_t queue) {
+  const Watched& one = watchedPorts[port];
+  return !one.isVhost || (one.sending.load(std::memory_order_acquire) >> queue & 1) != 0;
 }
 
 uint16_t enabledQueues(uint16_t port, uint16_t queues) {

@@ -36,6 +36,11 @@ std::vector<Wake> wakesOf(uint16_t port, uint16_t queues);
 /// after it.
 int setInterrupt(uint16_t port, uint16_t queue, bool isWanted);
 
+/// Whether a queue is to be touched at all: those of a machine only while it has enabled them, and if its rings are
+/// sound.
+bool mayReceive(uint16_t port, uint16_t queue);
+bool maySend(uint16_t port, uint16_t queue);
+
 /// Queues that the machine behind a vhost-user port has enabled, in both directions; of other devices all of them.
 uint16_t enabledQueues(uint16_t port, uint16_t queues);
 

@@ -13,6 +13,9 @@ afterEach(removeNamespaces);
 
 const STATION = '10.0.0.1';
 const OVERLAY_B = '10.0.0.2';
+/** A first packet, with all that has to be learned for it. */
+const carries = (from: string, to: string) =>
+  until('the tunnel carries', async () => (await ping(from, to, { count: 1 })) === 1, { withinMs: 15_000 });
 const nextHopOf = async (node: WeftNode) => (await node.status()).peers[0].nextHop;
 
 describeWith(
@@ -33,6 +36,7 @@ describeWith(
       });
       expect(await ping(peer.namespace, UNDERLAY_A)).toBe(3);
       expect(runIn(peer.namespace, 'ip', 'neigh', 'show', UNDERLAY_A)).toContain(OWN_MAC);
+      await carries(station.namespace, OVERLAY_B);
       expect(await ping(station.namespace, OVERLAY_B)).toBe(3);
       expect(await ping(peer.namespace, STATION, { size: STATION_MTU - 28 })).toBe(3);
       for (const [from, to, address] of [
@@ -56,6 +60,7 @@ describeWith(
       addKernelVxlan({ host: peer, local: '2001:db8::2', remote: '2001:db8::1', addresses: [`${OVERLAY_B}/24`] });
       const node = await up(weft, dpdkNode('2001:db8::1', '2001:db8::2'));
       expect(await ping(peer.namespace, '2001:db8::1')).toBe(3);
+      await carries(station.namespace, OVERLAY_B);
       expect(await ping(station.namespace, OVERLAY_B, { size: STATION_MTU - 28 })).toBe(3);
       expect(await nextHopOf(node)).toMatchObject({ mac: macOf(peer.namespace, peer.device), state: 'reachable' });
       expect(runIn(peer.namespace, 'ip', '-6', 'neigh', 'show', '2001:db8::1')).toContain(OWN_MAC);
@@ -69,6 +74,7 @@ describeWith(
       const node = await up(weft, dpdkNode(UNDERLAY_A, UNDERLAY_B, { mac: macOf(weft, 'ua') }));
       await until('the kernel has found it', async () => (await nextHopOf(node))?.state === 'reachable');
       expect(await nextHopOf(node)).toMatchObject({ mac: macOf(peer.namespace, peer.device), by: 'kernel' });
+      await carries(station.namespace, OVERLAY_B);
       expect(await ping(station.namespace, OVERLAY_B)).toBe(3);
       expect(await ping(peer.namespace, UNDERLAY_A)).toBe(3);
       // The kernel, which sees the packets of the tunnel, too, says nothing about them.

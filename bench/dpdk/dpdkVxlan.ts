@@ -13,7 +13,9 @@ import { makeFolder, requirePrograms } from '../system/rig.js';
 import { type Contestant, goFirst, observe, type Seen, stop, warmUp } from './contestant.js';
 import { SWITCH } from './openVswitch.js';
 import { type Course, type Direction, floor, HUGEPAGES, makeCapture, openVswitch, weft } from './rivals.js';
+import { STEPS, type Step, sharesOf } from './steps.js';
 
+const PROFILE_SECONDS = 1.5;
 const SIZES = [64, 512, 1400];
 const NAMES = {
   weft: 'weft',
@@ -29,6 +31,8 @@ export interface Result {
   direction: Direction;
   frameLen: number;
   rounds: Record<Who, Seen[]>;
+  /** Shares of weft's steps in its time; empty when they were not asked for. */
+  steps: Map<Step, number>;
 }
 
 interface Settings {
@@ -37,6 +41,7 @@ interface Settings {
   rounds: number;
   seconds: number;
   program: string;
+  steps: boolean;
 }
 
 /** How many times as fast as Open vSwitch weft must be. */
@@ -67,10 +72,24 @@ async function runCourse(course: Course, settings: Settings, signal: AbortSignal
       const line = WHO.map((who) => `${who} ${rounds[who][round].nsPerPacket.toFixed(1)}`).join(', ');
       log(`${direction} ${frameLen} B, round ${round + 1} of ${settings.rounds}, ns a packet: ${line}`);
     }
-    return { direction, frameLen, rounds };
+    return rounds;
   } finally {
     for (const failure of await undo.run()) log(`not removed: ${failure}`);
   }
+}
+
+/** Another run of weft, alone, with V8's sampling profiler: its thread is slower by some percent, its steps alike. */
+async function runSteps(course: Course, signal: AbortSignal): Promise<Map<Step, number>> {
+  const folder = join(course.folder, 'steps');
+  const profiles = join(folder, 'profiles');
+  mkdirSync(folder);
+  const undo = createUndo();
+  try {
+    await observe(await weft({ ...course, folder, profiles }, undo, signal), PROFILE_SECONDS, signal);
+  } finally {
+    await undo.run();
+  }
+  return sharesOf(profiles);
 }
 
 async function measure(settings: Settings, log: (line: string) => void): Promise<Result[]> {
@@ -87,7 +106,9 @@ async function measure(settings: Settings, log: (line: string) => void): Promise
         mkdirSync(own);
         const capture = makeCapture(direction, frameLen, own);
         const course = { direction, frameLen, capture, folder: own, cpu: cpus().length - 1, program: settings.program };
-        results.push(await runCourse(course, settings, signal, log));
+        const rounds = await runCourse(course, settings, signal, log);
+        const steps = settings.steps ? await runSteps(course, signal) : new Map();
+        results.push({ direction, frameLen, rounds, steps });
       }
     return results;
   });
@@ -116,6 +137,16 @@ function resultTable(direction: Direction, results: readonly Result[]): Table {
   };
 }
 
+function stepsTable(direction: Direction, results: readonly Result[]): Table {
+  const own = results.filter((r) => r.direction === direction);
+  const ns = (r: Result, share = 0) => (share * median(pick(r.rounds.weft, 'nsPerPacket'))).toFixed(1);
+  return {
+    title: `${direction}: weft, step by step`,
+    columns: ['ns a packet', ...own.map((r) => `${r.frameLen} B`)],
+    rows: STEPS.map((step) => [`  ${step}`, ...own.map((r) => ns(r, r.steps.get(step)))]),
+  };
+}
+
 function resultSeries({ direction, frameLen, rounds }: Result): Series[] {
   return WHO.flatMap((who) => [
     { name: `${direction}/${frameLen}/${who}/rate`, unit: 'Mpps', samples: pick(rounds[who], 'mpps') },
@@ -136,7 +167,10 @@ function resultTargets(result: Result): Target[] {
 export function findings(results: readonly Result[]): Findings {
   const directions = [...new Set(results.map((r) => r.direction))];
   return {
-    tables: directions.map((direction) => resultTable(direction, results)),
+    tables: directions.flatMap((direction) => [
+      resultTable(direction, results),
+      ...(results.some((r) => r.steps.size > 0) ? [stepsTable(direction, results)] : []),
+    ]),
     series: results.flatMap(resultSeries),
     targets: results.flatMap(resultTargets),
     notes: [
@@ -155,6 +189,7 @@ function readSettings(options: OptionValues): Settings {
     sizes: size === 'all' ? SIZES : [Number(size)],
     rounds: numberOption(options, 'rounds', 1),
     seconds: numberOption(options, 'seconds', 0.1, false),
+    steps: options.steps === true,
     program: typeof options.node === 'string' ? options.node : process.execPath,
   };
 }
@@ -167,6 +202,7 @@ export const dpdkVxlan: Benchmark = {
     size: { type: 'string', default: 'all', help: `bytes of the inner frames: ${SIZES.join(', ')} or all` },
     rounds: { type: 'string', default: '3', help: 'rounds, in each of which every contestant runs once' },
     seconds: { type: 'string', default: '1', help: 'length of each run' },
+    steps: { type: 'boolean', help: 'also where weft spends its time, in a run of its own under the profiler' },
     node: { type: 'string', help: 'path of another Node that runs weft; default: the one that runs this' },
   },
   async run(options, log): Promise<Findings> {

@@ -42,6 +42,8 @@ export interface Course {
   cpu: number;
   /** The Node that runs weft. */
   program: string;
+  /** Folder that V8's profiles of weft are written to. */
+  profiles?: string;
 }
 
 /** Slots, or mbufs, of each contestant: net_pcap keeps one for every frame of the capture. */
@@ -99,7 +101,10 @@ export function weftConfig(course: Course): ConfigInput {
 }
 
 export async function weft(course: Course, undo: Undo, signal: AbortSignal): Promise<Contestant> {
-  const node = await startWeft(course.folder, 'weft', weftConfig(course), course.program, undo, signal);
+  const { folder, profiles } = course;
+  const profiling = profiles ? ['--cpu-prof', '--cpu-prof-interval=250', `--cpu-prof-dir=${profiles}`] : [];
+  const program = [course.program, ...profiling];
+  const node = await startWeft(folder, 'weft', weftConfig(course), program, undo, signal);
   return {
     name: 'weft',
     pid: node.pid,

@@ -1,5 +1,5 @@
 import { join } from 'node:path';
-import { must } from '../../dist/cli/lab/commands.js';
+import { must, sleep } from '../../dist/cli/lab/commands.js';
 import type { Undo } from '../../dist/cli/lab/undo.js';
 import type { ConfigInput } from '../../dist/control/config/config.js';
 import { inside, makeNamespace } from '../system/rig.js';
@@ -36,6 +36,8 @@ const KERNEL_MAC = stationMac(2, 0);
 const KERNEL_DEVICE = 'kernel0';
 /** Enough to keep both rings of 1024 busy, and few enough that none is ever dropped. */
 const FIRST_BURSTS = 12;
+const RESTARTS_MAX = 20;
+const RESTART_MS = 200;
 
 const machineCpu = ({ cpu }: Place) => (cpu === 0 ? 0 : cpu - 1);
 
@@ -73,8 +75,15 @@ const looped = (name: string, pid: number, machines: Testpmd): Contestant => ({
   pid,
   companions: [machines.pid],
   packets: machines.received,
-  // What is lost is missing from the circle.
-  prepare: machines.restart,
+  // What is lost is missing from the circle; all of it is, where a port has not seen its machine come yet.
+  async prepare() {
+    for (let tries = 0; tries < RESTARTS_MAX; tries++) {
+      await machines.restart();
+      const before = await machines.received();
+      await sleep(RESTART_MS);
+      if ((await machines.received()) > before) return;
+    }
+  },
 });
 
 export async function testpmdLoop(place: Place): Promise<Contestant> {
@@ -106,7 +115,7 @@ export async function weftLoop(place: Place): Promise<Contestant> {
   const { folder, cpu, program, undo, signal } = place;
   const ports = vhostPorts(folder, 2);
   const config: ConfigInput = { node: nodeSettings(cpu), networks: [{ name: 'bench', ports }] };
-  const node = await startWeft(folder, 'weft', config, program, undo, signal);
+  const node = await startWeft(folder, 'weft', config, [program], undo, signal);
   const sockets = ports.map(({ path }) => path);
   return looped('weft', node.pid, await circle(place, sockets));
 }
@@ -167,7 +176,7 @@ export async function weftToKernel(place: Place): Promise<Contestant> {
       },
     ],
   };
-  const node = await startWeft(folder, 'weft', config, program, undo, signal, netns);
+  const node = await startWeft(folder, 'weft', config, [program], undo, signal, netns);
   const machine = await sender(place, ports[0].path);
   return { name: 'weft', pid: node.pid, companions: [machine.pid], packets };
 }

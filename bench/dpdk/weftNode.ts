@@ -14,12 +14,12 @@ export interface WeftNode {
   status(): Promise<StatusDocument>;
 }
 
-/** `weft up` with a configuration. `program`: the Node that runs it; `netns`: where devices of the kernel belong to it. */
+/** `weft up` with a configuration. `program`: the Node that runs it, and its arguments; `netns`: where devices of the kernel belong to it. */
 export async function startWeft(
   folder: string,
   name: string,
   config: ConfigInput,
-  program: string,
+  program: readonly string[],
   undo: Undo,
   signal: AbortSignal,
   netns?: string,
@@ -27,7 +27,7 @@ export async function startWeft(
   const socket = join(folder, `${name}.sock`);
   const file = writeConfig(folder, name, { ...config, node: { ...config.node, name, socket } });
   const log = join(folder, `${name}.log`);
-  const command = [program, WEFT, 'up', file];
+  const command = [...program, WEFT, 'up', file];
   const node = background(netns === undefined ? command : inside({ netns }, ...command), log);
   undo.add(() => {
     wake(node.pid);

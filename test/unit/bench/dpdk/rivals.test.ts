@@ -50,12 +50,14 @@ describe('contestants', () => {
   it('are compared round by round, by processor time', () => {
     const seen = (...ns: number[]) => ns.map((nsPerPacket) => ({ mpps: 1, nsPerPacket }));
     const rounds = { weft: seen(50, 100), fixed: seen(100, 300), normal: seen(200, 400), floor: seen(10, 20) };
-    const result: Result = { direction: 'push', frameLen: 64, rounds };
+    const steps: Result['steps'] = new Map([['rx', 0.2]]);
+    const result: Result = { direction: 'push', frameLen: 64, rounds, steps };
     const { targets, tables } = findings([result]);
     expect(targets.map(({ value, limit }) => [value, limit])).toEqual([
       [2.5, 1.5],
       [4, 1.5],
     ]);
     expect(tables[0].rows).toContainEqual(['  Open vSwitch, a fixed flow', '1.00', '200.0', '6.67', '2.50']);
+    expect(tables[1].rows).toContainEqual(['  rx', '15.0']);
   });
 });

@@ -73,6 +73,8 @@ export interface DpdkState {
   speedMbps: number;
   /** Queues that the machine behind a vhost-user device has enabled; of other devices all of them. */
   queuesEnabled: number;
+  /** Queues of the machine behind a vhost-user device, enabled or not; 0 without one. */
+  machineQueues: number;
   rxPackets: number;
   txPackets: number;
   missed: number;

@@ -28,8 +28,9 @@ function workerHints({ workers }: Pick<StatusDocument, 'workers'>): Hint[] {
 
 function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'underlays'>): Hint[] {
   const all = [
-    ...ports.map(({ name, device, deviceState, netns, loss }) => ({
+    ...ports.map(({ name, device, deviceState, netns, loss, path }) => ({
       object: `port ${name}`,
+      waits: path.reasons.some(({ feature }) => feature === 'machine'),
       device,
       deviceState,
       netns,
@@ -37,13 +38,16 @@ function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'under
     })),
     ...underlays.map(({ name, device, deviceState, loss }) => ({
       object: `underlay ${name}`,
+      waits: false,
       device,
       deviceState,
       netns: null,
       loss,
     })),
   ];
-  return all.flatMap(({ object, device, deviceState, netns, loss }): Hint[] => {
+  return all.flatMap(({ object, waits, device, deviceState, netns, loss }): Hint[] => {
+    // Its path says what for.
+    if (waits) return [];
     if (loss !== null) return [{ object, message: lossText(loss), remedy: loss.remedy }];
     // Devices of DPDK have no interface of the kernel: a machine that is not connected, or a link without the other end.
     if (deviceState === 'down' && device === null)

@@ -23,6 +23,8 @@ export interface VhostLink extends VhostNic {
   nic?: string;
   /** Whether others may map the guest's memory; without it vhost-user cannot work. */
   isShared?: boolean;
+  /** Network namespace that qemu runs in; default: that of the test. */
+  namespace?: string;
 }
 
 /**
@@ -122,9 +124,10 @@ export async function startGuest(options: GuestOptions): Promise<Guest> {
   const path = scratchFile('guest.sock');
   const args = argumentsOf(options, path);
   if ('tap' in link) makeTap(link.tap);
+  const namespace = 'tap' in link ? link.tap.namespace : 'vhost' in link ? link.vhost.namespace : undefined;
   const child =
-    'tap' in link
-      ? startIn(link.tap.namespace, QEMU, ...args)
+    namespace !== undefined
+      ? startIn(namespace, QEMU, ...args)
       : spawn(QEMU, args, { stdio: ['ignore', 'pipe', 'pipe'] });
   const shell = await until('the command channel of qemu', async () => {
     if (child.exitCode !== null) throw new Error(`qemu ended with ${child.exitCode}: ${child.stderr?.read()}`);

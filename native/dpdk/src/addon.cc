@@ -229,6 +229,7 @@ Napi::Value state(const Napi::CallbackInfo& info) {
   answer.Set("up", Napi::Boolean::New(env, now.isUp));
   answer.Set("speedMbps", Napi::Number::New(env, now.speedMbps));
   answer.Set("queuesEnabled", Napi::Number::New(env, now.queuesEnabled));
+  answer.Set("machineQueues", Napi::Number::New(env, now.machineQueues));
   const std::pair<const char*, uint64_t> figures[] = {{"rxPackets", now.rxPackets}, {"txPackets", now.txPackets},
                                                       {"missed", now.missed},       {"rxErrors", now.rxErrors},
                                                       {"txErrors", now.txErrors},   {"noBuffers", now.noBuffers}};

@@ -47,6 +47,8 @@ struct DeviceState {
   bool isUp = false;
   uint32_t speedMbps = 0;
   uint16_t queuesEnabled = 0;
+  /// Of the machine behind a vhost-user device; 0 without one.
+  uint16_t machineQueues = 0;
   uint64_t rxPackets = 0, txPackets = 0, missed = 0, rxErrors = 0, txErrors = 0, noBuffers = 0;
 };
 

@@ -47,6 +47,11 @@ void lookAtGuest(uint16_t port) {
   granted[port].store(isKnown ? offloadsOfFeatures(features) : 0, std::memory_order_relaxed);
 }
 
+uint16_t machineQueues(uint16_t port) {
+  const int guest = rte_eth_vhost_get_vid_from_port_id(port);
+  return guest < 0 ? 0 : static_cast<uint16_t>(rte_vhost_get_vring_num(guest) / 2);
+}
+
 void forgetGuest(uint16_t port) {
   rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, linkChanged, nullptr);
   granted[port] = 0;

@@ -174,7 +174,13 @@ function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean
     reasons.push({
       feature: 'machine',
       reason: 'a machine is connected and has not started its network card',
-      remedy: `its driver may not be loaded; otherwise it asks for more than ${device.queues} queues, or does not share its memory`,
+      remedy: `its driver may not be loaded; otherwise it asks for more than ${device.queues} queues, or does not share its memory (QEMU: memory-backend-memfd,share=on)`,
+    });
+  if (now?.up && now.machineQueues > device.queues)
+    reasons.push({
+      feature: 'queues',
+      reason: `the machine has ${now.machineQueues} queues, and the port reads ${device.queues}: what is sent into the others is lost`,
+      remedy: `set \`queues: ${now.machineQueues}\` of the port, or give the machine fewer (QEMU: queues=${device.queues} of the netdev)`,
     });
   if (now?.up && now.queuesEnabled < device.queues)
     reasons.push({

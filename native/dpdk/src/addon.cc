@@ -2,6 +2,7 @@
 #include <napi.h>
 #include <rte_ethdev.h>
 #include <rte_version.h>
+#include <string.h>
 
 #include <algorithm>
 #include <cmath>
@@ -391,6 +392,7 @@ Napi::Value bindQueue(const Napi::CallbackInfo& info) {
   wanted.hasVnet = flag(request, "vnet");
   wanted.takesChains = flag(request, "chains");
   wanted.hasGuest = isVhost(device);
+  wanted.bringsForeign = strcmp(device.driver_name, "net_ring") == 0;
   wanted.place = static_cast<int32_t>(field(request, "place", 65535));
 
   Thread* thread = env.GetInstanceData<Thread>();

@@ -121,4 +121,32 @@ rte_mbuf* Queue::buildChain(uint32_t extent, uint32_t count, uint32_t split, int
   return chain.head;
 }
 
+/// A copy of somebody else's mbuf in a slot, or null: no slot, or too long for one. The other is freed.
+rte_mbuf* Queue::adopt(rte_mbuf* foreign) {
+  const bool isLong = foreign->pkt_len > frames_->small.stride - kBufferAt - RTE_PKTMBUF_HEADROOM;
+  rte_mempool* pool = isLong || frames_->small.pool == nullptr ? frames_->large.pool : frames_->small.pool;
+  const bool isTooLong = foreign->pkt_len > UINT16_MAX;
+  rte_mbuf* own = pool == nullptr || isTooLong ? nullptr : rte_pktmbuf_alloc(pool);
+  char* to = own == nullptr ? nullptr : rte_pktmbuf_append(own, static_cast<uint16_t>(foreign->pkt_len));
+  if (to == nullptr) {
+    rte_pktmbuf_free(own);
+    own = nullptr;
+  } else {
+    const void* bytes = rte_pktmbuf_read(foreign, 0, foreign->pkt_len, to);
+    if (bytes != to) rte_memcpy(to, bytes, foreign->pkt_len);
+  }
+  rte_pktmbuf_free(foreign);
+  return own;
+}
+
+uint32_t Queue::adoptForeign(rte_mbuf** burst, uint32_t n) {
+  uint32_t kept = 0;
+  for (uint32_t i = 0; i < n; i++) {
+    const bool isOurs = burst[i]->pool == frames_->small.pool || burst[i]->pool == frames_->large.pool;
+    rte_mbuf* mbuf = isOurs && RTE_MBUF_DIRECT(burst[i]) ? burst[i] : adopt(burst[i]);
+    if (mbuf != nullptr) burst[kept++] = mbuf;
+  }
+  return kept;
+}
+
 }  // namespace weft

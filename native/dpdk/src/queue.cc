@@ -64,7 +64,8 @@ void Queue::close() {
 int32_t Queue::receive() {
   lookAtOffloads();
   rte_mbuf* burst[kBatch];
-  const uint32_t n = read(burst);
+  uint32_t n = read(burst);
+  if (request_.bringsForeign) n = adoptForeign(burst, n);
   std::fill_n(column(lanes_.packets), n, 1);
   for (const uint32_t zeros : {lanes_.drop, lanes_.flags, lanes_.gsoType}) std::fill_n(column(zeros), n, 0);
   // Copies: to the compiler a store to a column may change any member.

@@ -44,6 +44,8 @@ struct QueueRequest {
   bool takesChains = false;
   /// A machine is behind it: what it takes may change at any time (guest.h).
   bool hasGuest = false;
+  /// What it brings may be mbufs of others: net_ring hands on what it was given.
+  bool bringsForeign = false;
   int32_t place = 0;
 };
 
@@ -83,6 +85,8 @@ class Queue {
   bool append(Chain* chain, uint32_t at, uint32_t length, int32_t* result);
   bool copy(Chain* chain, uint32_t at, uint32_t length, int32_t* result);
   rte_mbuf* attached(const SlotClass& slots, uint32_t at, uint32_t length, int32_t* result);
+  rte_mbuf* adopt(rte_mbuf* foreign);
+  uint32_t adoptForeign(rte_mbuf** burst, uint32_t n);
   int32_t dataOffset(const rte_mbuf* mbuf, uint32_t at, uint32_t length) const;
   uint32_t flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count);
   const SlotClass* slotsOf(uint32_t at) const;

@@ -4,8 +4,8 @@ type Tier = { name: string; testTimeoutMs: number; alone: boolean };
 
 // `alone`: the tier makes namespaces, devices and sockets of the machine, so its files run one after the other in one process each.
 const tiers: Tier[] = [
-  { name: 'unit', testTimeoutMs: 10_000, alone: false },
-  { name: 'golden', testTimeoutMs: 20_000, alone: false },
+  { name: 'unit', testTimeoutMs: 30_000, alone: false },
+  { name: 'golden', testTimeoutMs: 60_000, alone: false },
   { name: 'fuzz', testTimeoutMs: 60_000, alone: false },
   { name: 'native', testTimeoutMs: 30_000, alone: true },
   { name: 'interop', testTimeoutMs: 60_000, alone: true },

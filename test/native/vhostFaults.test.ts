@@ -12,6 +12,10 @@ import { until } from '../rig/waiting.js';
 const PROGRAM = fileURLToPath(new URL('../rig/vhostFaults.py', import.meta.url));
 /** Descriptors that DPDK 22.11 loses over all faults: those that come with a message that it refuses half-way. */
 const DESCRIPTORS = 64;
+/** Of the 41 requests that each of three faults can be made with. */
+const REQUESTS = 10;
+/** Says which requests are taken, and what the dice says. */
+const SEED = Number(process.env.WEFT_VHOST_SEED ?? Math.floor(Math.random() * 1e9));
 let node: VhostNode | null = null;
 
 afterEach(async () => {
@@ -56,22 +60,23 @@ async function everythingIsAsBefore(descriptors: number): Promise<void> {
 }
 
 describeWith(['addon', 'dpdk', 'python3'], 'a machine that lies to its port', () => {
-  it('harms nobody, and its port takes the next machine', { timeout: 180_000 }, async () => {
+  it('harms nobody, and its port takes the next machine', { timeout: 300_000 }, async () => {
+    const isWhole = process.env.WEFT_VHOST_ALL === '1';
+    console.log(`WEFT_VHOST_SEED=${SEED}${isWhole ? '' : '; WEFT_VHOST_ALL=1 takes every request'}`);
     node = await startVhostNode({ blue: { good0: {}, good1: {} }, red: { victim: {}, other: {} } });
     const { descriptors } = await node.state();
-    const { outcomes, errors } = await suffer();
+    const { outcomes, errors } = await suffer(...(isWhole ? [] : ['--sample', `${REQUESTS}`, '--seed', `${SEED}`]));
     expect(errors).toBe('');
     expect(outcomes.filter(harmful)).toEqual([]);
-    expect(outcomes.length).toBeGreaterThan(250);
+    expect(outcomes.length).toBeGreaterThan(isWhole ? 250 : 160);
     await everythingIsAsBefore(descriptors);
   });
 
   it('harms nobody with what a dice says, either', { timeout: 60_000 }, async () => {
-    const seed = Number(process.env.WEFT_VHOST_SEED ?? Math.floor(Math.random() * 1e9));
-    console.log(`WEFT_VHOST_SEED=${seed}`);
+    console.log(`WEFT_VHOST_SEED=${SEED}`);
     node = await startVhostNode({ blue: { good0: {}, good1: {} }, red: { victim: {}, other: {} } });
     const { descriptors } = await node.state();
-    const { outcomes, errors } = await suffer('--seconds', process.env.WEFT_VHOST_SECONDS ?? '5', '--seed', `${seed}`);
+    const { outcomes, errors } = await suffer('--seconds', process.env.WEFT_VHOST_SECONDS ?? '5', '--seed', `${SEED}`);
     expect(errors).toBe('');
     expect(outcomes.filter(harmful)).toEqual([]);
     expect(outcomes.length).toBeGreaterThan(3);

@@ -1,9 +1,10 @@
 """Does wrong things to one vhost-user port while two good machines talk through the same node.
 
-    vhostFaults.py DIRECTORY [--seconds N --seed N | NAME ...]
+    vhostFaults.py DIRECTORY [--seconds N --seed N | --sample N --seed N | NAME ...]
 
 DIRECTORY has the sockets good0, good1, victim and other, which is in one network with victim. One line of JSON for each fault: whether the good machines lost frames meanwhile, whether the
-connection was closed, and whether a good machine can use the port afterwards. With --seconds, messages and rings are mutated at random.
+connection was closed, and whether a good machine can use the port afterwards. With --seconds, messages and rings are mutated at random. With --sample, N of each family that has a
+fault for each number of a request, drawn by the seed, and all others.
 """
 import json
 import random
@@ -58,6 +59,14 @@ def message(path, data):
 
 
 SHORT = {f"request {request}": request for request in range(1, 42)}
+FAMILIES = ["empty", "all ones", "descriptors with"]
+
+
+def sampled(count, seed):
+    """The faults without most of those that differ in the number of a request alone."""
+    choice = random.Random(seed)
+    drawn = {f"{family}: {request}" for family in FAMILIES for request in choice.sample(list(SHORT), count)}
+    return [name for name in FAULTS if name.split(": ")[0] not in FAMILIES or name in drawn]
 
 
 @each("empty", SHORT)
@@ -717,7 +726,7 @@ def main():
                 return
             seed += 1
         return
-    wanted = rest or list(FAULTS)
+    wanted = sampled(int(rest[1]), int(rest[3])) if rest[:1] == ["--sample"] else rest or list(FAULTS)
     for number, name in enumerate(wanted):
         run(name, {**FAULTS, **DEADLY}[name], path, talk, number % 2 == 1)
 

@@ -193,14 +193,23 @@ bool Queue::isZeroVnet(uint32_t at, uint32_t length) const {
   return length == kVnetBytes && at <= frames_->arenaBytes - kVnetBytes && frames_->arena[at] == 0;
 }
 
-/// Takes messages from `from` on whose frame is all of a small slot's that nobody else sends: most are, and the loop is
-/// for them. Returns the first that is not for it; their mbufs are in the batch.
+/// Slots that the frame of a message lies in, small ones where it lies in none. Devices that bring superframes fill
+/// large slots.
+const SlotClass& Queue::slotsOfMessage(uint32_t message) const {
+  const uint32_t e = static_cast<uint32_t>(io_[columns_.msgFirst + message]) + (request_.hasVnet ? 1 : 0);
+  const SlotClass* slots = e < columns_.extents ? slotsOf(static_cast<uint32_t>(io_[columns_.extAt + e])) : nullptr;
+  return slots == nullptr ? frames_->small : *slots;
+}
+
+/// Takes messages from `from` on whose frame is all of a slot's that nobody else sends, and of one class: most are, and
+/// the loop is for them. Returns the first that is not for it; their mbufs are in the batch.
 uint32_t Queue::takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch) {
-  const SlotClass small = frames_->small;
-  const auto base = static_cast<uint32_t>(small.base - frames_->arena);
-  const uint32_t bytes = small.bytes();
-  const uint32_t bufferBytes = small.stride - kBufferAt;
-  int32_t* const holders = frames_->holders + small.firstSlot;
+  const SlotClass slots = slotsOfMessage(from);
+  const auto base = static_cast<uint32_t>(slots.base - frames_->arena);
+  const uint32_t bytes = slots.bytes();
+  // What a mbuf has words for.
+  const uint32_t bufferBytes = RTE_MIN(slots.stride - kBufferAt, uint32_t{UINT16_MAX});
+  int32_t* const holders = frames_->holders + slots.firstSlot;
   const int32_t* const msgFirst = io_ + columns_.msgFirst;
   const int32_t* const msgCount = io_ + columns_.msgCount;
   const int32_t* const extAt = io_ + columns_.extAt;
@@ -217,9 +226,9 @@ uint32_t Queue::takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch) {
     const uint32_t offset = static_cast<uint32_t>(extAt[e]) - base;
     const auto length = static_cast<uint32_t>(extLen[e]);
     if (offset >= bytes) break;
-    const uint32_t index = small.indexAt(offset);
-    const uint32_t inBuffer = offset - index * small.stride - kBufferAt;
-    rte_mbuf* mbuf = small.mbufAt(index);
+    const uint32_t index = slots.indexAt(offset);
+    const uint32_t inBuffer = offset - index * slots.stride - kBufferAt;
+    rte_mbuf* mbuf = slots.mbufAt(index);
     const bool isInside = inBuffer < bufferBytes && length - 1 < bufferBytes - inBuffer;
     if (!isInside || holders[index] != ours || rte_mbuf_refcnt_read(mbuf) != 1 || mbuf->nb_segs != 1) break;
     holders[index] = 0;

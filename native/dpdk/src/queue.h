@@ -77,6 +77,7 @@ class Queue {
   uint32_t read(rte_mbuf** burst);
   void fillOddLane(uint32_t lane, rte_mbuf* mbuf);
   bool isZeroVnet(uint32_t at, uint32_t length) const;
+  const SlotClass& slotsOfMessage(uint32_t message) const;
   uint32_t takeWhole(uint32_t from, uint32_t end, rte_mbuf** batch);
   rte_mbuf* build(uint32_t message, bool isShared, int32_t* result);
   rte_mbuf* buildSingle(uint32_t at, uint32_t length, bool isShared, int32_t* result);

@@ -1,7 +1,8 @@
 /*
  * A burst that goes straight through, in AssemblyScript over the arena: plain frames of one port, all of known stations for known stations
- * behind one frame underlay. Parse, learn, lookup and encap in two passes over the lanes, with what one step hands to the next in locals in
- * place of columns: half of the loads and stores. It looks first and decides nothing: where a lane is any other, the steps take the burst.
+ * behind one frame underlay or one other port. Parse, learn, lookup and encap in two passes over the lanes, with what one step hands to the
+ * next in locals in place of columns: half of the loads and stores. It looks first and decides nothing: where a lane is any other, the steps
+ * take the burst.
  *
  * Columns, entries and templates are those of walk.as.ts and egress.as.ts.
  */
@@ -78,10 +79,11 @@ function entryOf(key: i64, mask: i32): i32 {
 }
 
 /**
- * First pass: plain IPv4 with UDP or TCP (as parse has it, no SYN) to stations, no offloads; flow hash, and where probes begin, whose entries are
- * touched. Returns the bytes of all frames, or -1.
+ * First pass: plain IPv4 with UDP or TCP (as parse has it, no SYN) to stations, no offloads; flow hash for who spreads flows, and where probes
+ * begin, whose entries are touched. Returns the bytes of all frames, or -1.
  */
-function look(n: i32, net: i64): i32 {
+@inline
+function look(n: i32, net: i64, spreads: bool): i32 {
   const first = lanes;
   const end = first + (<usize>n << 2);
   const table = entries;
@@ -108,11 +110,19 @@ function look(n: i32, net: i64): i32 {
     touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
     store<i32>(p, from, SRC_ENTRY);
     store<i32>(p, to, DST_ENTRY);
-    store<i32>(p, flowHash(load<i32>(o, 26), load<i32>(o, 30), load<i32>(o, 34), proto), FLOW);
+    if (spreads) store<i32>(p, flowHash(load<i32>(o, 26), load<i32>(o, 30), load<i32>(o, 34), proto), FLOW);
     bytes += length;
   }
   store<i32>(first, touched, SUMMARY + 12);
   return odd == 0 ? bytes : -1;
+}
+
+/** Whether a lane's source is known to be at `origin`, with a stamp that needs no renewal. */
+@inline
+function isKnown(p: usize, o: usize, table: usize, mask: i32, net: i64, origin: i32, fresh: i32): bool {
+  const s = probe(table, load<i32>(p, SRC_ENTRY), mask, (load<i64>(o, 6) & MAC_MASK) | net);
+  const expires = load<i32>(s, 12);
+  return load<i32>(s, 8) == origin && (expires == fresh || expires == NEVER);
 }
 
 /**
@@ -121,7 +131,7 @@ function look(n: i32, net: i64): i32 {
  */
 export function straight(n: i32, now: i32, network: i32, origin: i32, underlay: i32, tosMask: i32): i32 {
   const net = <i64>network << 48;
-  const bytes = look(n, net);
+  const bytes = look(n, net, true);
   if (bytes < 0) return -1;
   const first = lanes;
   const end = first + (<usize>n << 2);
@@ -136,9 +146,7 @@ export function straight(n: i32, now: i32, network: i32, origin: i32, underlay: 
   let x = extents;
   for (let p = first; p < end; p += 4) {
     const o: usize = load<i32>(p, AT);
-    const s = probe(table, load<i32>(p, SRC_ENTRY), mask, (load<i64>(o, 6) & MAC_MASK) | net);
-    const expires = load<i32>(s, 12);
-    if (load<i32>(s, 8) != origin || (expires != fresh && expires != NEVER)) return -1;
+    if (!isKnown(p, o, table, mask, net, origin, fresh)) return -1;
     const d = probe(table, load<i32>(p, DST_ENTRY), mask, (load<i64>(o) & MAC_MASK) | net);
     const value = atomic.load<i32>(d, 8);
     const peer = value & ID_MASK;
@@ -158,5 +166,45 @@ export function straight(n: i32, now: i32, network: i32, origin: i32, underlay: 
     x += 4;
   }
   fillMessages(0, n, 0, 1);
+  return bytes;
+}
+
+/**
+ * Lanes 0..n, of `network` and from `origin`, become messages 0..n to the port of `target`, when all of them go there: as they are, behind
+ * `vnetLen` bytes of virtio-net header at `vnetAt` where the port wants one. Returns the same.
+ */
+export function across(n: i32, now: i32, network: i32, origin: i32, target: i32, vnetAt: i32, vnetLen: i32): i32 {
+  const net = <i64>network << 48;
+  if (target == origin) return -1;
+  const bytes = look(n, net, false);
+  if (bytes < 0) return -1;
+  const first = lanes;
+  const end = first + (<usize>n << 2);
+  const table = entries;
+  const mask = entryMask;
+  const fresh = now + load<i32>(ageing + (<usize>network << 2));
+  let m = messages;
+  let x = extents;
+  for (let p = first; p < end; p += 4) {
+    const o: usize = load<i32>(p, AT);
+    if (!isKnown(p, o, table, mask, net, origin, fresh)) return -1;
+    const d = probe(table, load<i32>(p, DST_ENTRY), mask, (load<i64>(o) & MAC_MASK) | net);
+    if (atomic.load<i32>(d, 8) != target || load<i32>(d, 12) <= now) return -1;
+    const length = load<i32>(p, LEN);
+    if (vnetLen != 0) {
+      // Two extents in one store.
+      store<i64>(x, <i64>(<u32>vnetAt) | (<i64>o << 32));
+      store<i64>(x, <i64>(<u32>vnetLen) | (<i64>length << 32), EXT_LEN);
+      x += 8;
+    } else {
+      store<i32>(x, <i32>o);
+      store<i32>(x, length, EXT_LEN);
+      x += 4;
+    }
+    store<i32>(m, length, MSG_BYTES);
+    store<i32>(m, 0, MSG_PEER_ROW);
+    m += 4;
+  }
+  fillMessages(0, n, 0, vnetLen != 0 ? 2 : 1);
   return bytes;
 }

@@ -29,7 +29,7 @@ import type { LinkHosts } from './linkHost.js';
 import type { SendToPort } from './portEgress.js';
 import { bindReceived } from './received.js';
 import type { SendToSocket } from './socketEgress.js';
-import type { Straight } from './straight.js';
+import { type Straight, UNDERLAY_LIST } from './straight.js';
 import type { Suppress } from './suppress.js';
 import { MODE_L2, MODE_L3, MODE_XCONNECT, type Tables } from './tables.js';
 
@@ -76,8 +76,6 @@ export interface Walk {
   readonly underlays: (Underlay | undefined)[];
 }
 
-/** Egress lists: ports first, then underlays. */
-const UNDERLAY_LIST = PORTS_MAX;
 const LISTS = PORTS_MAX + UNDERLAYS_MAX;
 
 export function bindWalk(
@@ -275,7 +273,8 @@ export function bindWalk(
     const net = networkDomain[portNetwork[port.id]];
     const mode = networkMode[net];
     const row = PORT_ROW + port.id;
-    const straightBytes = mode === MODE_L2 && capture.key !== port.id ? straight.pass(n, port.id, net, underlays) : -1;
+    const isWanted = mode === MODE_L2 && capture.key !== port.id;
+    const straightBytes = isWanted ? straight.pass(n, port.id, net, ports, underlays) : -1;
     if (straightBytes >= 0) {
       addReceived(row, n, straightBytes);
       straight.send(n);
@@ -292,8 +291,7 @@ export function bindWalk(
     }
     if (beats > 0 && mode !== MODE_XCONNECT) heartbeats.refuse(n);
     forward(n, mode);
-    const egress = summary[SUMMARY_EGRESS];
-    straight.note(port.id, egress < UNDERLAY_LIST ? undefined : underlays[egress - UNDERLAY_LIST]);
+    straight.note(port.id, summary[SUMMARY_EGRESS]);
     deliver(n, row);
     steps.answer(ports);
     port.release(n);

@@ -105,6 +105,77 @@ describe.each([
   });
 });
 
+/** Stations 16 and on are behind other ports: b, which wants virtio-net headers or not, and c. */
+function portLab(vnetHdrLen: 0 | 12, rest: Partial<RigOptions>): Rig {
+  const ports = { a: { id: 1, network: 1 }, b: { id: 2, network: 1, vnetHdrLen }, c: { id: 3, network: 1 } };
+  const rig = makeRig({ ports, networks: [network(1)], peers: [peer(1, 1, PEER_A)], ...rest });
+  const { macTable } = rig.pipeline;
+  for (let station = 1; station <= 40; station++) {
+    const { lo, hi } = macWords(stationMac(station));
+    const home = station <= 15 ? 1 : station <= 38 ? 2 : 3;
+    if (station > 30) setStatic(macTable, lo, hi, 1, TO_PORT | home);
+    else learnSource(macTable, lo, hi, 1, TO_PORT | home, rig.clock.seconds + 300, rig.clock.seconds);
+  }
+  return rig;
+}
+
+/** For one port, but for a few. */
+const acrossFrame = fc.oneof(
+  { weight: 100, arbitrary: frame },
+  { weight: 1, arbitrary: known.map(({ src }) => udp({ src, dst: 40, payload: 30 })) },
+);
+const toB = fc.record({ src: fc.integer({ min: 1, max: 15 }), dst: fc.integer({ min: 16, max: 38 }) });
+const acrossStep = fc.oneof(
+  {
+    weight: 6,
+    arbitrary: fc.array(
+      fc.tuple(toB, fc.nat(1400)).map(([ends, payload]) => udp({ ...ends, payload: noise(12 + payload) })),
+      { minLength: 1, maxLength: 150 },
+    ),
+  },
+  { weight: 3, arbitrary: fc.array(acrossFrame, { minLength: 1, maxLength: 20 }) },
+  { weight: 1, arbitrary: fc.constant('second' as const) },
+  { weight: 1, arbitrary: fc.constant('refuse' as const) },
+);
+
+describe.each([0, 12] as const)('the short way to a port with %i bytes of virtio-net header', (vnetHdrLen) => {
+  it('delivers what the steps deliver, counts what they count and learns what they learn', () => {
+    fc.assert(
+      fc.property(fc.array(acrossStep, { minLength: 3, maxLength: 12 }), (steps) => {
+        const short = portLab(vnetHdrLen, {});
+        const long = portLab(vnetHdrLen, { wrapSteps: (wrapped) => wrapped });
+        for (const s of steps) {
+          for (const rig of [short, long]) {
+            if (s === 'second') passSeconds(rig, 1);
+            else if (s === 'refuse') rig.refuse = (_device, m) => (m % 3 === 1 ? -11 : undefined);
+            else rig.from('a', s);
+          }
+          expect(short.delivered()).toEqual(long.delivered());
+          expect(bytesOf(short.pipeline.counters).equals(bytesOf(long.pipeline.counters))).toBe(true);
+          expect(bytesOf(short.pipeline.macTable.entries).equals(bytesOf(long.pipeline.macTable.entries))).toBe(true);
+        }
+      }),
+      { numRuns: 12, endOnFailure: true },
+    );
+  });
+});
+
+it('is taken to a port, too, and not where a capture listens', () => {
+  const rig = portLab(12, {});
+  const { burst } = rig.pipeline;
+  const one = udp({ src: 1, dst: 20, payload: 20 });
+  rig.from('a', one);
+  burst.l4[0] = 4711;
+  rig.from('a', one);
+  expect(burst.l4[0]).toBe(4711);
+  expect(rig.took('b')).toHaveLength(2);
+  rig.pipeline.capture.key = 1;
+  rig.from('a', one);
+  rig.pipeline.capture.key = 0;
+  expect(burst.l4[0]).not.toBe(4711);
+  expect(rig.took('b')).toHaveLength(1);
+});
+
 it('is taken: the second plain burst of a port runs none of the steps', () => {
   const rig = lab({ underlay: { checksum: false } });
   const { burst } = rig.pipeline;

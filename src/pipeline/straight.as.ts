@@ -33,6 +33,8 @@ const ID_MASK: i32 = (1 << 20) - 1;
 const NEVER: i32 = 0x7fffffff;
 const MAC_MASK: i64 = 0xffff_ffff_ffff;
 const PLAIN_BYTES_MIN: i32 = 54;
+/** In place of an entry: the MACs are those of the lane before. */
+const AS_BEFORE: i32 = -1;
 /** Headers of the plain form. */
 const PLAIN_HEADERS: i32 = 50;
 
@@ -80,7 +82,7 @@ function entryOf(key: i64, mask: i32): i32 {
 
 /**
  * First pass: plain IPv4 with UDP or TCP (as parse has it, no SYN) to stations, no offloads; flow hash for who spreads flows, and where probes
- * begin, whose entries are touched. Returns the bytes of all frames, or -1.
+ * begin, whose entries are touched; for others AS_BEFORE where both MACs are those of the lane before. Returns the bytes of all frames, or -1.
  */
 @inline
 function look(n: i32, net: i64, spreads: bool): i32 {
@@ -91,6 +93,9 @@ function look(n: i32, net: i64, spreads: bool): i32 {
   let odd = 0;
   let bytes = 0;
   let touched = 0;
+  // No frame begins so: it would be for a group.
+  let lastDst: i64 = -1;
+  let lastSrc: i64 = -1;
   for (let p = first; p < end; p += 4) {
     const length = load<i32>(p, LEN);
     const o: usize = load<i32>(p, AT);
@@ -105,7 +110,19 @@ function look(n: i32, net: i64, spreads: bool): i32 {
     const dst = load<i64>(o);
     odd |= load<i32>(p, FLAGS) | load<i32>(p, DROP) | (<i32>dst & 1);
     odd |= ((load<i32>(o, 12) & 0x00ffffff) ^ 0x00450008) | (load<i32>(o, 20) & 0xff3f);
-    const from = entryOf((load<i64>(o, 6) & MAC_MASK) | net, mask);
+    const src = load<i64>(o, 6);
+    if (!spreads) {
+      // Frames of one conversation come in runs.
+      const isSame = ((dst ^ lastDst) | (src ^ lastSrc)) << 16 == 0;
+      lastDst = dst;
+      lastSrc = src;
+      if (isSame) {
+        store<i32>(p, AS_BEFORE, SRC_ENTRY);
+        bytes += length;
+        continue;
+      }
+    }
+    const from = entryOf((src & MAC_MASK) | net, mask);
     const to = entryOf((dst & MAC_MASK) | net, mask);
     touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
     store<i32>(p, from, SRC_ENTRY);
@@ -187,9 +204,11 @@ export function across(n: i32, now: i32, network: i32, origin: i32, target: i32,
   let x = extents;
   for (let p = first; p < end; p += 4) {
     const o: usize = load<i32>(p, AT);
-    if (!isKnown(p, o, table, mask, net, origin, fresh)) return -1;
-    const d = probe(table, load<i32>(p, DST_ENTRY), mask, (load<i64>(o) & MAC_MASK) | net);
-    if (atomic.load<i32>(d, 8) != target || load<i32>(d, 12) <= now) return -1;
+    if (load<i32>(p, SRC_ENTRY) != AS_BEFORE) {
+      if (!isKnown(p, o, table, mask, net, origin, fresh)) return -1;
+      const d = probe(table, load<i32>(p, DST_ENTRY), mask, (load<i64>(o) & MAC_MASK) | net);
+      if (atomic.load<i32>(d, 8) != target || load<i32>(d, 12) <= now) return -1;
+    }
     const length = load<i32>(p, LEN);
     if (vnetLen != 0) {
       // Two extents in one store.

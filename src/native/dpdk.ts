@@ -148,6 +148,11 @@ export interface Queue {
   close(): number;
 }
 
+export interface SocketConnections {
+  accepted: string[];
+  connected: string[];
+}
+
 export interface Dpdk {
   version(): string;
   /** Starts DPDK with arguments of its EAL. Once a process: the same again is no error, others are EBUSY. */
@@ -165,6 +170,10 @@ export interface Dpdk {
   interrupt(port: number, queue: number, isWanted: number): number;
   /** What DPDK has logged since the last call, and weft's own lines about its devices; a line each. */
   takeLog(): string;
+  /** Whether a process has its UNIX socket at the path, in whichever network namespace; who listens there does not hear of it. */
+  isHeld(path: string): boolean;
+  /** Connected UNIX sockets of this process, by the path that they were accepted from or connected to. */
+  connections(): SocketConnections;
   bindQueue(request: QueueRequest, io: IoWords, layout: MessageLayout, lanes: LaneLayout, state: Int32Array): Queue;
 }
 

@@ -16,6 +16,7 @@
 #include "frames.h"
 #include "guard.h"
 #include "queue.h"
+#include "sockets.h"
 #include "watch.h"
 
 namespace weft {
@@ -245,6 +246,24 @@ Napi::Value takeNews(const Napi::CallbackInfo& info) {
   return Napi::String::New(info.Env(), lines);
 }
 
+Napi::Value pathHeld(const Napi::CallbackInfo& info) {
+  if (!info[0].IsString()) throw Napi::TypeError::New(info.Env(), "path must be a string");
+  return Napi::Boolean::New(info.Env(), isHeld(info[0].As<Napi::String>()));
+}
+
+Napi::Value socketConnections(const Napi::CallbackInfo& info) {
+  const Connections found = connections();
+  Napi::Object answer = Napi::Object::New(info.Env());
+  const std::pair<const char*, const std::vector<std::string>*> lists[] = {{"accepted", &found.accepted},
+                                                                           {"connected", &found.connected}};
+  for (const auto& [name, paths] : lists) {
+    Napi::Array array = Napi::Array::New(info.Env(), paths->size());
+    for (uint32_t i = 0; i < paths->size(); i++) array.Set(i, (*paths)[i]);
+    answer.Set(name, array);
+  }
+  return answer;
+}
+
 // Functions of a turn: raw Node-API callbacks with the queue as their data.
 
 Queue* queueOf(napi_env env, napi_callback_info info, size_t* count, napi_value* values) {
@@ -422,6 +441,8 @@ Napi::Object init(Napi::Env env, Napi::Object exports) {
   exports.Set("close", Napi::Function::New<guarded<close>>(env));
   exports.Set("state", Napi::Function::New<guarded<state>>(env));
   exports.Set("takeLog", Napi::Function::New<guarded<takeNews>>(env));
+  exports.Set("isHeld", Napi::Function::New<guarded<pathHeld>>(env));
+  exports.Set("connections", Napi::Function::New<guarded<socketConnections>>(env));
   exports.Set("bindQueue", Napi::Function::New<guarded<bindQueue>>(env));
   napi_value interrupt = nullptr;
   napi_create_function(env, "interrupt", NAPI_AUTO_LENGTH, interruptCall, nullptr, &interrupt);

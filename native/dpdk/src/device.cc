@@ -2,6 +2,7 @@
 
 #include <errno.h>
 #include <rte_dev.h>
+#include <rte_devargs.h>
 #include <rte_ethdev.h>
 #include <string.h>
 
@@ -9,6 +10,7 @@
 
 #include "failure.h"
 #include "guest.h"
+#include "sockets.h"
 #include "watch.h"
 
 namespace weft {
@@ -31,9 +33,22 @@ uint16_t probe(const std::string& devargs) {
   return port;
 }
 
+/// Path of the socket of a vhost-user device; of others empty.
+std::string socketOf(const rte_eth_dev_info& info) {
+  const rte_devargs* devargs = info.device == nullptr ? nullptr : rte_dev_devargs(info.device);
+  if (!isVhost(info) || devargs == nullptr || devargs->args == nullptr) return "";
+  const std::string settings = std::string(",") + devargs->args;
+  const std::string key = ",iface=";
+  const size_t at = settings.find(key);
+  if (at == std::string::npos) return "";
+  const size_t begin = at + key.size();
+  return settings.substr(begin, settings.find(',', begin) - begin);
+}
+
 void remove(uint16_t port) {
   rte_eth_dev_info info{};
   rte_device* device = rte_eth_dev_info_get(port, &info) == 0 ? info.device : nullptr;
+  const HangUp hangUp(device == nullptr ? "" : socketOf(info));
   rte_eth_dev_stop(port);
   forgetGuest(port);
   unwatchPort(port);

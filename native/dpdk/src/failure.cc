@@ -12,12 +12,13 @@ namespace {
 
 std::mutex logLock;
 std::string logText;
-constexpr size_t kLogMax = 4096;
+constexpr size_t kLogMax = 16384;
 
 ssize_t writeLog(void* /*cookie*/, const char* text, size_t length) {
   std::lock_guard<std::mutex> guard(logLock);
-  if (logText.size() > kLogMax) logText.erase(0, logText.size() - kLogMax);
   logText.append(text, length);
+  // Whole lines: the beginning of one says whom it is about.
+  if (logText.size() > kLogMax) logText.erase(0, logText.find('\n', logText.size() - kLogMax) + 1);
   return static_cast<ssize_t>(length);
 }
 

@@ -1,7 +1,6 @@
 /**
  * Devices of DPDK: opened over the node's slots, closed when no worker uses them any more. DPDK itself is started by the first of them.
  */
-import { chmodSync, chownSync, lstatSync, readFileSync, unlinkSync } from 'node:fs';
 import { type DpdkDevice, type DpdkState, dpdk } from '../../native/dpdk.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../../native/tun.js';
 import type { DeviceState, PathDocument, PathReason } from '../../observe/documents.js';
@@ -12,6 +11,7 @@ import { DEFAULT_DPDK, type DpdkSettings } from '../../worker/dpdkFrames.js';
 import type { Config } from '../config/config.js';
 import { DpdkSchema } from '../config/dpdkSchema.js';
 import { isDpdkPort } from '../config/portSchema.js';
+import { clearMemifSocket, clearSocketPath, dressSocket, machinesAt } from './dpdkSockets.js';
 
 /** A device of DPDK and what it belongs to: a port, or a frame underlay. */
 export interface DpdkOwner {
@@ -94,8 +94,7 @@ export function openDpdkDevice(frames: number, owner: DpdkOwner, idle: DpdkIdle)
   let device: DpdkDevice | null = null;
   try {
     if (plan.socket !== null) clearSocketPath(plan.socket.path, object);
-    const memif = memifSocket(plan.devargs);
-    if (memif !== null && isLeftover(memif)) unlinkSync(memif);
+    clearMemifSocket(plan.devargs);
     device = addon.open({
       devargs: plan.devargs,
       queues: plan.queues,
@@ -170,7 +169,14 @@ function figures(device: DpdkDevice): DpdkState | null {
 
 function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean, now: DpdkState | null): PathDocument {
   const reasons: PathReason[] = [];
-  if (now?.up === false && isConnected(plan))
+  const machines = now === null ? 0 : machinesAt(plan.devargs);
+  if (machines > 1)
+    reasons.push({
+      feature: 'machine',
+      reason: `${machines} machines are connected to one port: the last one has it, and when any of them leaves, nobody`,
+      remedy: 'give each machine a port of its own, and start the right one again once the others are stopped',
+    });
+  if (now?.up === false && machines === 1)
     reasons.push({
       feature: 'machine',
       reason: 'a machine is connected and has not started its network card',
@@ -214,53 +220,4 @@ function deviceError(object: string, cause: unknown): WeftError {
         ? 'give each device of DPDK a name of its own, like net_null0 and net_null1'
         : undefined;
   return new WeftError('DEVICE', `${object}: ${message}`, { object, syscall, errno, remedy, cause });
-}
-
-/**
- * What a killed process left would keep DPDK from listening, so it goes. Anything else at the path is refused here: DPDK would refuse it as
- * well, and delete it on its way out.
- */
-function clearSocketPath(path: string, object: string): void {
-  const found = lstatSync(path, { throwIfNoEntry: false });
-  if (found === undefined) return;
-  if (isLeftover(path)) {
-    unlinkSync(path);
-    return;
-  }
-  const what = found.isSocket() ? 'somebody listens at' : 'something that is no socket is at';
-  throw new WeftError('DEVICE', `${object}: ${what} ${path}`, {
-    object,
-    remedy: 'give each port a path of its own, or stop who listens there',
-  });
-}
-
-function isLeftover(path: string): boolean {
-  return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true && !isListening(path);
-}
-
-/** Path at which a memif device is to listen; null for other devices, clients, and names that are no paths. Several devices may share one. */
-export function memifSocket(devargs: string): string | null {
-  if (!devargs.startsWith('net_memif')) return null;
-  const settings = new Map(devargs.split(',').map((setting) => setting.split('=', 2) as [string, string]));
-  const listens = ['server', 'master'].includes(settings.get('role') ?? '');
-  return listens && settings.get('socket-abstract') === 'no' ? (settings.get('socket') ?? null) : null;
-}
-
-/** /proc/net/unix has a line for every socket with a path; flag 00010000 says that it listens. */
-function isListening(path: string): boolean {
-  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
-  return lines.some((line) => line.endsWith(` ${path}`) && line.includes(' 00010000 '));
-}
-
-/** Whether something is connected to the socket of a vhost-user port: state 03 of a socket with its path. */
-function isConnected({ devargs }: DpdkPlan): boolean {
-  const path = /^net_vhost.*,iface=([^,]*)/.exec(devargs)?.[1];
-  if (path === undefined) return false;
-  const lines = readFileSync('/proc/net/unix', 'utf8').split('\n');
-  return lines.some((line) => line.endsWith(` ${path}`) && / 03 +\d+ /.test(line));
-}
-
-function dressSocket({ path, owner, group, mode }: NonNullable<DpdkPlan['socket']>): void {
-  if (owner !== null || group !== null) chownSync(path, owner ?? -1, group ?? -1);
-  if (mode !== null) chmodSync(path, mode);
 }

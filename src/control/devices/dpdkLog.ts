@@ -19,6 +19,8 @@ const LINES_MAX = 3;
 const WINDOW_MS = 10_000;
 /** `VHOST_CONFIG: (/run/vm0.sock) read message failed` */
 const ABOUT = /^VHOST_\w+: \((\/[^)]*)\) (.*)$/;
+/** Lines of weft's own addon. */
+const OWN = /^(the port at |memory of a virtual machine )/;
 /** Said beside another line that has the reason. */
 const ECHO = /^(vhost message handling failed|processing \w+ failed)/;
 
@@ -61,7 +63,7 @@ export function createDpdkLog({ take, ownerOf, warn, now }: DpdkLogParts): { loo
     }
     lines.add(line);
     const meaning = MEANINGS.find(([pattern]) => pattern.test(line))?.[1];
-    warn(`${object}: ${meaning === undefined ? '' : `${meaning}; `}DPDK says: ${line}`);
+    warn(`${object}: ${meaning === undefined ? '' : `${meaning}; `}${OWN.test(line) ? '' : 'DPDK says: '}${line}`);
   }
 
   return {

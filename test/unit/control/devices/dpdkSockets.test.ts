@@ -1,5 +1,5 @@
 import { expect, it } from 'vitest';
-import { memifSocket } from '../../../../src/control/devices/dpdkDevices.js';
+import { memifSocket } from '../../../../src/control/devices/dpdkSockets.js';
 
 it.each<[string, string | null]>([
   ['net_memif0,role=server,socket=/run/memif.sock,socket-abstract=no', '/run/memif.sock'],

@@ -1,0 +1,130 @@
+// Machines that come and go in ways of their own: from another namespace, two at a time, in the middle of a message.
+import { type ChildProcess, spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { existsSync } from 'node:fs';
+import { fileURLToPath } from 'node:url';
+import { afterEach, expect, it } from 'vitest';
+import type { PortInput } from '../../src/control/config/config.js';
+import type { Node } from '../../src/control/node.js';
+import { scratchFile } from '../rig/node.js';
+import { describeWith } from '../rig/requirements.js';
+import { until } from '../rig/waiting.js';
+
+const BUILT = new URL('../../dist/control/node.js', import.meta.url).href;
+const MACHINE = fileURLToPath(new URL('../rig/vhostMachine.py', import.meta.url));
+const ELSEWHERE = ['unshare', '--net'];
+const warnings: string[] = [];
+const children: ChildProcess[] = [];
+let node: Node | null = null;
+
+const vhost = (name: string, path: string, more: Partial<PortInput> = {}): PortInput =>
+  ({ type: 'vhost-user', name, path, queues: 1, ...more }) as PortInput;
+
+async function start(ports: PortInput[]): Promise<void> {
+  const { createNode } = (await import(BUILT)) as typeof import('../../src/control/node.js');
+  node = createNode(
+    { node: { name: 'vhost', workers: 1 }, networks: [{ name: 'blue', broadcastLimit: 0, ports }] },
+    { control: false },
+  );
+  node.on('warning', (message) => warnings.push(message));
+  await node.start();
+}
+
+/** A machine that has done what `kind` says of vhostMachine.py. */
+async function machine(kind: string, path: string, prefix: string[] = []): Promise<ChildProcess> {
+  const [command, ...args] = [...prefix, 'python3', MACHINE, kind, path];
+  const child = spawn(command, args, { stdio: ['pipe', 'pipe', 'inherit'] });
+  children.push(child);
+  await once(child.stdout!, 'data');
+  return child;
+}
+
+async function leave(child: ChildProcess): Promise<void> {
+  if (child.exitCode !== null || child.signalCode !== null) return;
+  child.kill('SIGKILL');
+  await once(child, 'exit');
+}
+
+afterEach(async () => {
+  for (const child of children.splice(0)) await leave(child);
+  await node?.stop();
+  node = null;
+  warnings.length = 0;
+});
+
+const portOf = (name: string) => node!.status().ports.find((p) => p.name === name)!;
+const reasonsOf = (name: string) => portOf(name).path.reasons.map(({ reason }) => reason);
+const messages = () => node!.status().hints.map(({ message }) => message);
+const isUp = (name = 'vm0') =>
+  until(`${name} is up`, () => portOf(name).deviceState === 'up' && portOf(name).queuesEnabled === 1);
+const isDown = (name = 'vm0') => until(`${name} is down`, () => portOf(name).deviceState === 'down');
+
+describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', () => {
+  it('stay with who listens in another network namespace, until it is gone', async () => {
+    const [own, taken] = [scratchFile('own.sock'), scratchFile('taken.sock')];
+    const owner = await machine('listen', taken, ELSEWHERE);
+    await start([vhost('vm0', own)]);
+    await expect(node!.addPort('blue', vhost('vm1', taken))).rejects.toThrow(/somebody listens at/);
+    expect(existsSync(taken)).toBe(true);
+    await leave(owner);
+    await node!.addPort('blue', vhost('vm1', taken));
+    await machine('machine', taken);
+    await isUp('vm1');
+  });
+
+  it('serve machines of another namespace, and know that one is there', async () => {
+    const path = scratchFile('vm0.sock');
+    await start([vhost('vm0', path)]);
+    expect(messages()).toEqual(['nobody is at the other end']);
+    const early = await machine('half', path, ELSEWHERE);
+    await until('it is seen', () => /has not started/.test(reasonsOf('vm0').join()));
+    expect(messages()).not.toContain('nobody is at the other end');
+    await leave(early);
+    await until('nobody is there', () => messages().includes('nobody is at the other end'));
+    await machine('machine', path, ELSEWHERE);
+    await isUp();
+    expect(reasonsOf('vm0')).toEqual([]);
+  });
+
+  it('have one machine at a time: a second one is told of, and after both a good one is served', async () => {
+    const path = scratchFile('vm0.sock');
+    await start([vhost('vm0', path)]);
+    const first = await machine('machine', path);
+    await isUp();
+    const second = await machine('machine', path);
+    await until('two are seen', () => /^2 machines are connected/.test(reasonsOf('vm0').join()));
+    await leave(first);
+    await isDown();
+    await leave(second);
+    await until('nobody is there', () => messages().includes('nobody is at the other end'));
+    await machine('machine', path);
+    await isUp();
+    expect(reasonsOf('vm0')).toEqual([]);
+  });
+
+  it('are given up in the middle of a message', async () => {
+    const path = scratchFile('vm0.sock');
+    await start([vhost('vm0', path), vhost('vm1', scratchFile('vm1.sock'))]);
+    await machine('half', path);
+    const began = performance.now();
+    await node!.removePort('vm0');
+    expect(performance.now() - began).toBeLessThan(3000);
+    await until('it is said', () =>
+      /^devices of DPDK: the port at .*vm0.sock is removed, and a machine .* is cut off/m.test(warnings.join('\n')),
+    );
+    await node!.addPort('blue', vhost('vm0', path));
+    await machine('machine', path);
+    await isUp();
+  });
+
+  it('say what a machine does wrong with the name of the port, and not too often', async () => {
+    const path = scratchFile('vm0.sock');
+    await start([vhost('vm0', path)]);
+    await machine('wrong', path);
+    const about = () => warnings.filter((line) => line.startsWith('port vm0: '));
+    await until('it is said', () => about().length > 0);
+    expect(about()[0]).toMatch(/does not share its memory.*; DPDK says: /);
+    expect(about().length).toBeLessThanOrEqual(4);
+    expect(warnings.filter((line) => line.startsWith('devices of DPDK'))).toEqual([]);
+  });
+});

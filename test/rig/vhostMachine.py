@@ -1,0 +1,41 @@
+"""Machines of vhost-user, held by a test: vhostMachine.py COMMAND PATH; stays until stdin ends.
+
+    machine  a good one, complete
+    half     sends the head of a message and waits
+    wrong    complete, then a message that is refused, again and again
+    listen   listens and takes nobody
+"""
+import sys
+
+from vhostFrontend import *
+
+
+def machine(path):
+    return Frontend(path).start()
+
+
+def half(path):
+    frontend = Frontend(path)
+    frontend.raw(struct.pack("<III", SET_FEATURES, VERSION, 8))
+    return frontend
+
+
+def wrong(path):
+    for _ in range(20):
+        with Frontend(path) as frontend:
+            frontend.negotiate()
+            frontend.send(SET_MEM_TABLE, struct.pack("<II", 1, 0) + bytes(32))
+            frontend.isClosed(0.5)
+
+
+def listen(path):
+    server = socket.socket(socket.AF_UNIX)
+    server.bind(path)
+    server.listen()
+    return server
+
+
+if __name__ == "__main__":
+    held = globals()[sys.argv[1]](sys.argv[2])
+    print("ready", flush=True)
+    sys.stdin.read()

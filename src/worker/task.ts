@@ -152,6 +152,8 @@ function run(task: WorkerTask): void {
 }
 
 export default function workerTask(task: WorkerTask): void {
+  // Given up before it had a thread.
+  if (task.memory === undefined) return;
   try {
     run(task);
   } catch (error) {

@@ -60,6 +60,25 @@ const ANSWER_TIMEOUT_MS = 10_000;
 const exitOf = (own: Worker | undefined): Promise<void> | undefined =>
   own && new Promise((resolve) => own.once('exit', () => resolve()));
 
+/**
+ * Gives the task to the pool. Throws when the system has no thread for it. The pool keeps such a task for its next thread, and ending it there
+ * would leave a rejection that nobody can see: so it becomes one that does nothing.
+ */
+function begin(pool: Piscina, task: WorkerTask, signal: AbortSignal): Promise<void> {
+  const given: Partial<WorkerTask> = task;
+  const transferList = [task.port];
+  try {
+    return pool.run(given, { transferList, signal });
+  } catch (cause) {
+    for (const key of Object.keys(given)) delete given[key as keyof WorkerTask];
+    transferList.length = 0;
+    throw new WeftError('WORKER', `no thread could be started: ${(cause as Error).message}`, {
+      remedy: 'raise the number of threads that the service may have (TasksMax of systemd, ulimit -u), or its memory',
+      cause,
+    });
+  }
+}
+
 export function createWorkerThread(place: number, node: NodeMemory, onStranger: (m: FromWorker) => void): WorkerThread {
   const control = new Int32Array(new SharedArrayBuffer(CONTROL_WORDS * 4));
   const counterBlock = makeCounterBlock();
@@ -190,9 +209,19 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
         exited ??= exitOf(pool.threads.find((t) => t.threadId === thread.threadId));
         return true;
       };
-      const ready = expect(port, 'was not ready', isReady, READY_TIMEOUT_MS);
       const task = taskOf(channel.port2, standIns, faultyStep);
-      running = pool.run(task, { transferList: [channel.port2], signal: abort.signal }).then(
+      let taskRun: Promise<void>;
+      try {
+        taskRun = begin(pool, task, abort.signal);
+      } catch (error) {
+        thread.lastError = (error as Error).message;
+        closeStandIns(tun(), standIns.splice(0));
+        port1.close();
+        port = null;
+        throw error;
+      }
+      const ready = expect(port, 'was not ready', isReady, READY_TIMEOUT_MS);
+      running = taskRun.then(
         () => undefined,
         (error: Error) => {
           // The pool may hear of the thread's end before the thread's last words come in here.

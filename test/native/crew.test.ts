@@ -62,6 +62,35 @@ describeWith(['addon'], 'a thread that is ended while it warms up', () => {
   });
 });
 
+describeWith(['addon'], 'a thread that the system does not have', () => {
+  it('is an error at once, and the next one has its place', { timeout: 60_000 }, async () => {
+    // Refused when it is to be started, as for want of threads.
+    const pool = new Piscina({ filename: built('task'), minThreads: 0, maxThreads: 1, execArgv: ['--no-such-option'] });
+    pool.on('error', () => {});
+    const unseen: unknown[] = [];
+    const note = (error: unknown) => unseen.push(error);
+    process.on('unhandledRejection', note);
+    const memory: NodeMemory = createNodeMemory(1);
+    const thread = createWorkerThread(0, memory, () => {});
+    await expect(thread.launch(pool, null)).rejects.toMatchObject({
+      code: 'WORKER',
+      message: expect.stringMatching(/^no thread could be started: /),
+    });
+    await thread.ended();
+    thread.cleanUp(new Float64Array(makeCounterBlock()));
+    expect(thread.state).toBe('free');
+    (pool.options as { execArgv: string[] }).execArgv = [];
+    await thread.launch(pool, null);
+    expect(thread.state).toBe('warm');
+    thread.askToStop();
+    await thread.ended();
+    await pool.destroy();
+    thread.close();
+    process.off('unhandledRejection', note);
+    expect(unseen).toEqual([]);
+  });
+});
+
 describeWith(['addon'], 'a worker without a thread', () => {
   const plan: Plan = {
     generation: 1,

@@ -7,7 +7,7 @@ const tiers: Tier[] = [
   { name: 'unit', testTimeoutMs: 30_000, alone: false },
   { name: 'golden', testTimeoutMs: 60_000, alone: false },
   { name: 'fuzz', testTimeoutMs: 60_000, alone: false },
-  { name: 'native', testTimeoutMs: 30_000, alone: true },
+  { name: 'native', testTimeoutMs: 60_000, alone: true },
   { name: 'interop', testTimeoutMs: 60_000, alone: true },
   { name: 'package', testTimeoutMs: 60_000, alone: true },
 ];

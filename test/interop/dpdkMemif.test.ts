@@ -18,9 +18,7 @@ describeWith(['root', 'addon', 'dpdk', 'ip', 'ping', 'tun'], 'two nodes, joined 
   const upNode = (which: number) => up(stations[which], configs[which]);
   const linkOf = async (node: WeftNode) => (await node.status()).ports.find(({ name }) => name === 'mem')?.deviceState;
   const areLinked = () =>
-    until('the link is up', async () => (await Promise.all(nodes.map(linkOf))).every((state) => state === 'up'), {
-      withinMs: 15_000,
-    });
+    until('the link is up', async () => (await Promise.all(nodes.map(linkOf))).every((state) => state === 'up'));
 
   beforeAll(async () => {
     const path = scratchFile('memif.sock');
@@ -40,7 +38,7 @@ describeWith(['root', 'addon', 'dpdk', 'ip', 'ping', 'tun'], 'two nodes, joined 
   }, 60_000);
   afterAll(removeNamespaces);
 
-  it('carry pings of all sizes and TCP both ways', { timeout: 60_000 }, async () => {
+  it('carry pings of all sizes and TCP both ways', { timeout: 120_000 }, async () => {
     await areLinked();
     expect(await ping(stations[0], ADDRESSES[1])).toBe(3);
     expect(await ping(stations[1], ADDRESSES[0], { size: 1472 })).toBe(3);
@@ -53,7 +51,7 @@ describeWith(['root', 'addon', 'dpdk', 'ip', 'ping', 'tun'], 'two nodes, joined 
     }
   });
 
-  it('go on when the one that connects was killed and is back', { timeout: 60_000 }, async () => {
+  it('go on when the one that connects was killed and is back', { timeout: 120_000 }, async () => {
     await nodes[1].end('SIGKILL');
     await until('its end is seen', async () => (await linkOf(nodes[0])) === 'down');
     nodes[1] = await upNode(1);
@@ -64,7 +62,7 @@ describeWith(['root', 'addon', 'dpdk', 'ip', 'ping', 'tun'], 'two nodes, joined 
   });
 
   it('go on when the one that listens was killed and is back, once the other has its port anew', {
-    timeout: 60_000,
+    timeout: 120_000,
   }, async () => {
     await nodes[0].end('SIGKILL');
     await until('its end is seen', async () => (await linkOf(nodes[1])) === 'down');

@@ -22,7 +22,7 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip'], 'a virtual machine
     const node = await up(namespace, config);
     const says = (what: RegExp) =>
       until(`weft status says ${what}`, async () => what.test((await node.weft('status')).stdout), {
-        withinMs: 20_000,
+        withinMs: 40_000,
         everyMs: 200,
       });
     await says(/port vm0: nobody is at the other end/);

@@ -173,7 +173,9 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'iperf3'], 
     expect(interrupted.child.exitCode).toBe(2);
     expect(remains(interrupted.id)).toEqual([]);
     const killed = start('--vm');
-    await until('the ping', () => /ping/.test(killed.said()), { withinMs: LIMIT_MS });
+    await until('the machine', () => remains(killed.id).some((name) => name.startsWith('qemu')), {
+      withinMs: LIMIT_MS,
+    });
     killed.child.kill('SIGKILL');
     await killed.end();
     expect(await weft('lab', '--remove')).toMatchObject({ status: 0, stderr: '' });

@@ -58,7 +58,7 @@ const framesBy = () => supervisor.counters.map((block) => block.reduce((sum, n) 
 async function frames(more = 2000): Promise<void> {
   const before = portOf('vm0').txPackets;
   const hasMore = () => portOf('vm0').deviceState === 'up' && portOf('vm0').txPackets > before + more;
-  await until('frames run in circles', hasMore, { withinMs: 20_000 });
+  await until('frames run in circles', hasMore);
 }
 
 async function everythingIsHome(): Promise<void> {
@@ -77,7 +77,7 @@ async function expectBalance(): Promise<void> {
 }
 
 describeWith(['addon', 'dpdk', 'testpmd'], 'vhost-user with several queues', () => {
-  it('reads each of them by a worker, and goes on with fewer and more of those', { timeout: 60_000 }, async () => {
+  it('reads each of them by a worker, and goes on with fewer and more of those', { timeout: 120_000 }, async () => {
     const paths = sockets();
     await start(vhost(paths), 2);
     machine = machineOf(paths, 2, 2);
@@ -93,7 +93,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'vhost-user with several queues', () 
     expect(node!.drops().reasons.filter(({ reason }) => reason === 'worker-lost')).toEqual([]);
   });
 
-  it('uses those that the machine has enabled, and says so', { timeout: 60_000 }, async () => {
+  it('uses those that the machine has enabled, and says so', { timeout: 120_000 }, async () => {
     const paths = sockets();
     await start(vhost(paths, 2), 2);
     machine = machineOf(paths, 2, 1);
@@ -106,7 +106,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'vhost-user with several queues', () 
     expect(node!.drops().total).toBe(0);
   });
 
-  it('leaves others alone while a port comes, changes and goes', { timeout: 60_000 }, async () => {
+  it('leaves others alone while a port comes, changes and goes', { timeout: 120_000 }, async () => {
     const paths = sockets();
     await start(vhost(paths, 1), 1);
     machine = machineOf(paths, 1, 1);
@@ -130,7 +130,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'vhost-user with several queues', () 
     expect(node!.stats().account.dropped).toBe(0);
   });
 
-  it('loses no slot and no packet of the account over workers that die', { timeout: 60_000 }, async () => {
+  it('loses no slot and no packet of the account over workers that die', { timeout: 120_000 }, async () => {
     const paths = sockets();
     await start(vhost(paths, 2), 2);
     machine = machineOf(paths, 2, 2);
@@ -140,7 +140,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'vhost-user with several queues', () 
       const { restarts } = node!.workers()[worker];
       await supervisor.terminate(worker);
       const isBack = () => node!.workers()[worker].restarts > restarts && node!.workers()[worker].state === 'running';
-      await until('it is replaced', isBack, { withinMs: 20_000 });
+      await until('it is replaced', isBack);
     }
     await frames();
     await machine.kill('SIGKILL');

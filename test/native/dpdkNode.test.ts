@@ -89,7 +89,7 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
     expect(readFrames(other).length).toBeGreaterThan(0);
   });
 
-  it('loses no slot over a worker that dies between rx and tx, and goes on', { timeout: 20_000 }, async () => {
+  it('loses no slot over a worker that dies between rx and tx, and goes on', async () => {
     const node = await start(network([port('a', `net_pcap0,rx_pcap=${endless()},infinite_rx=1`), port('b', SILENT)]));
     for (let death = 1; death <= 3; death++) {
       const before = portOf(node, 'b').txPackets;
@@ -123,7 +123,7 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
     await everythingIsHome();
   });
 
-  it('has devices made anew by a reload under the same name, or stays as it was', { timeout: 30_000 }, async () => {
+  it('has devices made anew by a reload under the same name, or stays as it was', async () => {
     const source = port('source', `net_pcap0,rx_pcap=${endless()},infinite_rx=1`);
     const peer = '198.18.7.2';
     const configOf = (sink: string, underlay: string): ConfigInput => ({
@@ -188,7 +188,7 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
     await expect(plain.addPort('blue', port('late', 'net_null0'))).rejects.toMatchObject({ code: 'RESTART' });
   });
 
-  it('sleeps while its devices are silent, and wakes up for a frame', { timeout: 20_000 }, async () => {
+  it('sleeps while its devices are silent, and wakes up for a frame', async () => {
     const node = await start(network([port('a', SILENT), port('b', 'net_null2,no-rx=1')]));
     expect(portOf(node, 'a')).toMatchObject({
       idle: 'sleep',

@@ -9,7 +9,7 @@ const THREADS = process.env.WEFT_SANITIZED_ADDON ? 16 : 140;
 const AT_A_TIME = 4;
 
 describeWith(['dpdk'], 'threads that poll queues of DPDK', () => {
-  it('leave nothing behind when they are ended: no slot, no cache, no lcore', { timeout: 60_000 }, async () => {
+  it('leave nothing behind when they are ended: no slot, no cache, no lcore', { timeout: 120_000 }, async () => {
     const made = makeArena();
     const frames = layFrames(made);
     const open = (n: number) =>

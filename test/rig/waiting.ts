@@ -6,7 +6,7 @@ export const sleep = (ms: number) => new Promise((resolve) => setTimeout(resolve
 export async function until<T>(
   what: string,
   ask: () => T | Promise<T>,
-  { withinMs = 15_000, everyMs = 20 } = {},
+  { withinMs = 30_000, everyMs = 20 } = {},
 ): Promise<Exclude<T, undefined | false>> {
   const end = performance.now() + withinMs;
   for (;;) {

@@ -1,3 +1,4 @@
+import { readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dpdk, type FramesState } from '../native/dpdk.js';
 import { LARGE_STRIDE, SMALL_STRIDE, slotsPerWorker } from '../packet/arena.js';
@@ -12,7 +13,7 @@ import type { NodeMemory } from './nodeMemory.js';
 export interface DpdkSettings {
   /** DPDK's own memory, for queues, headers and copies. */
   memoryMb: number;
-  hugepages: boolean;
+  hugepages: boolean | 'auto';
   /** CPUs that DPDK's own threads may use; null: all. */
   cores: number[] | null;
   /** Tells processes apart that use DPDK on one machine; null: by the process. */
@@ -23,24 +24,40 @@ export interface DpdkSettings {
   idle: DpdkIdle;
 }
 
-export const DEFAULT_DPDK: DpdkSettings = {
-  memoryMb: 128,
-  hugepages: false,
-  cores: null,
-  prefix: null,
-  pci: false,
-  idle: 'interrupt',
-};
-
 /** A head is 2,432 bytes; half of the memory is left to queues. */
 const HEADS_PER_MB = 128;
 
+const POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB';
+const HUGEPAGE_MB = 2;
+/** What the EAL takes beside the memory that it is asked for. */
+const HUGEPAGES_SPARE = 8;
+
+/** Whether so much memory is free in huge pages of the machine. */
+export function hasFreeHugepages(memoryMb: number, pool = POOL): boolean {
+  const read = (name: string) => Number(readFileSync(`${pool}/${name}`, 'utf8'));
+  try {
+    const free = read('free_hugepages') - read('resv_hugepages');
+    return free >= memoryMb / HUGEPAGE_MB + HUGEPAGES_SPARE;
+  } catch {
+    return false;
+  }
+}
+
+/** What `auto` came to: DPDK starts once in a process, and the nodes after the first have the same memory. */
+let tookHugepages: boolean | undefined;
+
+function takesHugepages({ hugepages, memoryMb }: DpdkSettings): boolean {
+  if (hugepages !== 'auto') return hugepages;
+  tookHugepages ??= hasFreeHugepages(memoryMb);
+  return tookHugepages;
+}
+
 /** Arguments of the EAL. One lcore that floats: a thread pinned by DPDK would hand its CPU down to every thread that it starts. */
 export function ealArguments(settings: DpdkSettings): string[] {
-  const { memoryMb, hugepages, cores, prefix, pci } = settings;
+  const { memoryMb, cores, prefix, pci } = settings;
   const all = cores ?? cpus().map((_, cpu) => cpu);
   return [
-    ...(hugepages ? ['--in-memory'] : ['--no-huge', '--no-shconf']),
+    ...(takesHugepages(settings) ? ['--in-memory'] : ['--no-huge', '--no-shconf']),
     ...(pci ? [] : ['--no-pci']),
     ...['-m', `${memoryMb}`, '--no-telemetry', '--iova-mode=va', '--lcores', `0@(${all.join(',')})`],
     ...['--file-prefix', prefix ?? `weft-${process.pid}`, '--log-level=4'],

@@ -33,6 +33,8 @@ describeWith(
       station = s.namespace;
       const path = scratchFile('vm0.sock');
       const config = dpdkNode(UNDERLAY_A, UNDERLAY_B);
+      // The huge pages are those of Open vSwitch.
+      config.node = { ...config.node, dpdk: { ...config.node?.dpdk, hugepages: false } };
       const netns = namespacePath(station);
       config.networks.push({
         name: 'green',

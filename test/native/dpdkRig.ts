@@ -1,7 +1,7 @@
 // DPDK over a small arena, in this process: EAL without huge pages, pools, a queue bound to lane columns of its own.
 import { dpdk, type LaneLayout, QUEUE_WORDS } from '../../src/native/dpdk.js';
 import { LARGE_STRIDE, SMALL_STRIDE } from '../../src/packet/arena.js';
-import { DEFAULT_DPDK, ealArguments } from '../../src/worker/dpdkFrames.js';
+import { ealArguments } from '../../src/worker/dpdkFrames.js';
 
 export const SMALL = 1024;
 export const LARGE = 512;
@@ -23,7 +23,14 @@ export const LAYOUT = {
 };
 
 export const addon = () => dpdk();
-export const EAL = ealArguments({ ...DEFAULT_DPDK, memoryMb: 64 });
+export const EAL = ealArguments({
+  memoryMb: 64,
+  hugepages: false,
+  cores: null,
+  prefix: null,
+  pci: false,
+  idle: 'interrupt',
+});
 
 export function makeArena() {
   const pages = Math.ceil((LARGE_AT + LARGE * LARGE_STRIDE) / PAGE);

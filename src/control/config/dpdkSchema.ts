@@ -33,9 +33,11 @@ export const DpdkSchema = z.strictObject({
     .default(128)
     .describe("DPDK's own memory in MiB, for queues and headers; frames lie in the arena"),
   hugepages: z
-    .boolean()
-    .default(false)
-    .describe('Take that memory from huge pages, which must be reserved; without them nothing has to be set up'),
+    .union([z.literal('auto'), z.boolean()])
+    .default('auto')
+    .describe(
+      'Take that memory from huge pages of 2 MiB: auto: where enough of them are free; true: or fail; false: never',
+    ),
   cores: z
     .array(z.int().min(0).max(1023))
     .min(1)
@@ -46,7 +48,10 @@ export const DpdkSchema = z.strictObject({
     .regex(/^[\w.-]+$/, 'letters, digits, dots, dashes and underscores only')
     .optional()
     .describe('Name of this process among those that use DPDK on the machine; default: by its process id'),
-  pci: z.boolean().default(false).describe('Look for PCI devices; needed for network cards'),
+  pci: z
+    .boolean()
+    .optional()
+    .describe('Look for PCI devices; default: where the devargs of a device are a PCI address, like 0000:03:00.0'),
   idle: z
     .enum(['interrupt', 'sleep', 'busy'])
     .default('interrupt')

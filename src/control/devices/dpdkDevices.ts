@@ -7,7 +7,7 @@ import type { DeviceState, PathDocument, PathReason } from '../../observe/docume
 import { SMALL_DATA } from '../../packet/arena.js';
 import { WeftError } from '../../packet/error.js';
 import type { DpdkIdle, DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
-import { DEFAULT_DPDK, type DpdkSettings } from '../../worker/dpdkFrames.js';
+import type { DpdkSettings } from '../../worker/dpdkFrames.js';
 import type { Config } from '../config/config.js';
 import { DpdkSchema } from '../config/dpdkSchema.js';
 import { isDpdkPort } from '../config/portSchema.js';
@@ -50,8 +50,14 @@ const UNDERLAY_MTU = 1500;
 const OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
 export function dpdkSettings(config: Config): DpdkSettings {
-  const { memoryMb, hugepages, cores, prefix, pci, idle } = { ...DEFAULT_DPDK, ...config.node.dpdk };
-  return { memoryMb, hugepages, pci, idle, cores: cores ?? null, prefix: prefix ?? null };
+  const { memoryMb, hugepages, cores, prefix, pci, idle } = config.node.dpdk ?? DpdkSchema.parse({});
+  return { memoryMb, hugepages, pci: pci ?? hasPciDevice(config), idle, cores: cores ?? null, prefix: prefix ?? null };
+}
+
+function hasPciDevice({ networks, underlays }: Config): boolean {
+  const ports = networks.flatMap(({ ports }) => ports).filter((port) => port.type === 'dpdk');
+  const devargs = [...ports.map((port) => port.devargs), ...underlays.map(({ frame }) => frame?.devargs ?? '')];
+  return devargs.some((text) => /^([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](,|$)/i.test(text));
 }
 
 /** Slots for devices of DPDK in the memory of a node; none where it has no such device and does not ask for them. */

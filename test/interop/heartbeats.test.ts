@@ -91,9 +91,9 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'heartbeats', ()
     const far = await up(b.namespace, both({ own: UNDERLAY_B, peer: UNDERLAY_A, n: 2 }));
     for (const node of [near, far])
       for (const network of ['blue', 'red']) await reaches(node, { state: 'up', at: null }, 5000, network);
-    const { liveness } = await peerOf(near, 'red');
-    expect(liveness!.rttLeastUs).toBeGreaterThan(0);
-    expect(liveness!.rttLeastUs).toBeLessThan(100_000);
+    // The first ones are answered while the nodes still start.
+    const isRoundTrip = (us: number | null | undefined) => us != null && us > 0 && us < 100_000;
+    await until('a round trip', async () => isRoundTrip((await peerOf(near, 'red')).liveness?.rttLeastUs));
     expect((await near.weft('peers')).stdout).toMatch(/STATE +RTT[\s\S]*blue +198\.18\.0\.2:4789 +up +\d+ [mu]s/);
     expect(await ping(a.namespace, '10.42.0.2')).toBe(3);
     expect(await near.dropped()).toEqual({});

@@ -3,7 +3,7 @@
 import { spawnSync } from 'node:child_process';
 import { closeSync, constants, existsSync, openSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
-import { describe } from 'vitest';
+import { afterAll, describe } from 'vitest';
 // biome-ignore lint/correctness/useImportExtensions: the set-up is made of .mjs files
 import { reserveHugepages } from '../../setup/hugepages.mjs';
 import { canSanitize } from './sanitized.js';
@@ -24,12 +24,15 @@ const worksApart = (...command: string[]) => spawnSync('unshare', ['--net', ...c
 
 const built = (path: string) => existsSync(fileURLToPath(new URL(`../../${path}`, import.meta.url)));
 
-/** What tests with huge pages may count on, of 2 MB each: they stay reserved until the process ends. */
+/** What tests with huge pages may count on, of 2 MB each. */
 export const HUGEPAGES = 192;
+
+let giveBackHugepages = () => {};
 
 function hugepagesHeld(): boolean {
   const answer = reserveHugepages(HUGEPAGES);
   if ('lack' in answer) console.error(answer.lack);
+  else giveBackHugepages = answer.release;
   return !('lack' in answer);
 }
 
@@ -100,6 +103,14 @@ export function isMet(need: Need): boolean {
 /** `describe` for tests that need something of the machine: skipped, with the reason in the suite's name, where it is not there. */
 export function describeWith(wanted: Need[], name: string, body: () => void): void {
   const lacks = wanted.filter((need) => !isMet(need)).map((need) => needs[need].lack);
-  if (lacks.length === 0) describe(name, body);
-  else describe.skip(`${name} (skipped: needs ${lacks.join(', ')})`, body);
+  if (lacks.length > 0) {
+    giveBackHugepages();
+    describe.skip(`${name} (skipped: needs ${lacks.join(', ')})`, body);
+    return;
+  }
+  describe(name, () => {
+    // Vitest ends its processes without their exit handlers. The first to be registered runs last.
+    afterAll(() => giveBackHugepages());
+    body();
+  });
 }

@@ -191,7 +191,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
     expect(await ping(stations[0], '10.1.0.2')).toBe(3);
   });
 
-  it('may shrink from 9000 to 1280: with DF, without, and for TCP', async () => {
+  it('may shrink from 9000 to 1280: with DF, without, and for TCP', { timeout: 120_000 }, async () => {
     for (const node of nodes.splice(0)) await node.end();
     const [a, b] = hosts;
     const [left, right] = routers;
@@ -218,7 +218,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
         // As much as went through until now.
         const full = before - own;
         const args = ['-n', '-i', '0.2', '-W', '0.3', '-s', `${full - 28}`, address];
-        const say = async (df: string) => {
+        const say = async (df: string, count: number) => {
           const { stdout, stderr } = await runToEnd('ip', [
             'netns',
             'exec',
@@ -227,16 +227,16 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
             '-M',
             df,
             '-c',
-            '8',
+            `${count}`,
             ...args,
           ]);
           return `${stdout}${stderr}`;
         };
         const expected = size === 9000 ? / 0% packet loss/ : new RegExp(`mtu ?[=:] ?${size - own}`);
-        expect(await say('do'), `${network}, ${size}`).toMatch(expected);
+        expect(await say('do', 8), `${network}, ${size}`).toMatch(expected);
         forgetPaths();
-        // The other node hears of the narrow link by its own answers, within a second.
-        expect(await say('dont'), `${network}, ${size}, without DF`).toMatch(/[3-8] received/);
+        // The other node hears of the narrow link by its own answers: it looks once a second, and a busy machine takes its time.
+        expect(await say('dont', 15), `${network}, ${size}, without DF`).toMatch(/ ([3-9]|1[0-5]) received/);
         const { sent, received } = await sendTcp(stations[0], stations[1], address, 1_000_000);
         expect(received).toEqual(sent);
       }

@@ -7,36 +7,25 @@
  */
 
 import { sum } from '../packet/checksum.as';
+import { AT, DST, FLAGS, FLOW, ID_MASK, IS_V4, L3, LEN, TOS, bindLanes, lanes, swap16 } from './walk.as';
 
-// Byte offsets of lane columns from the first.
-const AT: usize = 1 * 256;
-const LEN: usize = 2 * 256;
-const FLAGS: usize = 8 * 256;
-const DST: usize = 12 * 256;
-const TOS: usize = 13 * 256;
-const FLOW: usize = 16 * 256;
-const L3: usize = 17 * 256;
-
-const IS_V4: i32 = 1;
 const IS_V6: i32 = 2;
 const NEEDS_CSUM: i32 = 64;
 const HAS_GSO: i32 = 1024;
-const ID_MASK: i32 = (1 << 20) - 1;
 
 // Byte offsets of message and extent columns from msgFirst and extAt.
 const MSG_COUNT: usize = 1 * 8192;
 const MSG_PACKETS: usize = 2 * 8192;
-const MSG_BYTES: usize = 3 * 8192;
-const MSG_PEER_ROW: usize = 4 * 8192;
+export const MSG_BYTES: usize = 3 * 8192;
+export const MSG_PEER_ROW: usize = 4 * 8192;
 const MSG_RESULT: usize = 9 * 8192;
-const EXT_LEN: usize = 1 * 32768;
+export const EXT_LEN: usize = 1 * 32768;
 
-let lanes: usize = 0;
-let templates: usize = 0;
-let frameMax: usize = 0;
-let messages: usize = 0;
-let extents: usize = 0;
-let peerRowBase: i32 = 0;
+export let templates: usize = 0;
+export let frameMax: usize = 0;
+export let messages: usize = 0;
+export let extents: usize = 0;
+export let peerRowBase: i32 = 0;
 
 export function bind(
   first: usize,
@@ -46,7 +35,7 @@ export function bind(
   extAt: usize,
   peerRow: i32,
 ): void {
-  lanes = first;
+  bindLanes(first);
   templates = templatesAt;
   frameMax = frameMaxAt;
   messages = msgFirstAt;
@@ -55,12 +44,7 @@ export function bind(
 }
 
 @inline
-export function swap16(x: i32): i32 {
-  return ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
-}
-
-@inline
-function fold(sum: i32): i32 {
+export function fold(sum: i32): i32 {
   const s = (sum & 0xffff) + (sum >>> 16);
   return (s & 0xffff) + (s >>> 16);
 }
@@ -88,13 +72,13 @@ export function writePlain(o: usize, t: usize, bytes: i32, hash: i32, mark: i32)
 const HEADERS_LEN: usize = 208;
 const IP_BACK: usize = 212;
 const UDP_BACK: usize = 216;
-const ROW_FLAGS: usize = 232;
+export const ROW_FLAGS: usize = 232;
 const IP_SUM: usize = 236;
 const UDP_SUM: usize = 240;
 const ROW_V6: i32 = 1;
-const ROW_UDP_CHECKSUM: i32 = 2;
+export const ROW_UDP_CHECKSUM: i32 = 2;
 const ROW_TTL: i32 = 4;
-const ROW_PLAIN: i32 = 8;
+export const ROW_PLAIN: i32 = 8;
 
 /** RFC 768 over the outer UDP packet, which ends with the frame at `o`. */
 @inline

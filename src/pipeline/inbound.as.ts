@@ -6,22 +6,16 @@
  */
 
 import { sum } from '../packet/checksum.as';
+import { fold } from './egress.as';
+import { AT, CAREFUL, DROP, FLAGS, LEN, NETWORK, ORIGIN, SUMMARY, swap16 } from './walk.as';
 
 // Byte offsets of lane columns from the first.
-const AT: usize = 1 * 256;
-const LEN: usize = 2 * 256;
-const FLAGS: usize = 8 * 256;
-const DROP: usize = 9 * 256;
-const NETWORK: usize = 10 * 256;
-const ORIGIN: usize = 11 * 256;
 const OUTER_TOS: usize = 14 * 256;
 const FROM: usize = 15 * 256;
-const CAREFUL: usize = 25 * 256;
 const TUNNEL: usize = 26 * 256;
 const KEY: usize = 27 * 256;
 const PAYLOAD: usize = 28 * 256;
 const META_LEN: usize = 29 * 256;
-const SUMMARY: usize = 30 * 256;
 const SUMMARY_BYTES: usize = SUMMARY + 4;
 const SUMMARY_PACKETS: usize = SUMMARY + 8;
 
@@ -52,17 +46,6 @@ export function bind(first: usize, sourcesAt: usize, rulesAt: usize): void {
   lanes = first;
   sources = sourcesAt;
   rules = rulesAt;
-}
-
-@inline
-function swap16(x: i32): i32 {
-  return ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
-}
-
-@inline
-function fold(sum: i32): i32 {
-  const s = (sum & 0xffff) + (sum >>> 16);
-  return (s & 0xffff) + (s >>> 16);
 }
 
 /** RFC 1071 sum of an IPv4 header without options, folded. */

@@ -7,47 +7,53 @@
  * Columns, entries and templates are those of walk.as.ts and egress.as.ts.
  */
 
-import { bind as bindColumns, fillMessages, swap16, writePlain, writeUdpChecksum } from './egress.as';
-import { flowHash, probe } from './walk.as';
+import {
+  EXT_LEN,
+  MSG_BYTES,
+  MSG_PEER_ROW,
+  ROW_FLAGS,
+  ROW_PLAIN,
+  ROW_UDP_CHECKSUM,
+  bind as bindOut,
+  extents,
+  fillMessages,
+  frameMax,
+  messages,
+  peerRowBase,
+  templates,
+  writePlain,
+  writeUdpChecksum,
+} from './egress.as';
+import {
+  AT,
+  DROP,
+  DST_ENTRY,
+  FLAGS,
+  FLOW,
+  ID_MASK,
+  LEN,
+  NEVER,
+  PLAIN_BYTES_MIN,
+  SRC_ENTRY,
+  SUMMARY,
+  TCP_SYN,
+  TO_PEER,
+  ageing,
+  bindForward,
+  entries,
+  entryMask,
+  flowHash,
+  lanes,
+  peerUnderlay,
+  probe,
+  swap16,
+} from './walk.as';
 
-// Byte offsets of lane columns from the first.
-const AT: usize = 1 * 256;
-const LEN: usize = 2 * 256;
-const FLAGS: usize = 8 * 256;
-const DROP: usize = 9 * 256;
-const FLOW: usize = 16 * 256;
-const SRC_ENTRY: usize = 23 * 256;
-const DST_ENTRY: usize = 24 * 256;
-const SUMMARY: usize = 30 * 256;
-// Byte offsets of message and extent columns from msgFirst and extAt, and of words of a template's row.
-const MSG_BYTES: usize = 3 * 8192;
-const MSG_PEER_ROW: usize = 4 * 8192;
-const EXT_LEN: usize = 1 * 32768;
-const ROW_FLAGS: usize = 232;
-const ROW_UDP_CHECKSUM: i32 = 2;
-const ROW_PLAIN: i32 = 8;
-
-const TCP_SYN: i32 = 0x0200;
-const TO_PEER: i32 = 2 << 20;
-const ID_MASK: i32 = (1 << 20) - 1;
-const NEVER: i32 = 0x7fffffff;
 const MAC_MASK: i64 = 0xffff_ffff_ffff;
-const PLAIN_BYTES_MIN: i32 = 54;
 /** In place of an entry: the MACs are those of the lane before. */
 const AS_BEFORE: i32 = -1;
 /** Headers of the plain form. */
 const PLAIN_HEADERS: i32 = 50;
-
-let lanes: usize = 0;
-let templates: usize = 0;
-let frameMax: usize = 0;
-let messages: usize = 0;
-let extents: usize = 0;
-let peerRowBase: i32 = 0;
-let ageing: usize = 0;
-let entries: usize = 0;
-let entryMask: i32 = 0;
-let peerUnderlay: usize = 0;
 
 export function bind(
   first: usize,
@@ -61,17 +67,8 @@ export function bind(
   mask: i32,
   underlaysAt: usize,
 ): void {
-  bindColumns(first, templatesAt, frameMaxAt, msgFirstAt, extAt, peerRow);
-  lanes = first;
-  templates = templatesAt;
-  frameMax = frameMaxAt;
-  messages = msgFirstAt;
-  extents = extAt;
-  peerRowBase = peerRow;
-  ageing = ageingAt;
-  entries = entriesAt;
-  entryMask = mask;
-  peerUnderlay = underlaysAt;
+  bindOut(first, templatesAt, frameMaxAt, msgFirstAt, extAt, peerRow);
+  bindForward(ageingAt, entriesAt, mask, underlaysAt, 0);
 }
 
 @inline

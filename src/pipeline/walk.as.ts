@@ -6,45 +6,46 @@
  * instruction with the column as immediate offset, lanes may lie at any alignment, and nothing deoptimises.
  *
  * Columns are 256 bytes apart in the order of packet/burst.ts; walkKernel.ts checks it before it hands the addresses over. Flags and ids are
- * those of packet/burst.ts.
+ * those of packet/burst.ts. The other kernels (egress, inbound, straight) take what they share from here; each is a module of its own, with
+ * variables of its own.
  */
 
 // Byte offsets of lane columns from the first.
-const AT: usize = 1 * 256;
-const LEN: usize = 2 * 256;
-const FLAGS: usize = 8 * 256;
-const DROP: usize = 9 * 256;
-const NETWORK: usize = 10 * 256;
-const ORIGIN: usize = 11 * 256;
-const DST: usize = 12 * 256;
-const TOS: usize = 13 * 256;
-const FLOW: usize = 16 * 256;
-const L3: usize = 17 * 256;
+export const AT: usize = 1 * 256;
+export const LEN: usize = 2 * 256;
+export const FLAGS: usize = 8 * 256;
+export const DROP: usize = 9 * 256;
+export const NETWORK: usize = 10 * 256;
+export const ORIGIN: usize = 11 * 256;
+export const DST: usize = 12 * 256;
+export const TOS: usize = 13 * 256;
+export const FLOW: usize = 16 * 256;
+export const L3: usize = 17 * 256;
 const L4: usize = 18 * 256;
 const DST_LO: usize = 19 * 256;
 const DST_HI: usize = 20 * 256;
 const SRC_LO: usize = 21 * 256;
 const SRC_HI: usize = 22 * 256;
-const SRC_ENTRY: usize = 23 * 256;
-const DST_ENTRY: usize = 24 * 256;
-const CAREFUL: usize = 25 * 256;
-const SUMMARY: usize = 30 * 256;
+export const SRC_ENTRY: usize = 23 * 256;
+export const DST_ENTRY: usize = 24 * 256;
+export const CAREFUL: usize = 25 * 256;
+export const SUMMARY: usize = 30 * 256;
 
-const IS_V4: i32 = 1;
+export const IS_V4: i32 = 1;
 const IS_TCP: i32 = 4;
 const IS_UDP: i32 = 8;
 /** The flag as bytes 12 and 13 of a TCP header hold it, and how far IS_SYN is from it. */
-const TCP_SYN: i32 = 0x0200;
+export const TCP_SYN: i32 = 0x0200;
 const SYN_SHIFT: i32 = 4;
 const TO_PORT: i32 = 1 << 20;
-const TO_PEER: i32 = 2 << 20;
-const ID_MASK: i32 = TO_PORT - 1;
-const NEVER: i32 = 0x7fffffff;
+export const TO_PEER: i32 = 2 << 20;
+export const ID_MASK: i32 = TO_PORT - 1;
+export const NEVER: i32 = 0x7fffffff;
 
 /** Ethernet, IPv4 and TCP without options. Shorter frames are left to the careful form. */
-const PLAIN_BYTES_MIN: i32 = 54;
+export const PLAIN_BYTES_MIN: i32 = 54;
 
-let lanes: usize = 0;
+export let lanes: usize = 0;
 
 export function bindLanes(first: usize): void {
   lanes = first;
@@ -59,7 +60,7 @@ export function flowHash(src: i32, dst: i32, ports: i32, proto: i32): i32 {
 }
 
 @inline
-function swap16(x: i32): i32 {
+export function swap16(x: i32): i32 {
   return ((x & 0xff) << 8) | ((x >>> 8) & 0xff);
 }
 
@@ -138,12 +139,12 @@ export function arriveFrom(n: i32, network: i32, origin: i32): void {
   }
 }
 
-let ageing: usize = 0;
+export let ageing: usize = 0;
 /** The MAC table's entries: [ MAC bytes 0-3 | bytes 4-5 and network | value | expires ], see forward/macTable.ts. */
-let entries: usize = 0;
+export let entries: usize = 0;
 /** For indices in words, as the entry columns have them. */
-let entryMask: i32 = 0;
-let peerUnderlay: usize = 0;
+export let entryMask: i32 = 0;
+export let peerUnderlay: usize = 0;
 /** Egress list of underlay 0; ports have those before it. */
 let underlayList: i32 = 0;
 

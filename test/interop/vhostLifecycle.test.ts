@@ -130,4 +130,21 @@ describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', 
     expect(about().length).toBeLessThanOrEqual(4);
     expect(warnings.filter((line) => line.startsWith('devices of DPDK'))).toEqual([]);
   });
+
+  it('of a machine that listens are taken up again by the next port, and the next node', async () => {
+    const path = scratchFile('vm0.sock');
+    const port = vhost('vm0', path, { mode: 'client' });
+    await machine('serve', path);
+    await start([port]);
+    for (let life = 0; life < 10; life++) {
+      await isUp();
+      await node!.removePort('vm0');
+      await node!.addPort('blue', port);
+    }
+    await isUp();
+    expect(reasonsOf('vm0')).toEqual([]);
+    await node!.stop();
+    await start([port]);
+    await isUp();
+  });
 });

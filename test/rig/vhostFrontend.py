@@ -51,16 +51,17 @@ class Queue:
 
 
 class Frontend:
-    def __init__(self, path, packed=False, features=0):
+    def __init__(self, path, packed=False, features=0, connection=None):
         self.packed = packed
         self.features = features | F_VERSION_1 | F_PROTOCOL | (F_PACKED if packed else 0)
         self.memfd = os.memfd_create("guest", os.MFD_CLOEXEC)
         os.ftruncate(self.memfd, MEMORY)
         self.memory = mmap.mmap(self.memfd, MEMORY)
         self.queues = [Queue(0x10000 * (1 + 8 * i), SIZE, packed) for i in (RX, TX)]
-        self.socket = socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
+        self.socket = connection or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(5)
-        self.socket.connect(path)
+        if connection is None:
+            self.socket.connect(path)
 
     def close(self):
         self.socket.close()

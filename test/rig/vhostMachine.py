@@ -4,8 +4,10 @@
     half     sends the head of a message and waits
     wrong    complete, then a message that is refused, again and again
     listen   listens and takes nobody
+    serve    listens, and is a good machine of each node that connects, one after the other
 """
 import sys
+import threading
 
 from vhostFrontend import *
 
@@ -32,6 +34,21 @@ def listen(path):
     server = socket.socket(socket.AF_UNIX)
     server.bind(path)
     server.listen()
+    return server
+
+
+def serve(path):
+    server = listen(path)
+
+    def life():
+        while True:
+            with Frontend(path, connection=server.accept()[0]) as frontend:
+                try:
+                    frontend.start().isClosed(60)
+                except Gone:
+                    pass
+
+    threading.Thread(target=life, daemon=True).start()
     return server
 
 

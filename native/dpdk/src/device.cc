@@ -144,7 +144,9 @@ Device openDevice(const DeviceRequest& request, const Frames& frames) {
     rte_eth_dev_info info{};
     check(rte_eth_dev_info_get(port, &info), "rte_eth_dev_info_get", request.devargs);
     watchPort(port, RTE_MIN(request.queues, kQueuesMax), isVhost(info));
-    return configureAnyhow(port, request, frames);
+    Device device = configureAnyhow(port, request, frames);
+    letMachineIn(port);
+    return device;
   } catch (...) {
     remove(port);
     throw;

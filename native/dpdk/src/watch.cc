@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include <atomic>
+#include <condition_variable>
 #include <mutex>
 #include <string>
 
@@ -32,6 +33,10 @@ struct Watched {
   std::atomic<uint64_t> machineSends{0}, machineReceives{0};
   uint16_t queues = 0;
   bool isVhost = false;
+  /// Not started yet; a machine waits until it is.
+  bool isStarting = false;
+  std::mutex starting;
+  std::condition_variable started;
 };
 
 // By port, as DPDK's own tables are.
@@ -78,8 +83,16 @@ void vet(uint16_t port, Watched& one) {
   }
 }
 
+/// A machine that listens already, or comes at once, is complete before net_vhost has its queues: it would be given to
+/// none of them, and never again. Its first queue is told of before the machine is.
+void awaitStart(Watched& one) {
+  std::unique_lock<std::mutex> guard(one.starting);
+  one.started.wait(guard, [&one] { return !one.isStarting; });
+}
+
 int onQueues(uint16_t port, rte_eth_event_type /*type*/, void* /*context*/, void* /*returned*/) {
   Watched& one = watchedPorts[port];
+  awaitStart(one);
   rte_eth_vhost_queue_event event;
   while (one.isVhost && rte_eth_vhost_get_queue_event(port, &event) == 0)
     putBit(event.rx ? one.machineSends : one.machineReceives, event.queue_id, event.enable);
@@ -108,6 +121,7 @@ void watchPort(uint16_t port, uint16_t queues, bool isVhost) {
     std::lock_guard<std::mutex> guard(one.ringing);
     one.queues = queues;
     one.isVhost = isVhost;
+    one.isStarting = isVhost;
     one.receiving = one.sending = one.machineSends = one.machineReceives = 0;
     for (uint16_t queue = 0; queue < queues; queue++) {
       const int bell = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
@@ -119,7 +133,17 @@ void watchPort(uint16_t port, uint16_t queues, bool isVhost) {
   rte_eth_dev_callback_register(port, RTE_ETH_EVENT_QUEUE_STATE, onQueues, nullptr);
 }
 
+void letMachineIn(uint16_t port) {
+  Watched& one = watchedPorts[port];
+  {
+    std::lock_guard<std::mutex> guard(one.starting);
+    one.isStarting = false;
+  }
+  one.started.notify_all();
+}
+
 void unwatchPort(uint16_t port) {
+  letMachineIn(port);
   // -EAGAIN: it is being called.
   while (rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_INTR_LSC, onLink, nullptr) == -EAGAIN) rte_pause();
   while (rte_eth_dev_callback_unregister(port, RTE_ETH_EVENT_QUEUE_STATE, onQueues, nullptr) == -EAGAIN) rte_pause();

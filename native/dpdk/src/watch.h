@@ -21,8 +21,10 @@ struct Wake {
   int bell = -1;
 };
 
-/// Between probing a port and configuring it: an event before that is lost.
+/// Between probing a port and configuring it: an event before that is lost. A machine waits until it is let in.
 void watchPort(uint16_t port, uint16_t queues, bool isVhost);
+/// Once the port is started.
+void letMachineIn(uint16_t port);
 /// Before the port is closed. Nobody sleeps on it any more.
 void unwatchPort(uint16_t port);
 

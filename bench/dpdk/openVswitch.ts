@@ -107,6 +107,8 @@ export async function startOpenVswitch(
     ...['mem', 'limit'].map((what) => `other_config:dpdk-socket-${what}=${MEMORY_MB}`),
     `other_config:pmd-cpu-mask=0x${(2 ** cpu).toString(16)}`,
     'other_config:dpdk-lcore-mask=0x1',
+    // The pool for all ports is first tried for more than there is: a machine that connects meanwhile gets no memory for its rings.
+    'other_config:per-port-memory=true',
     `other_config:max-idle=${MAX_IDLE_MS}`,
   );
   const daemon = start('switch', SWITCH, remote);

@@ -5,6 +5,9 @@ import type { Undo } from '../../dist/cli/lab/undo.js';
 import { wake } from './contestant.js';
 
 const START_MS = 15_000;
+const STARTED = /packet forwarding[\s\S]*testpmd>/;
+/** Nothing is on its way any more when nothing has come in for so long. */
+const QUIET_MS = 20;
 
 export interface Testpmd {
   pid: number;
@@ -12,8 +15,8 @@ export interface Testpmd {
   sent(port: number): Promise<number>;
   /** Frames that have come in, through all ports. */
   received(): Promise<number>;
-  /** Stops, and starts with new frames. */
-  restart(): Promise<void>;
+  /** Takes in all frames that are on their way, and starts with new ones in a forwarding mode. */
+  restart(mode: string): Promise<void>;
 }
 
 export interface TestpmdSettings {
@@ -71,26 +74,36 @@ export async function startTestpmd(settings: TestpmdSettings, undo: Undo, signal
     throw new Error(`dpdk-testpmd does not answer:\n${output}`);
   }
   await ask('show port summary all', /Number of available ports/);
-  const start = () =>
-    ask(firstBursts === undefined ? 'start' : `start tx_first ${firstBursts}`, /packet forwarding[\s\S]*testpmd>/);
+  const start = () => ask(firstBursts === undefined ? 'start' : `start tx_first ${firstBursts}`, STARTED);
   await start();
+  const stop = () => ask('stop', /Done\.[\s\S]*testpmd>/);
+  const setMode = (mode: string) => ask(`set fwd ${mode}`, /Set \w+ packet forwarding mode/);
+  async function received(): Promise<number> {
+    const [text] = await ask(
+      'show port stats all',
+      new RegExp(`(?:RX-packets: +\\d+\\s[\\s\\S]*){${vdevs.length}}####\\s+testpmd>`),
+    );
+    return [...text.matchAll(/RX-packets: +(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
+  }
   return {
     pid,
+    received,
     async sent(port) {
       const [, packets] = await ask(`show port stats ${port}`, /TX-packets: +(\d+)\s/);
       return Number(packets);
     },
-    async restart() {
-      await ask('stop', /Done\.[\s\S]*testpmd>/);
+    async restart(mode) {
+      await stop();
+      await setMode('rxonly');
+      await ask('start', STARTED);
+      let before = -1;
+      for (let now = await received(); now !== before; now = await received()) {
+        before = now;
+        await sleep(QUIET_MS);
+      }
+      await stop();
+      await setMode(mode);
       await start();
-    },
-    async received() {
-      const ports = vdevs.length;
-      const [text] = await ask(
-        'show port stats all',
-        new RegExp(`(?:RX-packets: +\\d+\\s[\\s\\S]*){${ports}}####\\s+testpmd>`),
-      );
-      return [...text.matchAll(/RX-packets: +(\d+)/g)].reduce((sum, [, n]) => sum + Number(n), 0);
     },
   };
 }

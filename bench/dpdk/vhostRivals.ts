@@ -36,6 +36,8 @@ const KERNEL_MAC = stationMac(2, 0);
 const KERNEL_DEVICE = 'kernel0';
 /** Enough to keep both rings of 1024 busy, and few enough that none is ever dropped. */
 const FIRST_BURSTS = 12;
+/** What a machine does with a frame: out by the other device, to the MAC behind that. */
+const CIRCLING = 'mac';
 const RESTARTS_MAX = 20;
 const RESTART_MS = 200;
 
@@ -48,7 +50,7 @@ function circle(place: Place, sockets: readonly string[]): Promise<Testpmd> {
     memoryMb: MEMORY_MB,
     vdevs: sockets.map((path, k) => `net_virtio_user${k},path=${path},queue_size=1024,mac=${MACS[k]}`),
     forward: [
-      ...['--forward-mode=mac', '--total-num-mbufs=8192', `--txpkts=${place.frameLen}`],
+      ...[`--forward-mode=${CIRCLING}`, '--total-num-mbufs=8192', `--txpkts=${place.frameLen}`],
       ...MACS.map((_, k) => `--eth-peer=${k},${MACS[1 - k]}`),
     ],
     firstBursts: FIRST_BURSTS,
@@ -78,7 +80,7 @@ const looped = (name: string, pid: number, machines: Testpmd): Contestant => ({
   // What is lost is missing from the circle; all of it is, where a port has not seen its machine come yet.
   async prepare() {
     for (let tries = 0; tries < RESTARTS_MAX; tries++) {
-      await machines.restart();
+      await machines.restart(CIRCLING);
       const before = await machines.received();
       await sleep(RESTART_MS);
       if ((await machines.received()) > before) return;

@@ -68,14 +68,14 @@ export type DeviceState = 'up' | 'down' | 'gone';
 
 /** Something that has gone from under a port or an underlay. The node goes on without it, and has it back without a restart. */
 export interface LossDocument {
-  /** `address`: that of an underlay. `namespace`: it is gone, or another one has its path. */
-  what: 'device' | 'namespace' | 'address';
+  /** `address`: that of an underlay. `namespace`: it is gone, or another one has its path. `server`: nobody has taken the connection of a memif client. */
+  what: 'device' | 'namespace' | 'address' | 'server';
   /** `device eth0 is gone` */
   message: string;
   sinceSec: number;
   /** How often it was tried to have it back. */
   attempts: number;
-  /** Seconds until it is tried next; earlier when something changes there. */
+  /** Seconds until it is tried next; earlier when something changes there. 0 while it waits for somebody else. */
   nextAttemptSec: number;
   /** Why the last attempt failed; null when it did not. */
   error: string | null;

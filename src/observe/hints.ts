@@ -67,7 +67,9 @@ function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'under
 }
 
 /** `device eth0 is gone (since 12 s, tried 3 times, next in 4 s)` */
-function lossText({ message, sinceSec, attempts, nextAttemptSec, error }: LossDocument): string {
+function lossText({ what, message, sinceSec, attempts, nextAttemptSec, error }: LossDocument): string {
+  // Looked for every second, and tried when it is there.
+  if (what === 'server' && error === null) return `${message} (since ${Math.round(sinceSec)} s)`;
   const tried = attempts === 1 ? 'once' : `${attempts} times`;
   const why = error === null ? '' : `: ${error}`;
   return `${message} (since ${Math.round(sinceSec)} s, tried ${tried}, next in ${Math.ceil(nextAttemptSec)} s)${why}`;

@@ -74,6 +74,9 @@ const WELL_KNOWN: [port: number, kind: number][] = [
   [DEFAULT_PORT.gue, KIND.gue],
 ];
 
+/** -ENETDOWN */
+const NETWORK_DOWN = -100;
+
 /** A worker's part of the device of DPDK of a port or a frame underlay; the other is 0. */
 const queuesOf = ({ dpdk = [] }: WorkerDevices, port: number, underlay: number) =>
   dpdk.find((q) => q.port === port && q.underlay === underlay);
@@ -142,13 +145,17 @@ export function createDevices(context: Context): Devices {
     return captures({ id, name, device, ...files }).port;
   }
 
+  /** Stands where a device of DPDK waits for its server: brings nothing, takes nothing. */
+  const openNobody = (id: number, name: string) =>
+    openMemoryPort({ id, name, queueMax: 1, onMessage: () => NETWORK_DOWN }).port;
+
   let openDpdkPort: ReturnType<typeof bindDpdkPorts> | null = null;
   function openDpdk(name: string, port: number, underlay: number, opened: WorkerDevices): Port {
     const queues = queuesOf(opened, port, underlay);
-    if (queues === undefined) throw new WeftError('WORKER', `${name} has no open device of DPDK`, { object: name });
-    openDpdkPort ??= bindDpdkPorts(arena, burst, outbox, context.place, dpdk());
     const isUnderlay = port === 0;
     const id = isUnderlay ? underlay : port;
+    if (queues === undefined) return openNobody(id, name);
+    openDpdkPort ??= bindDpdkPorts(arena, burst, outbox, context.place, dpdk());
     return openDpdkPort({ ...queues, id, name, isUnderlay, row: (isUnderlay ? UNDERLAY_ROW : PORT_ROW) + id });
   }
 

@@ -10,7 +10,7 @@ import { isSameCarrier, isSameDevice } from '../replacement.js';
 import { missingOf, type Predecessors, type UnderlaySockets } from './carrierSockets.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import { frameReport, portReport } from './deviceReports.js';
-import { dpdkOwners, type OpenDpdkDevice, openDpdkDevice } from './dpdkDevices.js';
+import { dpdkOwners, type OpenDpdkDevice, openDpdkDevice, renewDpdkDevice } from './dpdkDevices.js';
 import { createHostRoutes } from './hostRoutes.js';
 import type { Missing } from './presence.js';
 import { openRawSockets } from './rawSockets.js';
@@ -171,6 +171,14 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk, dpdkIdl
     return replace(underlays, underlay.id, sockets, closeUnderlay);
   }
 
+  function renewDpdk(plan: Plan, key: string): (() => void)[] {
+    const owner = dpdkOwners(plan).find((one) => one.key === key);
+    const standing = dpdks.get(key);
+    if (!owner || !standing || standing.device.missing() === null) return [];
+    const device = renewDpdkDevice(dpdkFrames(), owner, standing.device);
+    return [replace(dpdks, key, { ...standing, device }, closeDpdk)];
+  }
+
   /** Opens one thing anew, if it is still in the plan; returns the way back. */
   function renewOne(plan: Plan, { kind, id }: Entity): (() => void)[] {
     const port = kind === 'port' ? plan.ports.find((one) => one.id === id) : undefined;
@@ -179,7 +187,7 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk, dpdkIdl
     if (port && tap?.tap.missing(true)) return [renewPort(plan, port, tap)];
     if (underlay && sockets && needsSockets(missingOf(kernel, sockets)))
       return [renewUnderlay(plan, underlay, sockets)];
-    return [];
+    return renewDpdk(plan, entityKey({ kind, id }));
   }
 
   function renew(plan: Plan, lost: readonly Entity[]) {
@@ -203,6 +211,10 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk, dpdkIdl
     for (const { id, name, tap } of plan.ports) {
       const entity: Entity = { kind: 'port', id };
       add(entity, name, taps.get(id)?.tap.missing(isClose(entity) || (isHost && tap?.netns === null)));
+    }
+    for (const { key, port, underlay, name } of dpdkOwners(plan)) {
+      const entity: Entity = underlay === 0 ? { kind: 'port', id: port } : { kind: 'underlay', id: underlay };
+      add(entity, name, dpdks.get(key)?.device.missing());
     }
     for (const { id, name } of plan.underlays) {
       const entity: Entity = { kind: 'underlay', id };

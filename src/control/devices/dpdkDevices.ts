@@ -12,6 +12,8 @@ import type { Config } from '../config/config.js';
 import { DpdkSchema } from '../config/dpdkSchema.js';
 import { isDpdkPort } from '../config/portSchema.js';
 import { clearMemifSocket, clearSocketPath, dressSocket, machinesAt } from './dpdkSockets.js';
+import { isServed, type MemifServer, memifServer, missingServer } from './memif.js';
+import type { Missing } from './presence.js';
 
 /** A device of DPDK and what it belongs to: a port, or a frame underlay. */
 export interface DpdkOwner {
@@ -19,6 +21,7 @@ export interface DpdkOwner {
   key: string;
   /** `port vm0`, for messages. */
   object: string;
+  name: string;
   port: number;
   underlay: number;
   mtu: number;
@@ -29,7 +32,8 @@ export interface OpenDpdkDevice {
   /** Of the owner; the other is 0. */
   port: number;
   underlay: number;
-  mac: string;
+  /** Null while it waits without a device. */
+  mac: string | null;
   queues: number;
   offloads: number;
   path: PathDocument;
@@ -37,8 +41,10 @@ export interface OpenDpdkDevice {
   idle: DpdkIdle;
   /** Queues that the machine behind it has enabled. */
   queuesEnabled(): number;
-  /** What worker `worker` of `workers` reads and writes. */
-  queuesOf(worker: number, workers: number): DpdkQueues;
+  /** What worker `worker` of `workers` reads and writes; null while it waits without a device. */
+  queuesOf(worker: number, workers: number): DpdkQueues | null;
+  /** What it cannot have a link without, of what does not come back by itself. */
+  missing(): Missing | null;
   state(): DeviceState;
   /** Frames that the device lost before rx: its queue was full, or there was no slot. */
   missed(): number;
@@ -73,7 +79,7 @@ export function dpdkSlotsOf(config: Config): { small: number; large: number } | 
 /** What a plan has of devices of DPDK. */
 export function dpdkOwners(plan: Plan): DpdkOwner[] {
   const ports = plan.ports.flatMap(({ id, name, mtu, dpdk }) =>
-    dpdk ? [{ key: `port ${id}`, object: `port ${name}`, port: id, underlay: 0, mtu, plan: dpdk }] : [],
+    dpdk ? [{ key: `port ${id}`, object: `port ${name}`, name, port: id, underlay: 0, mtu, plan: dpdk }] : [],
   );
   const underlays = plan.underlays.flatMap(({ id, name, frame }) =>
     frame?.dpdk
@@ -81,6 +87,7 @@ export function dpdkOwners(plan: Plan): DpdkOwner[] {
           {
             key: `underlay ${id}`,
             object: `underlay ${name}`,
+            name,
             port: 0,
             underlay: id,
             mtu: UNDERLAY_MTU,
@@ -92,9 +99,11 @@ export function dpdkOwners(plan: Plan): DpdkOwner[] {
   return [...ports, ...underlays];
 }
 
-/** Opens a device. Throws a WeftError, with everything closed again. */
+/** Opens a device, or what waits for its server. Throws a WeftError, with everything closed again. */
 export function openDpdkDevice(frames: number, owner: DpdkOwner, idle: DpdkIdle): OpenDpdkDevice {
   const { plan, object } = owner;
+  const server = memifServer(plan.devargs);
+  if (server !== null && !isServed(server)) return awaiting(server, owner, idle);
   const addon = dpdk();
   const superframes = plan.offloads && owner.port !== 0;
   let device: DpdkDevice | null = null;
@@ -118,9 +127,38 @@ export function openDpdkDevice(frames: number, owner: DpdkOwner, idle: DpdkIdle)
   return standing(frames, owner, device, idle);
 }
 
+/** In the place of a device that lacks something: what waits, and then one that is opened anew. Two of a name cannot stand at one time. */
+export function renewDpdkDevice(frames: number, owner: DpdkOwner, before: OpenDpdkDevice): OpenDpdkDevice {
+  const server = memifServer(owner.plan.devargs);
+  return server === null || before.mac === null
+    ? openDpdkDevice(frames, owner, before.idle)
+    : awaiting(server, owner, before.idle);
+}
+
+function awaiting(server: MemifServer, { port, underlay, plan }: DpdkOwner, idle: DpdkIdle): OpenDpdkDevice {
+  return {
+    port,
+    underlay,
+    mac: null,
+    queues: plan.queues,
+    offloads: 0,
+    path: { send: 'plain', receive: 'plain', reasons: [] },
+    idle,
+    queuesEnabled: () => 0,
+    queuesOf: () => null,
+    missing: () => missingServer(server, null),
+    state: () => 'down',
+    missed: () => 0,
+    close: () => [],
+  };
+}
+
 function standing(frames: number, owner: DpdkOwner, device: DpdkDevice, wanted: DpdkIdle): OpenDpdkDevice {
   const addon = dpdk();
   const idle = wanted === 'interrupt' && device.wakes.length === 0 ? 'sleep' : wanted;
+  const server = memifServer(owner.plan.devargs);
+  const openedAt = performance.now();
+  const isUp = () => isOpen && figures(device)?.up === true;
   let isOpen = true;
   return {
     port: owner.port,
@@ -143,7 +181,8 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice, wanted: 
       const common = { port, underlay, frames, device: device.port, offloads, chains, idle };
       return { ...common, rxQueues, txQueue: first % queues, wakes };
     },
-    state: () => (isOpen && figures(device)?.up === true ? 'up' : 'down'),
+    missing: () => (server === null || isUp() ? null : missingServer(server, performance.now() - openedAt)),
+    state: () => (isUp() ? 'up' : 'down'),
     missed() {
       const now = isOpen ? figures(device) : null;
       return now === null ? 0 : now.missed + now.noBuffers;

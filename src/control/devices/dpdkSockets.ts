@@ -35,7 +35,7 @@ function isLeftover(path: string): boolean {
   return lstatSync(path, { throwIfNoEntry: false })?.isSocket() === true && !dpdk().isHeld(path);
 }
 
-const settingsOf = (devargs: string) =>
+export const settingsOf = (devargs: string) =>
   new Map(devargs.split(',').map((setting) => setting.split('=', 2) as [string, string]));
 
 /** Path at which a memif device is to listen; null for other devices, clients, and names that are no paths. Several devices may share one. */

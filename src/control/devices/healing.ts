@@ -93,7 +93,8 @@ export function createHealing({ find, renew, isPlanned, lost, healed, warn, now 
       cases.delete(key);
       if (isPlanned(loss)) healed(loss, now() - since);
     }
-    const due = [...cases.values()].filter(({ loss, tried, nextAt }) => tried !== loss.scene || now() >= nextAt);
+    const isDue = ({ loss, tried, nextAt }: Case) => !loss.waits && (tried !== loss.scene || now() >= nextAt);
+    const due = [...cases.values()].filter(isDue);
     const refused = [...refusals.values()].filter(({ isOpen, nextAt }) => isOpen && now() >= nextAt);
     if (!isTrying && due.length + refused.length > 0) void attempt(due, refused);
   }
@@ -153,7 +154,7 @@ export function createHealing({ find, renew, isPlanned, lost, healed, warn, now 
             message: loss.message,
             sinceSec: now() - since,
             attempts,
-            nextAttemptSec: Math.max(0, nextAt - now()),
+            nextAttemptSec: loss.waits ? 0 : Math.max(0, nextAt - now()),
             error: error?.message ?? null,
             remedy: (error instanceof WeftError && error.remedy) || loss.remedy,
           },

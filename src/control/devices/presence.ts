@@ -8,14 +8,16 @@ import type { DeviceState } from '../../observe/documents.js';
 import type { DeviceKernel } from './deviceKernel.js';
 import type { DeviceAt } from './dressing.js';
 
-/** What is missing under something that was open. `namespace`: it is gone, or another one has its path. */
+/** What is missing under something that was open. `namespace`: it is gone, or another one has its path; `server`: that of a memif client. */
 export interface Missing {
-  what: 'device' | 'namespace' | 'address';
+  what: 'device' | 'namespace' | 'address' | 'server';
   message: string;
   /** What only somebody else can do. */
   remedy: string;
   /** What is there instead, as text: while it stays the same, trying again is of no use but for causes that nobody sees. */
   scene: string;
+  /** It is looked at, and nothing is tried until that can be of use. */
+  waits?: boolean;
 }
 
 /** Identity of the namespace that a path leads to; null when there is none. It is given to no other one while a descriptor keeps it alive. */

@@ -125,6 +125,18 @@ describe('what is lost', () => {
     expect(healing.documents().size).toBe(0);
   });
 
+  it('is not tried while it waits for somebody else, and at once when that is over', async () => {
+    missing = [{ ...lossOf(1), waits: true }];
+    await pass(20);
+    expect(attempts).toEqual([]);
+    expect(events).toEqual(['1 lost n1']);
+    expect(healing.documents().get('port 1')).toMatchObject({ sinceSec: 19, attempts: 0, nextAttemptSec: 0 });
+    missing = [lossOf(1, 'served')];
+    await pass(1);
+    expect(attempts).toEqual(['21: port 1']);
+    expect(events.at(-1)).toBe('21 healed n1 after 20');
+  });
+
   it('may come back by itself', async () => {
     failing.set('underlay 2', new Error('no'));
     missing = [lossOf(2, 'none', 'underlay')];

@@ -21,8 +21,8 @@ const SUMMARY_PACKETS: usize = SUMMARY + 8;
 
 const FROM_PEER: i32 = 128;
 const PAYLOAD_ETHERNET: i32 = 0x6558;
-const VXLAN: i32 = 1;
-const GENEVE: i32 = 2;
+export const VXLAN: i32 = 1;
+export const GENEVE: i32 = 2;
 /** First word of a Geneve header without options and flags that carries frames, as it lies in memory. */
 const GENEVE_PLAIN: i32 = 0x58650000;
 const GRE: i32 = 3;
@@ -34,7 +34,7 @@ const IPV4_MAPPED: i32 = 0xffff0000;
 const ETHERNET: i32 = 14;
 
 let lanes: usize = 0;
-let sources: usize = 0;
+export let sources: usize = 0;
 /** [ own address, 4 words | kind of GRE | kind of IP in IP | number of ports | port, kind... ], address and ports as they lie in memory. */
 let rules: usize = 0;
 const RULE_GRE: usize = 16;
@@ -50,7 +50,7 @@ export function bind(first: usize, sourcesAt: usize, rulesAt: usize): void {
 
 /** RFC 1071 sum of an IPv4 header without options, folded. */
 @inline
-function headerSum(ip: usize): i32 {
+export function headerSum(ip: usize): i32 {
   let sum: u64 = <u64>load<u32>(ip) + load<u32>(ip, 4) + load<u32>(ip, 8) + load<u32>(ip, 12) + load<u32>(ip, 16);
   sum = (sum & 0xffff) + ((sum >>> 16) & 0xffff) + (sum >>> 32);
   return fold(<i32>sum);
@@ -58,14 +58,14 @@ function headerSum(ip: usize): i32 {
 
 /** RFC 768: a zero checksum means none, RFC 6936 over IPv6, too. `addressBytes` of addresses are in front of the header. */
 @inline
-function udpChecksumIsRight(udp: usize, udpLen: i32, addressBytes: i32): bool {
+export function udpChecksumIsRight(udp: usize, udpLen: i32, addressBytes: i32): bool {
   if (load<u16>(udp, 6) == 0) return true;
   const addresses = sum(<i32>udp - addressBytes, addressBytes);
   return fold(addresses + (17 << 8) + load<u16>(udp, 4) + sum(<i32>udp, udpLen)) == 0xffff;
 }
 
 @inline
-function kindOf(port: i32): i32 {
+export function kindOf(port: i32): i32 {
   const end = rules + RULE_FIRST_PORT + (<usize>load<i32>(rules, RULE_PORTS) << 3);
   for (let r = rules + RULE_FIRST_PORT; r < end; r += 8) if (load<i32>(r) == port) return load<i32>(r, 4);
   return 0;
@@ -86,9 +86,9 @@ function touch(first: usize, end: usize): i32 {
  * Kind of tunnel behind an IPv4 header without options, no fragment, to our address; 0 for what is not plain. The packet has `bytes` bytes,
  * or fewer by its own length, which becomes `ipEnd`.
  */
-let ipEnd: usize = 0;
+export let ipEnd: usize = 0;
 @inline
-function openV4(ip: usize, bytes: i32, source: usize): i32 {
+export function openV4(ip: usize, bytes: i32, source: usize): i32 {
   if (bytes < 20 || load<u8>(ip) != 0x45 || (load<u16>(ip, 6) & 0xff3f) != 0) return 0;
   const total = swap16(load<u16>(ip, 2));
   if (total < 20 || total > bytes || load<i32>(ip, 16) != load<i32>(rules, 12)) return 0;
@@ -165,7 +165,7 @@ export function outer(n: i32): i32 {
 }
 
 /** Of a lane whose header `openHeader` took: what it says. */
-let key: i32 = 0;
+export let key: i32 = 0;
 let payload: i32 = 0;
 let metaLen: i32 = 0;
 
@@ -188,7 +188,7 @@ function openGre(o: usize, length: i32): i32 {
  * and with whatever it carries is plain, too.
  */
 @inline
-function openHeader(kind: i32, o: usize, length: i32): i32 {
+export function openHeader(kind: i32, o: usize, length: i32): i32 {
   if (kind == GRE) return openGre(o, length);
   if (length <= 8) return 0;
   const isPlain = kind == VXLAN ? (load<u8>(o) & 0x0c) == 0x08 : kind == GENEVE && load<i32>(o) == GENEVE_PLAIN;

@@ -233,7 +233,7 @@ export function createPipeline(options: PipelineOptions) {
     walkKernel.arriveFrom,
     // Whoever wraps steps wants to see every burst go through them.
     options.wrapSteps === undefined
-      ? bindStraight(arena, burst, outbox, tables, macTable, clock, messages, hosts, zeroVnetAt)
+      ? bindStraight(arena, burst, outbox, tables, macTable, clock, messages, hosts, counters, inbound, zeroVnetAt)
       : noShortWay,
     options.wrapSteps?.(steps) ?? steps,
   );

@@ -1,10 +1,10 @@
 /*
  * A burst that goes straight through, in AssemblyScript over the arena: plain frames of one port, all of known stations for known stations
- * behind one frame underlay or one other port. Parse, learn, lookup and encap in two passes over the lanes, with what one step hands to the
- * next in locals in place of columns: half of the loads and stores. It looks first and decides nothing: where a lane is any other, the steps
- * take the burst.
+ * behind one frame underlay or one other port; or plain packets of one peer through a frame underlay, for stations behind one port. Parse,
+ * learn, lookup and encap or decap in two passes over the lanes, with what one step hands to the next in locals in place of columns: half of
+ * the loads and stores. It looks first and decides nothing: where a lane is any other, the steps take the burst.
  *
- * Columns, entries and templates are those of walk.as.ts and egress.as.ts.
+ * Columns, entries, templates and rules are those of walk.as.ts, egress.as.ts and inbound.as.ts.
  */
 
 import {
@@ -24,6 +24,19 @@ import {
   writePlain,
   writeUdpChecksum,
 } from './egress.as';
+import {
+  GENEVE,
+  VXLAN,
+  bind as bindIn,
+  headerSum,
+  ipEnd,
+  kindOf,
+  key,
+  openHeader,
+  openV4,
+  sources,
+  udpChecksumIsRight,
+} from './inbound.as';
 import {
   AT,
   DROP,
@@ -66,7 +79,10 @@ export function bind(
   entriesAt: usize,
   mask: i32,
   underlaysAt: usize,
+  sourcesAt: usize,
+  rulesAt: usize,
 ): void {
+  bindIn(first, sourcesAt, rulesAt);
   bindOut(first, templatesAt, frameMaxAt, msgFirstAt, extAt, peerRow);
   bindForward(ageingAt, entriesAt, mask, underlaysAt, 0);
 }
@@ -77,12 +93,25 @@ function entryOf(key: i64, mask: i32): i32 {
   return ((x ^ (x >>> 15)) << 2) & mask;
 }
 
+/** What a frame has that is not plain: anything but IPv4 with UDP or TCP (as parse has it, no SYN), to a station. 0: nothing. It has PLAIN_BYTES_MIN bytes. */
+@inline
+function oddities(o: usize, length: i32, dst: i64, refusesTcp: i32): i32 {
+  const total = swap16(load<u16>(o, 16));
+  const proto = <i32>load<u8>(o, 23);
+  const tcp = <i32>load<u16>(o, 46);
+  const tcpLen = (tcp & 0xf0) >> 2;
+  const isUdp = proto == 17 && total >= 28;
+  const isTcp = proto == 6 && tcpLen >= 20 && total >= 20 + tcpLen && (tcp & TCP_SYN) == 0;
+  if (!(isUdp || (isTcp && refusesTcp == 0)) || total > length - 14) return 1;
+  return ((load<i32>(o, 12) & 0x00ffffff) ^ 0x00450008) | (load<i32>(o, 20) & 0xff3f) | (<i32>dst & 1);
+}
+
 /**
- * First pass: plain IPv4 with UDP or TCP (as parse has it, no SYN) to stations, no offloads; flow hash for who spreads flows, and where probes
- * begin, whose entries are touched; for others AS_BEFORE where both MACs are those of the lane before. Returns the bytes of all frames, or -1.
+ * First pass over frames as they are: all plain and without offloads; flow hash, and where probes begin, whose entries are touched. Returns
+ * the bytes of all frames, or -1.
  */
 @inline
-function look(n: i32, net: i64, spreads: bool): i32 {
+function look(n: i32, net: i64): i32 {
   const first = lanes;
   const end = first + (<usize>n << 2);
   const table = entries;
@@ -90,42 +119,90 @@ function look(n: i32, net: i64, spreads: bool): i32 {
   let odd = 0;
   let bytes = 0;
   let touched = 0;
-  // No frame begins so: it would be for a group.
-  let lastDst: i64 = -1;
-  let lastSrc: i64 = -1;
   for (let p = first; p < end; p += 4) {
     const length = load<i32>(p, LEN);
     const o: usize = load<i32>(p, AT);
     if (length < PLAIN_BYTES_MIN) return -1;
-    const total = swap16(load<u16>(o, 16));
-    const proto = <i32>load<u8>(o, 23);
-    const tcp = <i32>load<u16>(o, 46);
-    const tcpLen = (tcp & 0xf0) >> 2;
-    const isUdp = proto == 17 && total >= 28;
-    const isTcp = proto == 6 && tcpLen >= 20 && total >= 20 + tcpLen && (tcp & TCP_SYN) == 0;
-    if (!(isUdp || isTcp) || total > length - 14) return -1;
     const dst = load<i64>(o);
-    odd |= load<i32>(p, FLAGS) | load<i32>(p, DROP) | (<i32>dst & 1);
-    odd |= ((load<i32>(o, 12) & 0x00ffffff) ^ 0x00450008) | (load<i32>(o, 20) & 0xff3f);
     const src = load<i64>(o, 6);
-    if (!spreads) {
-      // Frames of one conversation come in runs.
-      const isSame = ((dst ^ lastDst) | (src ^ lastSrc)) << 16 == 0;
-      lastDst = dst;
-      lastSrc = src;
-      if (isSame) {
-        store<i32>(p, AS_BEFORE, SRC_ENTRY);
-        bytes += length;
-        continue;
-      }
+    odd |= oddities(o, length, dst, 0) | load<i32>(p, FLAGS) | load<i32>(p, DROP);
+    const from = entryOf((src & MAC_MASK) | net, mask);
+    const to = entryOf((dst & MAC_MASK) | net, mask);
+    touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
+    store<i32>(p, from, SRC_ENTRY);
+    store<i32>(p, to, DST_ENTRY);
+    store<i32>(p, flowHash(load<i32>(o, 26), load<i32>(o, 30), load<i32>(o, 34), <i32>load<u8>(o, 23)), FLOW);
+    bytes += length;
+  }
+  store<i32>(first, touched, SUMMARY + 12);
+  return odd == 0 ? bytes : -1;
+}
+
+/** Outer headers in front of a frame in VXLAN or Geneve over IPv4, and the UDP length of a packet with the shortest frame. */
+const OUTER: i32 = 50;
+const UDP_MIN: i32 = 16 + PLAIN_BYTES_MIN;
+
+/** What an outer packet has that is not plain, or not as the first of its burst has it (addresses, port, tunnel header). 0: nothing. */
+@inline
+function outerOddities(o: usize, length: i32, udpLen: i32, addresses: i64, port: i32, tunnel: i64): i32 {
+  const total = swap16(load<u16>(o, 16));
+  if (total != udpLen + 20 || total > length - 14) return 1;
+  if (load<u16>(o, 40) != 0 && !udpChecksumIsRight(o + 34, udpLen, 8)) return 1;
+  const ends = (load<i64>(o, 26) ^ addresses) | (load<i64>(o, 42) ^ tunnel);
+  const ecn = <i32>load<u8>(o, 15);
+  // RFC 6040: where the outer codepoint says nothing that the inner one does not, it stays.
+  const marked = ecn & (ecn ^ <i32>load<u8>(o, 65)) & 3;
+  const head = ((load<i32>(o, 12) & 0x00ffffff) ^ 0x00450008) | (load<u16>(o, 20) & 0xff3f) | (load<u8>(o, 23) ^ 17);
+  return head | marked | (load<u16>(o, 36) ^ port) | (headerSum(o + 14) ^ 0xffff) | <i32>(ends != 0);
+}
+
+/**
+ * First pass where nobody asks for a flow hash: frames as they are, or (`isTunnel`) behind outer headers that are all as those of lane 0. The
+ * same but for the hash; and AS_BEFORE where both MACs are those of the lane before.
+ */
+@inline
+function lookForPort(n: i32, net: i64, isTunnel: bool, refusesTcp: i32): i32 {
+  const first = lanes;
+  const end = first + (<usize>n << 2);
+  const table = entries;
+  const mask = entryMask;
+  const head: usize = load<i32>(first, AT);
+  const addresses = isTunnel ? load<i64>(head, 26) : 0;
+  const port = isTunnel ? <i32>load<u16>(head, 36) : 0;
+  const tunnel = isTunnel ? load<i64>(head, 42) : 0;
+  let odd = 0;
+  let bytes = 0;
+  let touched = 0;
+  // No frame begins so: it would be for a group.
+  let lastDst: i64 = -1;
+  let lastSrc: i64 = -1;
+  for (let p = first; p < end; p += 4) {
+    let length = load<i32>(p, LEN);
+    let o: usize = load<i32>(p, AT);
+    if (isTunnel) {
+      const udpLen = length < OUTER + PLAIN_BYTES_MIN ? 0 : swap16(load<u16>(o, 38));
+      if (udpLen < UDP_MIN) return -1;
+      odd |= outerOddities(o, length, udpLen, addresses, port, tunnel);
+      o += OUTER;
+      length = udpLen - 16;
+    } else if (length < PLAIN_BYTES_MIN) return -1;
+    const dst = load<i64>(o);
+    const src = load<i64>(o, 6);
+    odd |= oddities(o, length, dst, refusesTcp) | load<i32>(p, FLAGS) | load<i32>(p, DROP);
+    bytes += length;
+    // Frames of one conversation come in runs.
+    const isSame = ((dst ^ lastDst) | (src ^ lastSrc)) << 16 == 0;
+    lastDst = dst;
+    lastSrc = src;
+    if (isSame) {
+      store<i32>(p, AS_BEFORE, SRC_ENTRY);
+      continue;
     }
     const from = entryOf((src & MAC_MASK) | net, mask);
     const to = entryOf((dst & MAC_MASK) | net, mask);
     touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
     store<i32>(p, from, SRC_ENTRY);
     store<i32>(p, to, DST_ENTRY);
-    if (spreads) store<i32>(p, flowHash(load<i32>(o, 26), load<i32>(o, 30), load<i32>(o, 34), proto), FLOW);
-    bytes += length;
   }
   store<i32>(first, touched, SUMMARY + 12);
   return odd == 0 ? bytes : -1;
@@ -145,7 +222,7 @@ function isKnown(p: usize, o: usize, table: usize, mask: i32, net: i64, origin: 
  */
 export function straight(n: i32, now: i32, network: i32, origin: i32, underlay: i32, tosMask: i32): i32 {
   const net = <i64>network << 48;
-  const bytes = look(n, net, true);
+  const bytes = look(n, net);
   if (bytes < 0) return -1;
   const first = lanes;
   const end = first + (<usize>n << 2);
@@ -183,15 +260,19 @@ export function straight(n: i32, now: i32, network: i32, origin: i32, underlay: 
   return bytes;
 }
 
-/**
- * Lanes 0..n, of `network` and from `origin`, become messages 0..n to the port of `target`, when all of them go there: as they are, behind
- * `vnetLen` bytes of virtio-net header at `vnetAt` where the port wants one. Returns the same.
- */
-export function across(n: i32, now: i32, network: i32, origin: i32, target: i32, vnetAt: i32, vnetLen: i32): i32 {
+/** Second pass: every lane is from a known source and for `target`; it becomes a message of its frame, behind `vnetLen` bytes of virtio-net header. */
+@inline
+function hand(
+  n: i32,
+  now: i32,
+  network: i32,
+  origin: i32,
+  target: i32,
+  vnetAt: i32,
+  vnetLen: i32,
+  isTunnel: bool,
+): bool {
   const net = <i64>network << 48;
-  if (target == origin) return -1;
-  const bytes = look(n, net, false);
-  if (bytes < 0) return -1;
   const first = lanes;
   const end = first + (<usize>n << 2);
   const table = entries;
@@ -200,13 +281,14 @@ export function across(n: i32, now: i32, network: i32, origin: i32, target: i32,
   let m = messages;
   let x = extents;
   for (let p = first; p < end; p += 4) {
-    const o: usize = load<i32>(p, AT);
+    let o: usize = load<i32>(p, AT);
+    if (isTunnel) o += OUTER;
     if (load<i32>(p, SRC_ENTRY) != AS_BEFORE) {
-      if (!isKnown(p, o, table, mask, net, origin, fresh)) return -1;
+      if (!isKnown(p, o, table, mask, net, origin, fresh)) return false;
       const d = probe(table, load<i32>(p, DST_ENTRY), mask, (load<i64>(o) & MAC_MASK) | net);
-      if (atomic.load<i32>(d, 8) != target || load<i32>(d, 12) <= now) return -1;
+      if (atomic.load<i32>(d, 8) != target || load<i32>(d, 12) <= now) return false;
     }
-    const length = load<i32>(p, LEN);
+    const length = isTunnel ? swap16(load<u16>(o - 12)) - 16 : load<i32>(p, LEN);
     if (vnetLen != 0) {
       // Two extents in one store.
       store<i64>(x, <i64>(<u32>vnetAt) | (<i64>o << 32));
@@ -222,5 +304,48 @@ export function across(n: i32, now: i32, network: i32, origin: i32, target: i32,
     m += 4;
   }
   fillMessages(0, n, 0, vnetLen != 0 ? 2 : 1);
-  return bytes;
+  return true;
+}
+
+/**
+ * Lanes 0..n, of `network` and from `origin`, become messages 0..n to the port of `target`, when all of them go there: as they are, behind
+ * `vnetLen` bytes of virtio-net header at `vnetAt` where the port wants one. Returns the same.
+ */
+export function across(n: i32, now: i32, network: i32, origin: i32, target: i32, vnetAt: i32, vnetLen: i32): i32 {
+  if (target == origin) return -1;
+  const bytes = lookForPort(n, <i64>network << 48, false, 0);
+  return bytes >= 0 && hand(n, now, network, origin, target, vnetAt, vnetLen, false) ? bytes : -1;
+}
+
+/**
+ * Kind of the tunnel that the outer packet of lane 0 came through, when it is VXLAN or Geneve over IPv4 with nothing odd about it; its id is
+ * then in the summary, its sender the first of the sources. Else 0.
+ */
+export function head(): i32 {
+  const first = lanes;
+  const length = load<i32>(first, LEN);
+  const o: usize = load<i32>(first, AT);
+  if (length < OUTER || load<u16>(o, 12) != 0x0008 || openV4(o + 14, length - 14, sources) != 17) return 0;
+  const kind = kindOf(load<u16>(o, 36));
+  if ((kind != VXLAN && kind != GENEVE) || openHeader(kind, o + 42, <i32>(ipEnd - o) - 42) == 0) return 0;
+  store<i32>(first, key, SUMMARY);
+  return kind;
+}
+
+/**
+ * Lanes 0..n, whole outer packets, all of the sender and the tunnel that `head` found, lose their outer headers and become messages to the port
+ * of `target`, as `across` has it. `refusesTcp`: segments would be joined for that port. Returns the bytes of their frames; -1: nothing happened.
+ */
+export function inward(
+  n: i32,
+  now: i32,
+  network: i32,
+  origin: i32,
+  target: i32,
+  vnetAt: i32,
+  vnetLen: i32,
+  refusesTcp: i32,
+): i32 {
+  const bytes = lookForPort(n, <i64>network << 48, true, refusesTcp);
+  return bytes >= 0 && hand(n, now, network, origin, target, vnetAt, vnetLen, true) ? bytes : -1;
 }

@@ -324,6 +324,7 @@ export function bindWalk(
     if (beats > 0) heartbeats.take(n, underlay, row);
     if (underlay.kind === 'frame' && underlay.strangers() > 0) hosts.meet(n, underlay, row);
     forward(n, mode);
+    straight.note(UNDERLAY_LIST + underlay.id, summary[SUMMARY_EGRESS]);
     deliver(n, row);
   }
 
@@ -345,6 +346,13 @@ export function bindWalk(
     const received = underlay.rx();
     if (received <= 0) return received;
     const row = UNDERLAY_ROW + underlay.id;
+    const straightBytes = underlay.kind === 'frame' ? straight.passInward(received, underlay, ports) : -1;
+    if (straightBytes >= 0) {
+      addReceived(row, received, straightBytes);
+      straight.send(received);
+      underlay.release(received);
+      return received;
+    }
     for (let n = underlay.nextLanes(); n > 0; n = underlay.nextLanes()) {
       const modes = steps.decap(n, underlay);
       if ((modes & (modes - 1)) === 0) inbound(n, modes, underlay, row, true);

@@ -236,6 +236,16 @@ function framesOfWire(): Inject[] {
   return frames.map((frame) => (port) => port.inject(frame));
 }
 
+/** Those that need nothing of anybody. */
+function plainFramesOfWire(): Inject[] {
+  const self = Address.ipv4WordFromText(SELF) as number;
+  const vtep = Address.ipv4WordFromText(VTEP) as number;
+  const frames = [64, 100, 400].map((payload) =>
+    outer(vxlan(VNI, ipv4Udp({ src: 9, dst: 1, payload })), vtep, self, 0),
+  );
+  return frames.map((frame) => (port) => port.inject(frame));
+}
+
 /** What goes from the left to the right of each pair: both families, something too big, something without a route. */
 function framesOfFacing(): Uint8Array[] {
   return [
@@ -304,6 +314,7 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
   const local = [1, 2, 3, 1].map(framesOfStation);
   const plain = [1, 2, 3, 1].map(plainFramesOfStation);
   const outside = framesOfWire();
+  const plainOutside = plainFramesOfWire();
   const facing = framesOfFacing();
   for (let round = 0; round < ROUNDS; round++) {
     const k = round % ports.length;
@@ -312,7 +323,7 @@ function runRounds(pipeline: Pipeline, clock: Clock, loop: WarmLoop, twin: Under
     for (const inject of frames) inject(ports[k]);
     // Every other time more than one burst holds.
     if (round & 4) for (const inject of local[k]) inject(ports[k]);
-    for (const inject of outside) inject(wire);
+    for (const inject of round & 2 ? outside : plainOutside) inject(wire);
     FACING_PORTS.forEach(({ name, isPacket }) => {
       for (const frame of facing) memory.get(name)?.inject(isPacket ? frame.subarray(14) : frame);
     });

@@ -30,6 +30,8 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
   const notForUs = DROP['not-for-us'];
 
   function handOver(rules: OuterRules): void {
+    if (rules === standing) return;
+    standing = rules;
     const words = kernel.rules;
     words.fill(0);
     if (rules.address !== null) words.set(rules.address);
@@ -44,8 +46,7 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
   }
 
   function checkBurst(n: number, rules: OuterRules): void {
-    if (rules !== standing) handOver(rules);
-    standing = rules;
+    handOver(rules);
     const left = kernel.outer(n);
     strangers = 0;
     for (let k = 0; k < left; k++) {
@@ -65,6 +66,7 @@ export function bindFrameUnderlays(burst: Burst, outer: Outer, kernel: OuterKern
       tos: options.tos,
       deliverOffloadLeak: options.deliverOffloadLeak,
       rules,
+      handOver: () => handOver(rules),
       popDepth,
       rx() {
         received = device.rx();

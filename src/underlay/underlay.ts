@@ -50,6 +50,8 @@ export interface SocketUnderlay extends UnderlayBase {
 export interface FrameUnderlay extends UnderlayBase {
   readonly kind: 'frame';
   readonly rules: OuterRules;
+  /** Its rules become those of the kernel of the way in, which has one underlay's at a time. */
+  handOver(): void;
   /** Tunnels of every kind that are taken off each frame, at most; 0: what comes in is for the networks of the plan. */
   readonly popDepth: number;
   /** Lanes of the last nextLanes that are for nobody. */

@@ -162,7 +162,8 @@ const REMEDIES: Partial<Record<string, string>> = {
   'unknown-peer': 'add the sender to `peers` of the network, or set `unknownPeers: accept`',
   'unknown-vni': 'give both sides the same `vni` or `key`; `weft status` shows the ones of this node',
   'too-big': 'give the stations behind the ports an MTU of at most that of the network',
-  'tx-too-big': 'the MTU of the peer was lowered then; where it keeps growing, set `mtu` of the network lower',
+  'tx-too-big':
+    'the MTU of the peer was lowered then; where it keeps growing, set `mtu` of the network lower. A machine takes longer frames with mergeable buffers (QEMU: mrg_rxbuf=on)',
   'mac-flap': 'look for a loop, or for two stations with one MAC',
   'static-mac': 'a station uses a MAC that `staticMacs` puts elsewhere',
   'static-neighbour':

@@ -34,7 +34,10 @@ export const DROP_REASONS = [
   },
   { name: 'device-gone', text: 'the egress was removed, or its device is down' },
   { name: 'tx-full', text: 'egress queue or socket buffer full' },
-  { name: 'tx-too-big', text: 'the kernel refused the outer packet: larger than the path or device MTU' },
+  {
+    name: 'tx-too-big',
+    text: 'larger than the path or device MTU, says the kernel, or than any buffer of the machine behind a vhost-user port',
+  },
   { name: 'tx-error', text: 'the kernel refused the packet' },
   { name: 'worker-lost', text: 'held by a worker that died' },
   { name: 'tunnel-protocol', text: 'the tunnel carries a protocol that the network does not (Ethernet, IPv4, IPv6)' },

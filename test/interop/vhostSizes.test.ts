@@ -39,11 +39,19 @@ async function carry(frames: Uint8Array[], settings: string): Promise<Buffer[]> 
     { control: false },
   );
   await node.start();
-  machines = pcapGuests({ paths, input, output, mtu: MTU, settings });
+  machines = pcapGuests({
+    guests: [
+      { path: paths[0], inputs: [input], settings },
+      { path: paths[1], outputs: [output], settings },
+    ],
+    mtu: MTU,
+  });
   const isUp = ({ deviceState }: { deviceState: string | null }) => deviceState === 'up';
   await until('both machines are there', () => node!.status().ports.every(isUp), { withinMs: 20_000 });
-  machines.start();
-  await until('all frames are through', () => machines!.written() >= frames.length, { withinMs: 20_000 });
+  await machines.start();
+  await until('all frames are through', async () => (await machines!.written(1)) >= frames.length, {
+    withinMs: 20_000,
+  });
   await machines.end();
   machines = null;
   expect(node.drops().total).toBe(0);

@@ -1,68 +1,100 @@
-// dpdk-testpmd as two virtual machines, of which one sends the frames of a capture file and the other writes what it gets to a file.
+// dpdk-testpmd as virtual machines that send the frames of capture files, and write what they get to others.
 import { type ChildProcess, spawn } from 'node:child_process';
 import { once } from 'node:events';
+import { until } from './waiting.js';
+
+export interface PcapGuest {
+  path: string;
+  /** A file for each of its queues; without them it only listens. */
+  inputs?: string[];
+  outputs?: string[];
+  /** As devargs of net_virtio_user: `packed_vq=1`. */
+  settings?: string;
+}
+
+export interface PcapGuestOptions {
+  guests: PcapGuest[];
+  mtu: number;
+  queues?: number;
+  /** Of each buffer that a machine has for frames, 128 of them in front. Longer frames are several buffers. */
+  mbufBytes?: number;
+  mbufs?: number;
+  /** testpmd's forwarding mode. */
+  forward?: string;
+  /** Commands before the devices start. Guest `i` has ports 2i, its files, and 2i + 1, its card. */
+  commands?: string[];
+}
 
 export interface PcapGuests {
-  /** The frames set off. Only when both ports are up: those that come before are lost. */
-  start(): void;
-  /** Asks, and says what the last answer was: frames on their way to the output file. */
-  written(): number;
-  /** Ends it; the output file is complete then. */
+  /** The frames set off. Only when the node's ports are up: those that come before are lost. Resolves when its cards take frames, too. */
+  start(): Promise<void>;
+  /** Frames that have gone into the output files of a guest, and those that it has handed to its card. */
+  written(guest: number): Promise<number>;
+  sent(guest: number): Promise<number>;
+  /** Ends it; the output files are complete then. */
   end(): Promise<void>;
   output(): string;
 }
 
-export interface PcapGuestOptions {
-  paths: [string, string];
-  input: string;
-  output: string;
-  /** As devargs of net_virtio_user: `packed_vq=1`. */
-  settings?: string;
-  mtu: number;
-}
-
 let started = 0;
 
-export function pcapGuests({ paths, input, output, settings = '', mtu }: PcapGuestOptions): PcapGuests {
-  const more = settings === '' ? '' : `,${settings}`;
-  const vdevs = [
-    `net_pcap0,rx_pcap=${input},tx_pcap=${output}.back`,
-    ...paths.map((path, i) => `net_virtio_user${i},path=${path},queue_size=256${more}`),
-    `net_pcap1,tx_pcap=${output}`,
-  ].flatMap((vdev) => ['--vdev', vdev]);
+export function pcapGuests(options: PcapGuestOptions): PcapGuests {
+  const { guests, mtu, queues = 1, mbufBytes = 9728, mbufs = 4096, forward = 'io', commands = [] } = options;
+  const files = (kind: string, paths: string[] = []) => paths.map((path) => `,${kind}_pcap=${path}`).join('');
+  const vdevs = guests.flatMap(({ path, inputs, outputs, settings = '' }, i) => [
+    ...['--vdev', `net_pcap${i}${files('rx', inputs)}${files('tx', outputs)}`],
+    ...[
+      '--vdev',
+      `net_virtio_user${i},path=${path},queues=${queues},queue_size=256${settings === '' ? '' : `,${settings}`}`,
+    ],
+  ]);
   const child: ChildProcess = spawn(
-    'dpdk-testpmd',
+    // It is to say at once what it says.
+    'stdbuf',
     [
-      ...['--lcores', '0@(0-1),1@(0-1)', '--no-huge', '-m', '256', '--no-shconf', '--no-pci', '--no-telemetry'],
-      ...[`--file-prefix=wt-pcap-${process.pid}-${++started}`, ...vdevs, '--'],
-      // Ports 0 to 1 and 2 to 3. Flushing would throw the file away.
       ...[
-        '-i',
-        '--no-flush-rx',
-        '--port-topology=paired',
-        '--total-num-mbufs=4096',
-        '--mbuf-size=9728',
-        `--max-pkt-len=${mtu + 18}`,
+        '--output=L',
+        'dpdk-testpmd',
+        '--lcores',
+        '0@(0-1),1@(0-1)',
+        '--no-huge',
+        '-m',
+        '256',
+        '--no-shconf',
+        '--no-pci',
+        '--no-telemetry',
       ],
+      ...[`--file-prefix=wt-pcap-${process.pid}-${++started}`, ...vdevs, '--'],
+      // Ports 0 to 1 and 2 to 3. Flushing would throw the files away.
+      ...['-i', '--no-flush-rx', '--port-topology=paired', '--disable-device-start', `--max-pkt-len=${mtu + 18}`],
+      ...[`--rxq=${queues}`, `--txq=${queues}`, `--total-num-mbufs=${mbufs}`, `--mbuf-size=${mbufBytes}`],
     ],
     { stdio: ['pipe', 'pipe', 'pipe'] },
   );
   let heard = '';
   for (const stream of [child.stdout!, child.stderr!])
     stream.on('data', (chunk: Buffer) => {
-      heard = (heard + chunk.toString()).slice(-20_000);
+      heard += chunk.toString();
     });
+  const say = (...lines: string[]) => child.stdin!.write(`${lines.join('\n')}\n`);
   const ended = once(child, 'exit');
+  say(...commands, 'port start all', `set fwd ${forward}`);
+  const heardFrom = (from: number, what: RegExp) =>
+    until(`testpmd says ${what}`, () => what.exec(heard.slice(from)) ?? undefined);
+  async function transmitted(port: number): Promise<number> {
+    const from = heard.length;
+    say(`show port stats ${port}`);
+    return Number((await heardFrom(from, new RegExp(`statistics for port ${port} [^]*?TX-packets: (\\d+)`)))[1]);
+  }
   return {
-    start() {
-      child.stdin!.write('set fwd io\nstart\n');
+    async start() {
+      say('start');
+      await heardFrom(0, /packet forwarding - ports/);
     },
-    written() {
-      child.stdin!.write('show port stats 3\n');
-      return Number([...heard.matchAll(/TX-packets: (\d+)/g)].at(-1)?.[1] ?? 0);
-    },
+    written: (guest) => transmitted(2 * guest),
+    sent: (guest) => transmitted(2 * guest + 1),
     async end() {
-      child.stdin!.write('stop\nquit\n');
+      say('stop', 'quit');
       await ended;
     },
     output: () => heard,

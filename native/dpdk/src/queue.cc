@@ -175,17 +175,36 @@ uint32_t Queue::flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count
   rte_spinlock_t* const sending = &queueUse(request_.port, queue).sending;
   rte_spinlock_lock(sending);
   const bool isOpen = maySend(request_.port, queue);
-  const uint32_t sent = isOpen ? rte_eth_tx_burst(request_.port, queue, batch, static_cast<uint16_t>(count)) : 0;
+  const auto transmit = [&](uint32_t from, uint32_t end) {
+    return isOpen ? rte_eth_tx_burst(request_.port, queue, batch + from, static_cast<uint16_t>(end - from)) : 0u;
+  };
+  uint32_t sent = transmit(0, count);
+  // A device stops at a frame that it has no room for. A machine may have some for shorter ones behind it.
+  uint32_t room = UINT32_MAX;
+  for (uint32_t k = sent; unlikely(k < count);) {
+    const int32_t why = refusal(queue);
+    room = RTE_MIN(room, batch[k]->pkt_len);
+    for (; k < count && !(request_.hasGuest && batch[k]->pkt_len < room); k++) {
+      rte_pktmbuf_free(batch[k]);
+      io_[columns_.msgResult + messages[k]] = why;
+    }
+    uint32_t end = k;
+    while (end < count && batch[end]->pkt_len < room) end++;
+    const uint32_t more = k < end ? transmit(k, end) : 0;
+    sent += more;
+    k += more;
+  }
   rte_spinlock_unlock(sending);
-  if (likely(sent == count)) return sent;
-  // A machine that is not there takes nothing, one that is there what its ring has room for.
+  return sent;
+}
+
+/// Why a device has not taken a frame: a machine that is not there takes nothing, one that is there what its ring has
+/// room for.
+int32_t Queue::refusal(uint16_t queue) const {
   rte_eth_link link{};
   const bool isDown = rte_eth_link_get_nowait(request_.port, &link) == 0 && link.link_status == RTE_ETH_LINK_DOWN;
-  for (uint32_t k = sent; k < count; k++) {
-    rte_pktmbuf_free(batch[k]);
-    io_[columns_.msgResult + messages[k]] = isDown ? -ENETDOWN : -EAGAIN;
-  }
-  return sent;
+  if (isDown) return -ENETDOWN;
+  return request_.hasGuest && hasBuffersForOne(request_.port, queue) ? -EMSGSIZE : -EAGAIN;
 }
 
 /// Whether a message's virtio-net header, at `at`, leaves nothing to the device.

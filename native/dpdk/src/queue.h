@@ -90,6 +90,7 @@ class Queue {
   uint32_t adoptForeign(rte_mbuf** burst, uint32_t n);
   int32_t dataOffset(const rte_mbuf* mbuf, uint32_t at, uint32_t length) const;
   uint32_t flush(rte_mbuf** batch, const uint32_t* messages, uint32_t count);
+  int32_t refusal(uint16_t queue) const;
   const SlotClass* slotsOf(uint32_t at) const;
   void lookAtOffloads() { state_[kOffloads] = static_cast<int32_t>(grantedOffloads(request_.port)); }
   /// JavaScript goes by the offloads of its last call; the machine may have been exchanged since.

@@ -42,6 +42,10 @@ struct Watched {
 // By port, as DPDK's own tables are.
 Watched watchedPorts[RTE_MAX_ETHPORTS];
 
+// Feature bits of virtio 1.2 sections 5.1.3 and 6. <linux/virtio_net.h> is no C++.
+constexpr unsigned kMergeableBuffers = 15;
+constexpr unsigned kPackedRings = 34;
+
 void ring(Watched& one) {
   std::lock_guard<std::mutex> guard(one.ringing);
   for (const int bell : one.bells) eventfd_write(bell, 1);
@@ -187,6 +191,18 @@ bool mayReceive(uint16_t port, uint16_t queue) {
 bool maySend(uint16_t port, uint16_t queue) {
   const Watched& one = watchedPorts[port];
   return !one.isVhost || (one.sending.load(std::memory_order_acquire) >> queue & 1) != 0;
+}
+
+bool hasBuffersForOne(uint16_t port, uint16_t queue) {
+  Watched& one = watchedPorts[port];
+  std::lock_guard<std::mutex> guard(one.interrupts);
+  // Open: what vhost has of the machine stays while the lock is held.
+  if (!maySend(port, queue)) return false;
+  const int vid = rte_eth_vhost_get_vid_from_port_id(port);
+  uint64_t features = 0;
+  if (vid < 0 || rte_vhost_get_negotiated_features(vid, &features) != 0) return false;
+  if ((features >> kMergeableBuffers & 1) != 0 || (features >> kPackedRings & 1) != 0) return false;
+  return rte_vhost_avail_entries(vid, static_cast<uint16_t>(2 * queue)) > 0;
 }
 
 uint16_t enabledQueues(uint16_t port, uint16_t queues) {

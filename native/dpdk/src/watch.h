@@ -43,6 +43,10 @@ int setInterrupt(uint16_t port, uint16_t queue, bool isWanted);
 bool mayReceive(uint16_t port, uint16_t queue);
 bool maySend(uint16_t port, uint16_t queue);
 
+/// For a machine that has just refused a frame: whether it has buffers left, each of which would have to hold a whole
+/// one. Then the frame was too long for it. Of packed rings DPDK does not say how many there are.
+bool hasBuffersForOne(uint16_t port, uint16_t queue);
+
 /// Queues that the machine behind a vhost-user port has enabled, in both directions; of other devices all of them.
 uint16_t enabledQueues(uint16_t port, uint16_t queues);
 

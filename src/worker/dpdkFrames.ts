@@ -1,4 +1,4 @@
-import { readFileSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { cpus } from 'node:os';
 import { dpdk, type FramesState } from '../native/dpdk.js';
 import { LARGE_STRIDE, SMALL_STRIDE, slotsPerWorker } from '../packet/arena.js';
@@ -27,6 +27,7 @@ export interface DpdkSettings {
 /** A head is 2,432 bytes; half of the memory is left to queues. */
 const HEADS_PER_MB = 128;
 
+const POOLS = '/sys/kernel/mm/hugepages';
 const POOL = '/sys/kernel/mm/hugepages/hugepages-2048kB';
 const HUGEPAGE_MB = 2;
 /** What the EAL takes beside the memory that it is asked for. */
@@ -41,6 +42,30 @@ export function hasFreeHugepages(memoryMb: number, pool = POOL): boolean {
   } catch {
     return false;
   }
+}
+
+/** Memory in free huge pages of all sizes, in MiB. */
+export function freeHugepagesMb(pools = POOLS): number {
+  const freeKb = (pool: string) => {
+    const sizeKb = Number(/^hugepages-(\d+)kB$/.exec(pool)?.[1] ?? 0);
+    return sizeKb * Number(readFileSync(`${pools}/${pool}/free_hugepages`, 'utf8'));
+  };
+  try {
+    return readdirSync(pools).reduce((sum, pool) => sum + freeKb(pool), 0) / 1024;
+  } catch {
+    return 0;
+  }
+}
+
+/** Before DPDK is started with them: it starts once in a process, and not again after it has failed. */
+function requireHugepages({ hugepages, memoryMb }: DpdkSettings): void {
+  const freeMb = hugepages === true ? freeHugepagesMb() : memoryMb;
+  if (freeMb >= memoryMb) return;
+  const wanted = Math.ceil(memoryMb / HUGEPAGE_MB) + HUGEPAGES_SPARE;
+  throw new WeftError('DEVICE', `node.dpdk: ${memoryMb} MiB of huge pages are asked for, and ${freeMb} are free`, {
+    object: 'node.dpdk',
+    remedy: `reserve more (echo ${wanted} > ${POOL}/nr_hugepages), lower \`memoryMb\`, or set \`hugepages: auto\``,
+  });
 }
 
 /** What `auto` came to: DPDK starts once in a process, and the nodes after the first have the same memory. */
@@ -76,6 +101,7 @@ export function layDpdkFrames(node: NodeMemory, settings: DpdkSettings): number 
     });
   }
   const addon = dpdk();
+  requireHugepages(settings);
   addon.start(ealArguments(settings));
   node.dpdkFrames = addon.layFrames({
     arena: arena.bytes,

@@ -1,6 +1,7 @@
 /**
  * Checks of a port against its network and its node.
  */
+import { normalize } from 'node:path';
 import { modeOf } from './encapsulation.js';
 import type { Located, Path } from './faults.js';
 import { interfaceNameFault, quote } from './text.js';
@@ -113,6 +114,31 @@ export function deviceClashes(ports: Item[], underlays: Item[]): Located[] {
         remedy: 'give each port a device of its own',
       });
     else seen.set(key, `port ${quote(String(value.name))}`);
+  }
+  return faults;
+}
+
+/** Nor can two have one socket, in whichever mode, or one name in DPDK. */
+export function dpdkClashes(ports: Item[], underlays: Item[]): Located[] {
+  const faults: Located[] = [];
+  const seen = new Map<string, string>();
+  const add = (path: Path, what: string, user: string, remedy: string) => {
+    const first = seen.get(what);
+    if (first) faults.push({ path, message: `${what} is already used by ${first}`, remedy });
+    else seen.set(what, user);
+  };
+  const addDevice = (path: Path, devargs: unknown, user: string) => {
+    if (typeof devargs !== 'string') return;
+    const remedy = 'give each device of DPDK a name of its own, like net_null0 and net_null1';
+    add([...path, 'devargs'], `device ${quote(devargs.split(',')[0])} of DPDK`, user, remedy);
+  };
+  for (const { path, value } of underlays)
+    addDevice([...path, 'frame'], record(value.frame)?.devargs, `underlay ${quote(String(value.name))}`);
+  for (const { path, value } of ports) {
+    const user = `port ${quote(String(value.name))}`;
+    if (value.type === 'dpdk') addDevice(path, value.devargs, user);
+    if (value.type === 'vhost-user' && typeof value.path === 'string')
+      add([...path, 'path'], `socket ${quote(normalize(value.path))}`, user, 'give each port a path of its own');
   }
   return faults;
 }

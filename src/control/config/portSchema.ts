@@ -134,7 +134,7 @@ const VhostUserPortSchema = z.strictObject({
     .string()
     .regex(/^0?[0-7]{3}$/, 'not an octal file mode like 0660')
     .optional()
-    .describe('Mode server: permissions of the socket, like 0660; default: by the umask'),
+    .describe('Mode server: permissions of the socket, in quotes, like "0660"; default: by the umask'),
 });
 
 export const PortSchema = z.discriminatedUnion('type', [

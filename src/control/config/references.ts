@@ -9,7 +9,7 @@ import { transportOf } from './encapsulation.js';
 import type { Located, Path } from './faults.js';
 import { heartbeatFaults } from './heartbeatFaults.js';
 import { neighbourFaults } from './neighbourFaults.js';
-import { deviceClashes, portFaults } from './portFaults.js';
+import { deviceClashes, dpdkClashes, portFaults } from './portFaults.js';
 import { isWithin } from './prefixes.js';
 import { bridgeFaults, bridgeLoops, prefixFaults } from './routeFaults.js';
 import { canonicalAddress, parseSourcePorts, quote } from './text.js';
@@ -41,6 +41,7 @@ export function crossFaults(root: unknown): Located[] {
       items(network.value, network.path, 'ports').flatMap((p) => portFaults(p, network, root)),
     ),
     ...deviceClashes(ports, underlays),
+    ...dpdkClashes(ports, underlays),
     ...limitFaults(networks, ports),
     ...pinningFaults(root),
     ...workersFaults(root),

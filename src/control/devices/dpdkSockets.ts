@@ -2,7 +2,8 @@
  * UNIX sockets of vhost-user and memif devices: what lies at their paths before they are opened, and who is connected. It is asked of sockets
  * themselves: /proc/net/unix shows those of one network namespace, and machines may have another.
  */
-import { chmodSync, chownSync, lstatSync, unlinkSync } from 'node:fs';
+import { accessSync, chmodSync, chownSync, constants, lstatSync, statSync, unlinkSync } from 'node:fs';
+import { dirname } from 'node:path';
 import { dpdk, type SocketConnections } from '../../native/dpdk.js';
 import { WeftError } from '../../packet/error.js';
 import type { DpdkPlan } from '../../pipeline/plan.js';
@@ -12,6 +13,7 @@ import type { DpdkPlan } from '../../pipeline/plan.js';
  * well, and delete it on its way out.
  */
 export function clearSocketPath(path: string, object: string): void {
+  requireFolder(dirname(path), object);
   const found = lstatSync(path, { throwIfNoEntry: false });
   if (found === undefined) return;
   if (isLeftover(path)) {
@@ -23,6 +25,25 @@ export function clearSocketPath(path: string, object: string): void {
     object,
     remedy: 'give each port a path of its own, or stop who listens there',
   });
+}
+
+/** DPDK says of a socket that it cannot make only that something is not permitted. */
+function requireFolder(folder: string, object: string): void {
+  if (statSync(folder, { throwIfNoEntry: false })?.isDirectory() !== true)
+    throw new WeftError('DEVICE', `${object}: its socket cannot be made, there is no directory ${folder}`, {
+      object,
+      remedy: `make it (mkdir -p ${folder}), or give another \`path\`; one in /run is to be made again after a boot`,
+    });
+  try {
+    accessSync(folder, constants.W_OK | constants.X_OK);
+  } catch (cause) {
+    const why = (cause as NodeJS.ErrnoException).code === 'EROFS' ? 'is read-only' : 'may not be written to';
+    throw new WeftError('DEVICE', `${object}: its socket cannot be made, directory ${folder} ${why}`, {
+      object,
+      remedy: 'let the user of the node write there, or give another `path`',
+      cause,
+    });
+  }
 }
 
 /** Several devices may share one, so what somebody listens at stays. */

@@ -63,6 +63,7 @@ describe('exit codes', () => {
     [['lab', '--rounds', 'x'], 1, /1 to 100/],
     [['port'], 1, /add \[options\] <network> <name>/],
     [['port', 'add', 'blue'], 1, /missing required argument 'name'/],
+    [['port', 'add', '--help'], 0, /--type vhost-user --path \/run\/vm2.sock/],
     [['check', '/nonexistent.yaml'], 2, /cannot be read: ENOENT/],
     [['up', '/nonexistent.yaml'], 2, /cannot be read: ENOENT/],
     [['status', '--socket', '/nonexistent.sock'], 3, /no node answers on \/nonexistent\.sock/],

@@ -1,8 +1,8 @@
-import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { afterAll, expect, it } from 'vitest';
-import { ealArguments, hasFreeHugepages } from '../../../src/worker/dpdkFrames.js';
+import { ealArguments, freeHugepagesMb, hasFreeHugepages } from '../../../src/worker/dpdkFrames.js';
 
 const pool = mkdtempSync(join(tmpdir(), 'weft-pool-'));
 afterAll(() => rmSync(pool, { recursive: true }));
@@ -22,6 +22,19 @@ it.each([
 
 it('does without on a kernel that has none', () => {
   expect(hasFreeHugepages(128, join(pool, 'nothing'))).toBe(false);
+});
+
+it('counts pages of all sizes where they are insisted on', () => {
+  const pools = join(pool, 'pools');
+  for (const [name, free] of [
+    ['hugepages-2048kB', 3],
+    ['hugepages-1048576kB', 2],
+  ]) {
+    mkdirSync(join(pools, `${name}`), { recursive: true });
+    writeFileSync(join(pools, `${name}`, 'free_hugepages'), `${free}\n`);
+  }
+  expect(freeHugepagesMb(pools)).toBe(2054);
+  expect(freeHugepagesMb(join(pool, 'nothing'))).toBe(0);
 });
 
 it('asks DPDK for what was chosen', () => {

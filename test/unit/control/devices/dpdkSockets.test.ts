@@ -1,5 +1,8 @@
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
 import { expect, it } from 'vitest';
-import { memifSocket } from '../../../../src/control/devices/dpdkSockets.js';
+import { clearSocketPath, memifSocket } from '../../../../src/control/devices/dpdkSockets.js';
 
 it.each<[string, string | null]>([
   ['net_memif0,role=server,socket=/run/memif.sock,socket-abstract=no', '/run/memif.sock'],
@@ -13,4 +16,23 @@ it.each<[string, string | null]>([
   ['net_vhost0,iface=/run/vm0.sock', null],
 ])('%s listens at %s', (devargs, path) => {
   expect(memifSocket(devargs)).toBe(path);
+});
+
+it('says which directory of a socket is missing, before DPDK says something else', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'weft-sockets-'));
+  try {
+    const file = join(folder, 'file');
+    writeFileSync(file, '');
+    for (const missing of [join(folder, 'none'), file])
+      expect(() => clearSocketPath(join(missing, 'vm0.sock'), 'port vm0')).toThrow(
+        `port vm0: its socket cannot be made, there is no directory ${missing}`,
+      );
+    expect(() => clearSocketPath(join(folder, 'vm0.sock'), 'port vm0')).not.toThrow();
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+it.skipIf(process.geteuid?.() === 0)('says which directory may not be written to', () => {
+  expect(() => clearSocketPath('/usr/vm0.sock', 'port vm0')).toThrow('directory /usr may not be written to');
 });

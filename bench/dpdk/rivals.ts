@@ -40,20 +40,19 @@ export interface Course {
   folder: string;
   /** Core of the one thread that forwards. */
   cpu: number;
-  /** The Node that runs weft. */
-  program: string;
-  /** Folder that V8's profiles of weft are written to. */
-  profiles?: string;
+  /** The Node that runs weft, and its arguments. */
+  program: readonly string[];
 }
 
 /** Slots, or mbufs, of each contestant: net_pcap keeps one for every frame of the capture. */
 const BUFFERS = 32768;
 const FLOOR_MEMORY_MB = 128;
 const WEFT_MEMORY_MB = 128;
-/** What the three take at once. */
-export const HUGEPAGES = 96 + SWITCH_HUGEPAGES + (FLOOR_MEMORY_MB + WEFT_MEMORY_MB) / 2;
+/** What Open vSwitch, the floor and so many nodes of weft take at once. */
+export const hugepages = (nodes: number) =>
+  SWITCH_HUGEPAGES + FLOOR_MEMORY_MB / 2 + 48 + (WEFT_MEMORY_MB / 2 + 48) * nodes;
 
-const source = (course: Course) => `net_pcap0,rx_pcap=${course.capture},infinite_rx=1`;
+const source = (course: Pick<Course, 'capture'>) => `net_pcap0,rx_pcap=${course.capture},infinite_rx=1`;
 const SINK = 'net_null0,no-rx=1';
 
 export function makeCapture(direction: Direction, frameLen: number, folder: string): string {
@@ -101,9 +100,7 @@ export function weftConfig(course: Course): ConfigInput {
 }
 
 export async function weft(course: Course, undo: Undo, signal: AbortSignal): Promise<Contestant> {
-  const { folder, profiles } = course;
-  const profiling = profiles ? ['--cpu-prof', '--cpu-prof-interval=250', `--cpu-prof-dir=${profiles}`] : [];
-  const program = [course.program, ...profiling];
+  const { folder, program } = course;
   const node = await startWeft(folder, 'weft', weftConfig(course), program, undo, signal);
   return {
     name: 'weft',
@@ -116,7 +113,7 @@ export async function weft(course: Course, undo: Undo, signal: AbortSignal): Pro
 }
 
 /** The same devices and no work: frames are handed on as they are. */
-export async function floor(course: Course, undo: Undo, signal: AbortSignal): Promise<Contestant> {
+export async function floor(course: Omit<Course, 'program'>, undo: Undo, signal: AbortSignal): Promise<Contestant> {
   const testpmd = await startTestpmd(
     {
       cpu: course.cpu,
@@ -133,7 +130,11 @@ export async function floor(course: Course, undo: Undo, signal: AbortSignal): Pr
 /** How Open vSwitch decides where a frame goes. */
 export type Flow = 'fixed' | 'normal';
 
-export async function openVswitch(course: Course, undo: Undo, signal: AbortSignal): Promise<Record<Flow, Contestant>> {
+export async function openVswitch(
+  course: Omit<Course, 'program'>,
+  undo: Undo,
+  signal: AbortSignal,
+): Promise<Record<Flow, Contestant>> {
   const folder = join(course.folder, `ovs-${course.direction}-${course.frameLen}`);
   mkdirSync(folder);
   const ovs = await startOpenVswitch(folder, course.cpu, undo, signal);

@@ -1,60 +1,106 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { must, sleep } from '../../dist/cli/lab/commands.js';
+import { median } from '../report/statistics.js';
+import type { ProbeSettings } from './stepProbe.js';
 
-/** What V8's sampling profiler writes for a thread (`node --cpu-prof`), as far as it is read here. */
-export interface Profile {
-  nodes: { id: number; callFrame: { functionName: string; url: string }; children?: number[] }[];
-  samples: number[];
-  /** Microseconds before each sample. */
-  timeDeltas: number[];
+/** What stepProbe.ts found in a worker. */
+export interface Probed {
+  /** Nanoseconds a packet: of whole turns, and of every native call and kernel by name. */
+  wholeNs: number;
+  ns: Record<string, number>;
+  /** Of the V8 heap of the thread, and packets so far, at each look. */
+  heap: { bytes: number; packets: number }[];
 }
 
-export const STEPS = [
-  'rx',
-  'parse, learn, lookup, encap or decap',
-  'the turn itself, and native code that V8 gives to it',
-  'tx',
-] as const;
+export const STEPS = ['rx', 'decap', 'parse', 'decap and parse', 'forward', 'encap', 'tx', 'the rest of the turn', 'all'] as const;
 export type Step = (typeof STEPS)[number];
 
-/** The step that a function of the turn belongs to; null: what is below it belongs to the function above. */
-function stepOf({ functionName, url }: Profile['nodes'][number]['callFrame']): Step | null {
-  if (url.startsWith('wasm:')) return STEPS[1];
-  if (!url.endsWith('/port/dpdk.js')) return null;
-  if (functionName === 'rx') return 'rx';
-  return functionName === 'tx' || functionName === 'release' ? 'tx' : null;
-}
+/** Of native calls and kernels. Messages are made by `hand` and `sentAlike` where nothing is encapsulated. */
+const STEP_OF: Record<string, Step> = {
+  rx: 'rx',
+  outer: 'decap',
+  decap: 'decap',
+  admit: 'decap',
+  head: 'decap',
+  parse: 'parse',
+  arriveFrom: 'parse',
+  prefetch: 'forward',
+  learn: 'forward',
+  lookup: 'forward',
+  encap: 'encap',
+  writeHeaders: 'encap',
+  hand: 'tx',
+  sentAlike: 'tx',
+  tx: 'tx',
+  release: 'tx',
+};
+/** The short way's kernels: several steps in one. What each begins and ends with. */
+export const SHORT: Record<string, [Step, Step]> = { straight: ['parse', 'encap'], inward: ['decap and parse', 'tx'] };
+/** Those of them that end after parse, and after forward. */
+export const UP_TO_PARSE = 'up to parse';
+export const UP_TO_FORWARD = 'up to forward';
 
-/** Microseconds that a thread spent in each step of its turns; warm-up, sleep and whatever is not a turn is left out. */
-export function stepTimes({ nodes, samples, timeDeltas }: Profile): Map<Step, number> {
-  const byId = new Map(nodes.map((node) => [node.id, node]));
-  const places = new Map<number, Step>();
-  const visit = (id: number, step: Step | null): void => {
-    const node = byId.get(id);
-    if (node === undefined) return;
-    const { callFrame, children = [] } = node;
-    const isTurn = callFrame.functionName === 'turn' && callFrame.url.endsWith('/pipeline/turn.js');
-    const own = isTurn ? STEPS[2] : step === null ? null : (stepOf(callFrame) ?? step);
-    if (own !== null) places.set(id, own);
-    for (const child of children) visit(child, own);
-  };
-  visit(nodes[0].id, null);
-  const times = new Map<Step, number>(STEPS.map((step) => [step, 0]));
-  samples.forEach((id, k) => {
-    const step = places.get(id);
-    if (step !== undefined) times.set(step, (times.get(step) ?? 0) + timeDeltas[k]);
-  });
+/** Nanoseconds a packet of each step that took any. */
+export function stepTimes({ wholeNs, ns }: Probed): Map<Step, number> {
+  const times = new Map<Step, number>();
+  const add = (step: Step, more: number) => times.set(step, (times.get(step) ?? 0) + more);
+  for (const [name, took] of Object.entries(ns)) {
+    if (SHORT[name] !== undefined) {
+      const [first, last] = SHORT[name];
+      add(first, ns[UP_TO_PARSE]);
+      add('forward', ns[UP_TO_FORWARD] - ns[UP_TO_PARSE]);
+      add(last, took - ns[UP_TO_FORWARD]);
+    } else if (STEP_OF[name] !== undefined) add(STEP_OF[name], took);
+  }
+  const known = [...times.values()].reduce((sum, took) => sum + took, 0);
+  add('the rest of the turn', wholeNs - known);
+  add('all', wholeNs);
   return times;
 }
 
-/** Shares of the steps in the busiest thread of a program that wrote its profiles to a folder. */
-export function sharesOf(folder: string): Map<Step, number> {
-  let best = new Map<Step, number>();
-  let most = 0;
-  for (const name of readdirSync(folder)) {
-    const times = stepTimes(JSON.parse(readFileSync(join(folder, name), 'utf8')) as Profile);
-    const sum = [...times.values()].reduce((a, b) => a + b, 0);
-    if (sum > most) [best, most] = [times, sum];
-  }
-  return new Map([...best].map(([step, time]) => [step, time / most]));
+/** Bytes that the heap of a thread grows by with a packet; between two looks with a collection in between it shrinks, which says nothing. */
+export function bytesPerPacket({ heap }: Probed): number {
+  const growth = heap.slice(1).map((look, k) => (look.bytes - heap[k].bytes) / (look.packets - heap[k].packets));
+  return median(growth.filter((bytes) => bytes >= 0));
+}
+
+const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));
+const PROBE = at('dist-bench/dpdk/stepProbe.js');
+const ASC = at('node_modules/assemblyscript/bin/asc.js');
+
+/** Kernels of the short way that end after parse and after forward. */
+async function buildPartial(folder: string, signal: AbortSignal): Promise<[string, string]> {
+  const build = async (last: number) => {
+    const file = join(folder, `straight-${last}.wasm`);
+    const source = [at('src/pipeline/straight.as.ts'), '--config', at('asconfig.json'), '--use', `STEPS_END=${last}`];
+    await must([process.execPath, ASC, ...source, '--outFile', file], signal);
+    return file;
+  };
+  return [await build(1), await build(2)];
+}
+
+const PROBE_MS = 60_000;
+
+export interface Probe {
+  /** A Node, and its arguments, whose worker is probed. */
+  program: string[];
+  result(): Promise<Probed>;
+}
+
+export async function prepareProbe(folder: string, node: string, signal: AbortSignal): Promise<Probe> {
+  const file = join(folder, 'steps.json');
+  const settings: ProbeSettings = { file, partial: await buildPartial(folder, signal) };
+  return {
+    program: ['env', `STEP_PROBE=${JSON.stringify(settings)}`, node, '--import', PROBE],
+    async result() {
+      for (let waited = 0; waited < PROBE_MS; waited += 50) {
+        signal.throwIfAborted();
+        if (existsSync(file)) return JSON.parse(readFileSync(file, 'utf8')) as Probed;
+        await sleep(50);
+      }
+      throw new Error('the steps of weft were not timed: it moves too few frames');
+    },
+  };
 }

@@ -11,6 +11,7 @@ import { cell, type Table } from '../report/table.js';
 import { withCleanUp } from '../system/cleanUp.js';
 import { makeFolder, requirePrograms } from '../system/rig.js';
 import { type Contestant, goFirst, observe, type Seen, stop, warmUp } from './contestant.js';
+import { NODES_HELP, readNodes } from './nodes.js';
 import { SWITCH } from './openVswitch.js';
 import {
   HUGEPAGES,
@@ -170,7 +171,7 @@ export const vhostUser: Benchmark = {
     way: { type: 'string', default: 'both', help: 'loop, kernel or both' },
     rounds: { type: 'string', default: '3', help: 'rounds, in each of which every contestant runs once' },
     seconds: { type: 'string', default: '1', help: 'length of each run' },
-    node: { type: 'string', help: 'path of another Node that runs weft; default: the one that runs this' },
+    node: { type: 'string', default: 'own', help: NODES_HELP },
   },
   async run(options, log): Promise<Findings> {
     const way = wordOption(options, 'way', ['loop', 'kernel', 'both']) ?? 'both';
@@ -178,7 +179,7 @@ export const vhostUser: Benchmark = {
       ways: way === 'both' ? ['loop', 'kernel'] : [way as Way],
       rounds: numberOption(options, 'rounds', 1),
       seconds: numberOption(options, 'seconds', 0.1, false),
-      program: typeof options.node === 'string' ? options.node : process.execPath,
+      program: (await readNodes(options, 'node'))[0].path,
     };
     requirePrograms(['ip', 'dpdk-testpmd', 'ovsdb-server', 'ovsdb-tool', 'ovs-ofctl']);
     if (!existsSync(SWITCH))

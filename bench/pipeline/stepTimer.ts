@@ -7,6 +7,8 @@ import type { Scenario } from './scenario.js';
  */
 export interface StepTimer {
   wrap(steps: Steps): Steps;
+  /** The same for any function. */
+  timed(name: string, step: AnyStep): AnyStep;
   /** Devices are not steps: their rx and tx are timed by replacing the functions. */
   wrapDevices(scenario: Scenario): void;
   reset(): void;
@@ -15,9 +17,9 @@ export interface StepTimer {
 }
 
 // biome-ignore lint/suspicious/noExplicitAny: steps have all kinds of arguments, handed on as they are
-type AnyStep = (a?: any, b?: any, c?: any, d?: any) => any;
+export type AnyStep = (a?: any, b?: any, c?: any, d?: any, e?: any, f?: any, g?: any, h?: any) => any;
 
-const PARTS_MAX = 24;
+const PARTS_MAX = 96;
 /** A part of a burst takes a few microseconds; what takes this long was preempted. Its time is left to the others of its kind. */
 const PREEMPTED_MS = 0.05;
 const EMPTY_LAPS = 5000;
@@ -33,12 +35,13 @@ export function createStepTimer(): StepTimer {
   let callsInside = 0;
 
   function timed(name: string, step: AnyStep): AnyStep {
-    const k = names.push(name) - 1;
-    return (a, b, c, d) => {
+    const known = names.indexOf(name);
+    const k = known >= 0 ? known : names.push(name) - 1;
+    return (a, b, c, d, e, f, g, h) => {
       const outerInside = inside;
       inside = 0;
       const start = performance.now();
-      const result = step(a, b, c, d);
+      const result = step(a, b, c, d, e, f, g, h);
       const took = performance.now() - start;
       calls[k]++;
       if (took < PREEMPTED_MS) spent[k] += took - inside;
@@ -69,6 +72,7 @@ export function createStepTimer(): StepTimer {
   }
 
   return {
+    timed,
     wrap(steps) {
       const wrapped: Record<string, AnyStep> = {};
       for (const [name, step] of Object.entries(steps)) wrapped[name] = timed(name, step as AnyStep);

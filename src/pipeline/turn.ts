@@ -68,7 +68,8 @@ export function createTurnLoop(
   let addon: Dpdk | null = null;
   let naps = false;
   let neverSleeps = false;
-  let busyAt = 0;
+  /** When something was received last. No variable: each new number in one would be 16 bytes of the heap, a turn. */
+  const busyAt = new Float64Array(1);
   let tickedAtMs = 0;
   /** Received on the way to sleep. */
   let early = 0;
@@ -106,7 +107,7 @@ export function createTurnLoop(
   /** Microseconds that the worker may sleep. */
   function sleepTime(): number {
     if (!naps) return loop.sleepUs;
-    const silentUs = (precise[0] - busyAt) * 1e6;
+    const silentUs = (precise[0] - busyAt[0]) * 1e6;
     return Math.min(Math.max(silentUs * NAP_PART, NAP_MIN_US), NAP_MAX_US, loop.sleepUs);
   }
 
@@ -187,7 +188,7 @@ export function createTurnLoop(
       neverSleeps = read.some(({ idle }) => idle === 'busy');
       if (interrupting.length > 0) addon ??= dpdk();
       unpolled = findUnpolled(new Set([...wanted.values(), ...elsewhere, ...devicesOfDpdk.map(idOf)]));
-      busyAt = 0;
+      busyAt[0] = 0;
     },
     givesUp(devices) {
       const wanted = readBy(devices);
@@ -196,11 +197,11 @@ export function createTurnLoop(
     turn() {
       let n = 0;
       early = 0;
-      const isBusy = neverSleeps || (precise[0] - busyAt) * 1e6 < loop.busyPollUs;
+      const isBusy = neverSleeps || (precise[0] - busyAt[0]) * 1e6 < loop.busyPollUs;
       if (isBusy || (unpolled.length > 0 && unpolled.some(hasWaiting))) n = poll.wait(0);
       else n = interrupting.length > 0 ? sleepUntilInterrupted() : sleep();
       const total = early + serveReady(n);
-      if (total > 0) busyAt = precise[0];
+      if (total > 0) busyAt[0] = precise[0];
       if (((clock.millis - tickedAtMs) & 0x7fffffff) >= TICK_MS) {
         tickedAtMs = clock.millis;
         pipeline.tick();

@@ -1,26 +1,53 @@
-import { expect, it } from 'vitest';
-import { type Profile, stepTimes } from '../../../../bench/dpdk/steps.js';
+import { describe, expect, it } from 'vitest';
+import { bytesPerPacket, stepTimes } from '../../../../bench/dpdk/steps.js';
 
-const node = (id: number, functionName: string, url: string, ...children: number[]) => ({
-  id,
-  callFrame: { functionName, url },
-  children,
-});
+describe('steps of a worker', () => {
+  it('are what the native calls and kernels took, and what is left of the turn', () => {
+    const ns = {
+      rx: 20,
+      outer: 8,
+      decap: 3,
+      admit: 1,
+      parse: 5,
+      prefetch: 2,
+      learn: 3,
+      lookup: 4,
+      hand: 1,
+      tx: 9,
+      release: 1,
+    };
+    const times = stepTimes({ wholeNs: 60, ns, heap: [] });
+    expect([...times].sort()).toEqual([
+      ['all', 60],
+      ['decap', 12],
+      ['forward', 9],
+      ['parse', 5],
+      ['rx', 20],
+      ['the rest of the turn', 3],
+      ['tx', 11],
+    ]);
+  });
 
-it('gives the time of a turn to its steps, and no time that is not of a turn', () => {
-  const profile: Profile = {
-    nodes: [
-      node(1, '(root)', '', 2, 9),
-      node(2, 'turn', 'file:///w/dist/pipeline/turn.js', 3, 5, 6),
-      node(3, 'rx', 'file:///w/dist/port/dpdk.js', 4),
-      node(4, 'look', 'file:///w/dist/port/dpdk.js'),
-      node(5, 'wasm-function[1]', 'wasm://wasm/97114bd6'),
-      node(6, 'fromPort', 'file:///w/dist/pipeline/walk.js', 7),
-      node(7, 'tx', 'file:///w/dist/port/dpdk.js'),
-      node(9, 'sleep', 'file:///w/dist/pipeline/turn.js'),
-    ],
-    samples: [1, 2, 3, 4, 5, 6, 7, 9],
-    timeDeltas: [1000, 1, 10, 20, 100, 2, 40, 5000],
-  };
-  expect([...stepTimes(profile).values()]).toEqual([30, 100, 3, 40]);
+  it('of a kernel that does several are what each end of it takes longer', () => {
+    const ns = { rx: 20, straight: 30, 'up to parse': 12, 'up to forward': 22, parse: 0.5, encap: 0.25 };
+    const times = stepTimes({ wholeNs: 60, ns, heap: [] });
+    expect(times.get('parse')).toBe(12.5);
+    expect(times.get('forward')).toBe(10);
+    expect(times.get('encap')).toBe(8.25);
+    expect(times.get('the rest of the turn')).toBe(60 - 20 - 30.75);
+  });
+
+  it('of the short way in begin with decap and end with messages', () => {
+    const ns = { rx: 20, inward: 30, 'up to parse': 12, 'up to forward': 22, head: 0.5, tx: 9 };
+    const times = stepTimes({ wholeNs: 60, ns, heap: [] });
+    expect(times.get('decap and parse')).toBe(12);
+    expect(times.get('forward')).toBe(10);
+    expect(times.get('tx')).toBe(17);
+  });
+
+  it('are told from collections by a heap that grows', () => {
+    const heap = [100, 300, 50, 650, 650].map((bytes, k) => ({ bytes, packets: 100 * k }));
+    // 2, a collection, 6 and 0.
+    expect(bytesPerPacket({ wholeNs: 0, ns: {}, heap })).toBe(2);
+  });
 });

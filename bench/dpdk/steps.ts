@@ -14,7 +14,17 @@ export interface Probed {
   heap: { bytes: number; packets: number }[];
 }
 
-export const STEPS = ['rx', 'decap', 'parse', 'decap and parse', 'forward', 'encap', 'tx', 'the rest of the turn', 'all'] as const;
+export const STEPS = [
+  'rx',
+  'decap',
+  'parse',
+  'decap and parse',
+  'forward',
+  'encap',
+  'tx',
+  'the rest of the turn',
+  'all',
+] as const;
 export type Step = (typeof STEPS)[number];
 
 /** Of native calls and kernels. Messages are made by `hand` and `sentAlike` where nothing is encapsulated. */

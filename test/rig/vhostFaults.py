@@ -315,6 +315,24 @@ def kickStorm(path):
 
 # Rings, as the guest has them
 
+def rxTables(machine, case):
+    """All buffers for frames in tables, and none of these is right. Tables of both kinds of rings differ in the order of an entry's last two words."""
+    table = machine.bufferOf(RX, 1)
+    at, length = {"rx table outside": (GPA + MEMORY + 4096, 64), "rx table cut off": (GPA + MEMORY - 24, 1600), "rx table of 17 bytes": (GPA + table, 17),
+                  "rx table of 0 bytes": (GPA + table, 0), "rx table of 4 GB": (GPA + table, 0xFFFFFFF0)}.get(case, (GPA + table, 32))
+    flags = WRITE | {"rx table in a table": INDIRECT, "rx table that loops": NEXT}.get(case, 0)
+    entry = (GPA + table, 32) if case == "rx table in a table" else (GPA + machine.bufferOf(RX, 0), 16)
+    for slot in range(2):
+        machine.put(table + 16 * slot, "<QIHH", *entry, *((0, flags) if machine.packed else (flags, 1 - slot)))
+    queue = machine.queues[RX]
+    for slot in range(SIZE):
+        if machine.packed:
+            machine.put(queue.desc + 16 * slot, "<QI", at, length)
+            machine.put(queue.desc + 16 * slot + 14, "<H", AVAIL | INDIRECT)
+        else:
+            machine.descriptor(RX, slot, at, length, INDIRECT)
+
+
 def splitRing(machine, case):
     queue = machine.queues[TX]
     at = GPA + machine.bufferOf(TX, 0)
@@ -406,6 +424,8 @@ def splitRing(machine, case):
             machine.descriptor(RX, slot, at, 0, 0)
     elif case == "rx index jumps":
         machine.put(machine.queues[RX].avail + 2, "<H", 50000)
+    elif case.startswith("rx table"):
+        rxTables(machine, case)
     machine.offer(TX, [0] * 8)
 
 
@@ -414,9 +434,17 @@ SPLIT = ["address outside", "address -1", "end outside", "length 4 GB", "length 
          "table outside", "table cut off", "table of 17 bytes", "table of 0 bytes", "table of 4 GB", "table in a table", "table that loops",
          "table and next", "head outside", "index jumps", "index goes back", "used ring over descriptors", "rings over buffers",
          "bad metadata", "rx outside", "rx loops", "rx read-only, of no length", "rx index jumps"]
+RX_TABLES = ["rx table outside", "rx table cut off", "rx table of 17 bytes", "rx table of 0 bytes", "rx table of 4 GB", "rx table in a table"]
 
 
-@each("split", {name: name for name in SPLIT})
+def answer():
+    """Frames for the machine under test, from its neighbour."""
+    for number in range(8):
+        neighbour.transmit(frame(10, 3, number, 400))
+    time.sleep(0.02)
+
+
+@each("split", {name: name for name in [*SPLIT, *RX_TABLES, "rx table that loops"]})
 def split(path, case):
     with Frontend(path, features=F_INDIRECT) as machine:
         machine.start()
@@ -425,6 +453,7 @@ def split(path, case):
         time.sleep(0.02)
         machine.queues[TX].next = machine.get(machine.queues[TX].avail + 2, "<H")[0]
         splitRing(machine, case)
+        answer()
         return machine.isClosed(0.05)
 
 
@@ -438,6 +467,7 @@ def packed(path, case):
         machine.put(machine.bufferOf(TX, 1), "<QIHH", table, 32, 0, INDIRECT)
         one = {"address outside": (GPA + MEMORY, 64, 0, 0), "length 4 GB": (at, 0xFFFFFFFF, 0, 0), "length 0": (at, 0, 0, 0),
                "one byte": (at, 13, 0, 0), "all flags": (at, 64, 0x7F7F, 0xFFFF), "table outside": (GPA + MEMORY, 64, INDIRECT, 0),
+               "table cut off": (GPA + MEMORY - 24, 1600, INDIRECT, 0), "table of 0 bytes": (table, 0, INDIRECT, 0),
                "table of 17 bytes": (table, 17, INDIRECT, 0), "table of 4 GB": (table, 0xFFFFFFF0, INDIRECT, 0),
                "table in a table": (table, 32, INDIRECT, 0), "id outside": (at, 64, 0, 65535)}.get(case)
         if one is not None:
@@ -446,11 +476,14 @@ def packed(path, case):
             machine.offerPacked(TX, [(at, 64, NEXT, 0)] * queue.size)
         elif case == "noise":
             machine.memory[queue.desc:queue.desc + 1024] = random.Random(7).randbytes(1024)
+        elif case in RX_TABLES:
+            rxTables(machine, case)
         else:
             for slot in range(SIZE):
                 machine.put(machine.queues[RX].desc + 16 * slot, "<QI", GPA + MEMORY - 8, 65535)
         machine.kick(TX)
         machine.transmit(frame(255, 10, 3))
+        answer()
         return machine.isClosed(0.05)
 
 
@@ -718,6 +751,8 @@ def main():
     folder, *rest = sys.argv[1:]
     path = f"{folder}/victim.sock"
     talk = Talk(folder)
+    global neighbour
+    neighbour = talk.other
     if rest[:1] == ["--seconds"]:
         seconds, seed = float(rest[1]), int(rest[3])
         until = time.monotonic() + seconds

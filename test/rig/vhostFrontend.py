@@ -214,13 +214,17 @@ class Frontend:
     def bufferOf(self, index, slot):
         return self.queues[index].buffers + slot * BUFFER
 
+    def rxBuffer(self, slot):
+        """Address, length and flags of the descriptor that a frame comes in by."""
+        return GPA + self.bufferOf(RX, slot), BUFFER, WRITE
+
     def fillRx(self):
         queue = self.queues[RX]
         for slot in range(queue.size):
             if self.packed:
-                self.offerPacked(RX, [(GPA + self.bufferOf(RX, slot), BUFFER, WRITE, slot)])
+                self.offerPacked(RX, [(*self.rxBuffer(slot), slot)])
             else:
-                self.descriptor(RX, slot, GPA + self.bufferOf(RX, slot), BUFFER, WRITE)
+                self.descriptor(RX, slot, *self.rxBuffer(slot))
         if not self.packed:
             self.offer(RX, range(queue.size))
 
@@ -275,4 +279,4 @@ class Frontend:
             queue.seen += 1
             if queue.seen == queue.size:
                 queue.seen, queue.usedWrap = 0, queue.usedWrap ^ 1
-            self.offerPacked(RX, [(GPA + self.bufferOf(RX, slot), BUFFER, WRITE, slot)])
+            self.offerPacked(RX, [(*self.rxBuffer(slot), slot)])

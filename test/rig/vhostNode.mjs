@@ -1,5 +1,5 @@
 // A node in a process of its own, because what is done to it may end it. `vhostNode.mjs CONFIG.json`; a word on stdin is a question, its
-// answer one line of JSON: `state`, or `remove NAME`, `add NETWORK JSON`.
+// answer one line of JSON: `state`, `drops`, or `remove NAME`, `add NETWORK JSON`.
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
@@ -40,6 +40,7 @@ async function state() {
 
 const answers = {
   state,
+  drops: () => node.drops().reasons,
   remove: (name) => node.removePort(name).then(() => 'removed'),
   add: (network, port) => node.addPort(network, JSON.parse(port)).then(() => 'added'),
 };

@@ -25,6 +25,8 @@ export interface FramesRequest {
   firstSlot: number;
   /** Buffers of DPDK's own memory: for headers, and for frames that are copied. */
   heads: number;
+  /** Large slots of the workers, by place: DPDK keeps account of them in their preambles. */
+  workers?: (SlotRow & { firstSlot: number })[];
 }
 
 export interface PoolState {
@@ -135,6 +137,10 @@ export const QUEUE_NO_HEADS = 3;
 export const QUEUE_CHAINED = 4;
 /** TUN_F_* bits that the device takes now: the machine behind a vhost-user device agrees to them anew whenever it connects. */
 export const QUEUE_OFFLOADS = 5;
+/** Extents that were sent from a slot of weft's, where they lie. */
+export const QUEUE_EXTERNAL = 6;
+/** Not 0: the device keeps such slots, or copies were made because too few are spare. JavaScript sets it back. */
+export const QUEUE_AWAY = 7;
 export const QUEUE_WORDS = 16;
 
 export interface Queue {
@@ -146,6 +152,8 @@ export interface Queue {
   release(n: number): number;
   /** Leaves its rx queues to other workers, and receives nothing from then on. */
   close(): number;
+  /** Of the calling thread, for all of its queues: how many of its slots devices may keep until the next call of this. */
+  spare(n: number): number;
 }
 
 export interface SocketConnections {

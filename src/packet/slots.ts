@@ -3,13 +3,15 @@ import { type Arena, type ArenaShape, LARGE_DATA, SMALL_DATA, slotStart, slotsPe
 /**
  * Free stacks and the holder column, in shared memory so that the supervisor can bring a dead worker's slots home.
  *
- *   holders   one word a slot: HOME on its owner's stack, otherwise 1 + the worker (or device) that holds it. Slots of DPDK stand behind those of
+ *   holders   one word a slot: HOME on its owner's stack, WITH_DEVICE, or 1 + the worker that holds it. Slots of DPDK stand behind those of
  *             all workers: HOME while a mempool or a device has them (native/dpdk)
  *   stacks    per worker and class: [top, slot, slot, ...]
  *
  * Last in, first out: the slot used last is the one whose lines are still in the cache.
  */
 export const HOME = 0;
+/** A slot of a worker's that a device of DPDK keeps (rxWindow.ts). */
+export const WITH_DEVICE = -1;
 
 export interface SlotState {
   holders: SharedArrayBuffer;
@@ -41,19 +43,28 @@ export function createSlotState(shape: ArenaShape): SlotState {
   return state;
 }
 
-/** Everything that a worker owns goes back on its stacks. Only after its thread has ended. Returns the slots that were held. */
-export function bringHome(shape: ArenaShape, state: SlotState, worker: number): number {
+/**
+ * Everything that a worker owns goes back on its stacks, but what devices keep: the next thread takes that when it is home. Only after its thread
+ * has ended. Returns the slots that were held.
+ */
+export function bringHome(
+  shape: ArenaShape,
+  state: SlotState,
+  worker: number,
+  isAway: (slot: number) => boolean = () => false,
+): number {
   const holders = new Int32Array(state.holders);
   const stacks = new Int32Array(state.stacks);
   const first = worker * slotsPerWorker(shape);
   let held = 0;
   for (let s = first; s < first + slotsPerWorker(shape); s++) {
     if (holders[s] !== HOME) held++;
-    holders[s] = HOME;
+    holders[s] = isAway(s) ? WITH_DEVICE : HOME;
   }
   const fill = (base: number, from: number, count: number) => {
-    stacks[base] = count;
-    for (let i = 0; i < count; i++) stacks[base + 1 + i] = from + count - 1 - i;
+    let top = 0;
+    for (let s = from + count - 1; s >= from; s--) if (holders[s] === HOME) stacks[base + ++top] = s;
+    stacks[base] = top;
   };
   fill(smallStack(shape, worker), first, shape.smallSlots);
   fill(largeStack(shape, worker), first + shape.smallSlots, shape.largeSlots);

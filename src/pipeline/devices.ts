@@ -5,6 +5,7 @@ import type { Burst } from '../packet/burst.js';
 import { PORT_ROW, UNDERLAY_ROW } from '../packet/counters.js';
 import { WeftError } from '../packet/error.js';
 import type { Outbox } from '../packet/outbox.js';
+import type { RxWindow } from '../packet/rxWindow.js';
 import type { SlotPool } from '../packet/slots.js';
 import type { CaptureContext } from '../port/captureKernel.js';
 import { bindDpdkPorts } from '../port/dpdk.js';
@@ -12,7 +13,7 @@ import type { LinkDevice } from '../port/linkLayer.js';
 import { bindMemoryPorts, type MemoryPort } from '../port/memory.js';
 import { bindPcapPorts, type OpenCapture } from '../port/pcap.js';
 import type { Port } from '../port/port.js';
-import { bindTapPorts, type RxWindow } from '../port/tap.js';
+import { bindTapPorts } from '../port/tap.js';
 import { DEFAULT_PORT, KIND } from '../tunnel/tunnel.js';
 import { bindFrameUnderlays } from '../underlay/frame.js';
 import type { OuterKernel } from '../underlay/kernel.js';
@@ -134,6 +135,7 @@ export function createDevices(context: Context): Devices {
     files: { input: string | null; output: string | null } | null,
     device: LinkDevice,
   ): Port {
+    if (captures === null) context.window.fix();
     captures ??= (context.bindCaptures ?? bindPcapPorts)({
       arena,
       allocate: context.allocate,
@@ -155,7 +157,7 @@ export function createDevices(context: Context): Devices {
     const isUnderlay = port === 0;
     const id = isUnderlay ? underlay : port;
     if (queues === undefined) return openNobody(id, name);
-    openDpdkPort ??= bindDpdkPorts(arena, burst, outbox, context.place, dpdk());
+    openDpdkPort ??= bindDpdkPorts(arena, burst, outbox, context.window, context.place, dpdk());
     return openDpdkPort({ ...queues, id, name, isUnderlay, row: (isUnderlay ? UNDERLAY_ROW : PORT_ROW) + id });
   }
 

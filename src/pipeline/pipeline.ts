@@ -5,13 +5,14 @@ import { attachNeighbourTable, sweepNeighbours } from '../forward/neighbourTable
 import { bindRouteLookup } from '../forward/routeLookup.js';
 import { createStormLimit } from '../forward/storm.js';
 import type { Tun } from '../native/tun.js';
-import { type ArenaShape, attachArena, columnAllocator, DATAGRAM_DATA, HEADROOM } from '../packet/arena.js';
-import { createBurst, LANES } from '../packet/burst.js';
+import { type ArenaShape, attachArena, columnAllocator, DATAGRAM_DATA } from '../packet/arena.js';
+import { createBurst } from '../packet/burst.js';
 import { instantiateChecksum } from '../packet/checksum.js';
 import type { Clock } from '../packet/clock.js';
 import { ICMP_ERRORS, LAST_ERRNO, NETWORKS_MAX, PEER_ROW, PEERS_MAX, ROW_WIDTH } from '../packet/counters.js';
 import { bindOutbox, columnsBehindIo, ioBlock } from '../packet/outbox.js';
-import { bindSlots, fillWindow, type SlotPool, type SlotState } from '../packet/slots.js';
+import { createRxWindow } from '../packet/rxWindow.js';
+import { bindSlots, type SlotPool, type SlotState } from '../packet/slots.js';
 import type { UnknownPeer } from '../tunnel/admit.js';
 import { attachNextHops, makeNextHops } from '../underlay/nextHops.js';
 import { bindOuter } from '../underlay/outer.js';
@@ -108,10 +109,8 @@ export function createPipeline(options: PipelineOptions) {
   // The first line of the header region stays zero: the virtio-net header of every frame without metadata.
   const zeroVnetAt = partition.headersAt;
   const outbox = bindOutbox(ioBlock(arena, worker), allocate, partition.headersAt + 64, partition.headersEnd);
-  const window = fillWindow(arena, pools.large, LANES);
-  outbox.rxAt.set(window.starts);
+  const window = createRxWindow(arena, memory.slots, worker, pools.large, outbox);
   outbox.rxCap.fill(pools.large.capacity);
-  outbox.rxDatagramAt.set(window.starts.map((start) => start - HEADROOM));
   outbox.rxDatagramCap.fill(DATAGRAM_DATA);
   const tables = createTables(allocate);
   const macTable = attachMacTable(

@@ -2,9 +2,9 @@ import { readFileSync } from 'node:fs';
 import { type Allocate, type Arena, HEADROOM, LARGE_STRIDE, PREAMBLE } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
 import type { Outbox } from '../packet/outbox.js';
+import type { RxWindow } from '../packet/rxWindow.js';
 import type { SlotPool } from '../packet/slots.js';
 import type { CaptureInterface } from '../wire/captureInterface.js';
-import type { RxWindow } from './tap.js';
 
 /** Interfaces of one file that the kernel can tell apart; further ones are read in TypeScript. */
 export const PLAIN_INTERFACES = 64;
@@ -17,13 +17,16 @@ export const LAST = 2;
 /** Records that are due then or later are left. */
 export const BOUND = 4;
 
+/** Of the rx window: where lane i lies. */
+type Places = Pick<RxWindow, 'slots' | 'starts'>;
+
 /** The kernel of capture files, capture.as.ts, bound to a worker's columns. Times and sources of lanes are shared by all capture devices. */
 export interface CaptureKernel {
   readonly arena: Arena;
   readonly burst: Burst;
   readonly outbox: Outbox;
   /** Lane i lies in slot i of the window. */
-  readonly window: RxWindow;
+  readonly window: Places;
   /** Argument and result of the functions that read, and of those that write. */
   readonly reading: Int32Array;
   readonly writing: Int32Array;
@@ -74,7 +77,7 @@ export interface CaptureContext {
   allocate: Allocate;
   burst: Burst;
   outbox: Outbox;
-  window: RxWindow;
+  window: Places;
   /** Large slots that the window leaves: pieces of files lie there. */
   pool: SlotPool;
 }

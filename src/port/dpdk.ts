@@ -1,9 +1,10 @@
-import { type Dpdk, QUEUE_OFFLOADS, QUEUE_WORDS } from '../native/dpdk.js';
+import { type Dpdk, QUEUE_AWAY, QUEUE_OFFLOADS, QUEUE_WORDS } from '../native/dpdk.js';
 import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_LEN } from '../packet/offload.js';
 import { IO_LAYOUT, IS_SHARED, noteReceivedLanes, noteSent, type Outbox } from '../packet/outbox.js';
+import type { RxWindow } from '../packet/rxWindow.js';
 import { definePort, type Port } from './port.js';
 
 export interface DpdkPortOptions {
@@ -27,8 +28,9 @@ export interface DpdkPortOptions {
  * A frame that leaves as one piece leaves as the mbuf that it came in. Everything else (headers in front of a shared payload, segments, frames
  * of kernel devices) is a mbuf of DPDK's own, with windows into received slots where the device takes chains and copies where not.
  */
-export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place: number, dpdk: Dpdk) {
+export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, window: RxWindow, place: number, dpdk: Dpdk) {
   const { inHand, io, cursor } = outbox;
+  const { worn } = window;
   const lanes = {
     lanes: LANES,
     slot: burst.slot.byteOffset,
@@ -59,6 +61,8 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
       state,
     );
     const { rx, tx, release } = queue;
+    window.keepSpares(queue.spare);
+    const away = QUEUE_AWAY;
     const offloads = QUEUE_OFFLOADS;
     let last = 0;
     let taken = 0;
@@ -86,6 +90,10 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, place:
         const went = tx(n, isUnderlay ? 0 : cursor[IS_SHARED]);
         noteSent(inHand, row, n);
         if (state[offloads] !== taken) look();
+        if (state[away] !== 0) {
+          state[away] = 0;
+          worn[0] = 1;
+        }
         return went;
       },
       release(n) {

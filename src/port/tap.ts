@@ -5,17 +5,12 @@ import { PORT_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
 import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import type { RxWindow } from '../packet/rxWindow.js';
 import { definePort, type Port } from './port.js';
 
 /** Bytes that one rx call may bring: bounds the turn when every frame is a superframe. */
 const RX_BYTES_MAX = 512 * 1024;
 const TUN_F_USO = TUN_F_USO4 | TUN_F_USO6;
-
-/** The rx window of a worker, as the walk's kernel ports share it. */
-export interface RxWindow {
-  readonly slots: Int32Array;
-  readonly starts: Int32Array;
-}
 
 export interface TapOptions {
   id: number;
@@ -52,6 +47,8 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
     }
   }
 
+  const { worn } = window;
+
   return function openTap(options: TapOptions): Port {
     const { rxFd, txFd, vnetHdrLen, offloads } = options;
     const nativeRx = rxFd < 0 ? null : tun.bindTapRx(arena.bytes, io, IO_LAYOUT, rxFd, vnetAt, vnetHdrLen);
@@ -64,6 +61,7 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       name: options.name,
       rx() {
         if (nativeRx === null) return 0;
+        if (worn[0] !== 0) window.renew();
         last = nativeRx(LANES, RX_BYTES_MAX);
         noteReceived(inHand, row, last);
         if (last > 0) fillLanes(last, vnetHdrLen);

@@ -4,7 +4,7 @@ import { type Burst, LANES } from '../packet/burst.js';
 import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
-import type { RxWindow } from '../port/tap.js';
+import type { RxWindow } from '../packet/rxWindow.js';
 import { bindOverflow } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
@@ -41,7 +41,7 @@ export function bindRawUnderlays(
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
   const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, inHand, io } = outbox;
-  const { slots } = window;
+  const { slots, worn } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   let received = 0;
   let kind = 0;
@@ -89,6 +89,7 @@ export function bindRawUnderlays(
       listening: -1,
       segmentsMax: 1,
       rx() {
+        if (worn[0] !== 0) window.renew();
         last = 0;
         kind = options.tunnel;
         // Both sockets are watched under one id: whichever has something.

@@ -4,7 +4,7 @@ import { type Burst, LANES } from '../packet/burst.js';
 import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
-import type { RxWindow } from '../port/tap.js';
+import type { RxWindow } from '../packet/rxWindow.js';
 import { bindOverflow } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
 import { defineSocketUnderlay, type SocketUnderlay } from './underlay.js';
@@ -43,7 +43,7 @@ export function bindUdpUnderlays(
 ) {
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
   const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, inHand, io } = outbox;
-  const { slots } = window;
+  const { slots, worn } = window;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   // Progress through the datagrams of the last rx. One set for all underlays of the worker: a receive is always handed out whole.
   let received = 0;
@@ -102,6 +102,7 @@ export function bindUdpUnderlays(
       listening: options.txFds.length,
       segmentsMax: options.segment ? SEGMENTS_MAX : 1,
       rx() {
+        if (worn[0] !== 0) window.renew();
         max = sawSuper ? RX_SUPER : LANES;
         overflow.begin();
         last = nativeRx(max);

@@ -110,6 +110,12 @@ export function layDpdkFrames(node: NodeMemory, settings: DpdkSettings): number 
     large: { at: arena.dpdkAt + rows.small * SMALL_STRIDE, count: rows.large, stride: LARGE_STRIDE },
     firstSlot: shape.workers * slotsPerWorker(shape),
     heads: settings.memoryMb * HEADS_PER_MB,
+    workers: arena.partitions.map(({ largeAt }, place) => ({
+      at: largeAt,
+      count: shape.largeSlots,
+      stride: LARGE_STRIDE,
+      firstSlot: place * slotsPerWorker(shape) + shape.smallSlots,
+    })),
   });
   return node.dpdkFrames;
 }

@@ -30,6 +30,7 @@ import {
   ioBlock,
   OVERFLOW_WORDS,
 } from '../packet/outbox.js';
+import { isAway } from '../packet/rxWindow.js';
 import { bringHome, countHeld } from '../packet/slots.js';
 import { MAC_HOLDER } from '../pipeline/pipeline.js';
 import { reasonOf } from '../pipeline/settle.js';
@@ -53,7 +54,7 @@ export function settleEstate(node: NodeMemory, place: number, counters: Float64A
   io.fill(0, IO_LAYOUT.inHand, IO_LAYOUT.inHand + 16);
   const ofDpdk = node.dpdkFrames === 0 ? 0 : dpdk().sweep(node.dpdkFrames, place);
   const slotsHeld = Math.max(0, countHeld(shape, slots, place) - LANES) + ofDpdk;
-  bringHome(shape, slots, place);
+  bringHome(shape, slots, place, (slot) => isAway(arena, slot));
   breakLock(macTable, MAC_HOLDER + place);
   if (neighbours !== null) breakLock(neighbours, MAC_HOLDER + place);
   const { held } = account([counters]);

@@ -7,9 +7,12 @@ export const SMALL = 1024;
 export const LARGE = 512;
 export const HEADS = 2048;
 export const FIRST_SLOT = 10;
+/** Slots of worker 0 itself, ids 0 to 7. */
+export const OWN = 8;
 const PAGE = 65536;
 const SMALL_AT = 4 * PAGE;
 const LARGE_AT = SMALL_AT + SMALL * SMALL_STRIDE;
+const OWN_AT = LARGE_AT + LARGE * LARGE_STRIDE;
 /** Words of the io block, and the columns of one. */
 const MESSAGES = 64;
 export const LAYOUT = {
@@ -33,7 +36,7 @@ export const EAL = ealArguments({
 });
 
 export function makeArena() {
-  const pages = Math.ceil((LARGE_AT + LARGE * LARGE_STRIDE) / PAGE);
+  const pages = Math.ceil((OWN_AT + OWN * LARGE_STRIDE) / PAGE);
   const memory = new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
   const holders = new Int32Array(new SharedArrayBuffer((FIRST_SLOT + SMALL + LARGE) * 4));
   return { memory, arena: new Uint8Array(memory.buffer), holders };
@@ -48,6 +51,7 @@ export function layFrames({ arena, holders }: ReturnType<typeof makeArena>): num
     large: { at: LARGE_AT, count: LARGE, stride: LARGE_STRIDE },
     firstSlot: FIRST_SLOT,
     heads: HEADS,
+    workers: [{ at: OWN_AT, count: OWN, stride: LARGE_STRIDE, firstSlot: 0 }],
   });
 }
 
@@ -56,6 +60,11 @@ export function frameStart(slot: number): number {
   const local = slot - FIRST_SLOT;
   return (local < SMALL ? SMALL_AT + local * SMALL_STRIDE : LARGE_AT + (local - SMALL) * LARGE_STRIDE) + 448;
 }
+
+/** Where the frame of a slot of worker 0 itself starts, and how many mbufs of DPDK point into it. */
+export const ownStart = (slot: number) => OWN_AT + slot * LARGE_STRIDE + 448;
+export const ownReferences = (arena: Uint8Array, slot: number) =>
+  new DataView(arena.buffer).getUint16(ownStart(slot) - 448 + 16, true) - 1;
 
 /** Columns of worker `place` in the first pages of the arena. */
 export function columnsOf(memory: WebAssembly.Memory, place = 0, lanes = 64) {

@@ -12,6 +12,7 @@
 
 #include "device.h"
 #include "eal.h"
+#include "external.h"
 #include "failure.h"
 #include "frames.h"
 #include "guard.h"
@@ -145,6 +146,12 @@ Napi::Value layFrames(const Napi::CallbackInfo& info) {
   shape.large = slotShape(request.Get("large").ToObject());
   shape.firstSlot = field(request, "firstSlot");
   shape.heads = field(request, "heads");
+  const auto workers = request.Get("workers");
+  for (uint32_t i = 0; workers.IsArray() && i < workers.As<Napi::Array>().Length(); i++) {
+    const Napi::Object row = workers.As<Napi::Array>().Get(i).ToObject();
+    shape.workers.push_back(slotShape(row));
+    shape.firstSlots.push_back(field(row, "firstSlot"));
+  }
   const uint32_t id = keepFrames(std::make_shared<Frames>(
       arena.data, arena.length, reinterpret_cast<int32_t*>(holders.data), holders.length, shape));
   // Never dropped: pools that are not complete stay behind, and devices may still write into them.
@@ -328,6 +335,16 @@ napi_value closeCall(napi_env env, napi_callback_info info) {
   return numberOf(env, 0);
 }
 
+napi_value spareCall(napi_env env, napi_callback_info info) {
+  size_t count = 1;
+  napi_value values[1];
+  queueOf(env, info, &count, values);
+  const int32_t n = count > 0 ? argument(env, values[0]) : -1;
+  if (n < 0) return numberOf(env, -EINVAL);
+  slotAccount() = {static_cast<uint32_t>(n), 0};
+  return numberOf(env, 0);
+}
+
 uint32_t laneColumn(Napi::Object from, const char* name, const Frames& frames, uint32_t lanes) {
   const uint32_t at = field(from, name);
   if (at % 4 != 0 || at + uint64_t{lanes} * 4 > frames.arenaBytes)
@@ -411,6 +428,7 @@ Napi::Value bindQueue(const Napi::CallbackInfo& info) {
   wanted.hasVnet = flag(request, "vnet");
   wanted.takesChains = flag(request, "chains");
   wanted.hasGuest = isVhost(device);
+  wanted.isSynchronous = isSynchronous(device);
   wanted.bringsForeign = strcmp(device.driver_name, "net_ring") == 0;
   wanted.place = static_cast<int32_t>(field(request, "place", 65535));
 
@@ -423,7 +441,7 @@ Napi::Value bindQueue(const Napi::CallbackInfo& info) {
                                        reinterpret_cast<int32_t*>(words.data));
   Napi::Object bound = Napi::Object::New(env);
   const std::pair<const char*, napi_callback> functions[] = {
-      {"rx", receiveCall}, {"tx", sendCall}, {"release", releaseCall}, {"close", closeCall}};
+      {"rx", receiveCall}, {"tx", sendCall}, {"release", releaseCall}, {"spare", spareCall}, {"close", closeCall}};
   for (const auto& [name, callback] : functions)
     bound.Set(name, boundFunction(env, name, callback, queue, info[1], info[4]));
   return bound;

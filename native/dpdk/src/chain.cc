@@ -2,6 +2,7 @@
 #include <errno.h>
 #include <rte_memcpy.h>
 
+#include "external.h"
 #include "queue.h"
 
 namespace weft {
@@ -51,6 +52,44 @@ rte_mbuf* Queue::attached(const SlotClass& slots, uint32_t at, uint32_t length, 
   return window;
 }
 
+/// An mbuf over bytes of a slot of this worker's own, or null where they have to be copied.
+rte_mbuf* Queue::external(uint32_t at, uint32_t length, int32_t* result) {
+  if (static_cast<size_t>(request_.place) >= frames_->workers.size()) return nullptr;
+  const SlotClass& slots = frames_->workers[request_.place];
+  uint8_t* data = frames_->arena + at;
+  if (data < slots.base || data >= slots.base + slots.bytes()) return nullptr;
+  const auto offset = static_cast<uint32_t>(data - slots.base);
+  const uint32_t index = slots.indexAt(offset);
+  const uint32_t inSlot = offset - index * slots.stride;
+  if (inSlot < kPreamble || length > slots.stride - inSlot) return nullptr;
+  if (frames_->holders[slots.firstSlot + index] != request_.place + 1) return nullptr;
+  if (isHome(slots, index)) {
+    if (pending_.size() == kPendingMax) lookAtSlots();
+    const SlotAccount& account = slotAccount();
+    if (!request_.isSynchronous && account.away + pending_.size() >= account.spares) {
+      state_[kAway] = 1;
+      return nullptr;
+    }
+    pending_.push_back(index);
+  }
+  rte_mbuf* mbuf = rte_pktmbuf_alloc(frames_->heads);
+  if (mbuf == nullptr) {
+    *result = -ENOBUFS;
+    return nullptr;
+  }
+  attachExternal(mbuf, slots, index, data, length);
+  return mbuf;
+}
+
+/// Which slots the device has kept: somebody has to take their place in the rx window.
+void Queue::lookAtSlots() {
+  const SlotClass& slots = frames_->workers[request_.place];
+  SlotAccount& account = slotAccount();
+  for (const uint32_t index : pending_) account.away += isHome(slots, index) ? 0 : 1;
+  pending_.clear();
+  if (account.away > 0) state_[kAway] = 1;
+}
+
 bool Queue::copy(Chain* chain, uint32_t at, uint32_t length, int32_t* result) {
   state_[kCopied]++;
   state_[kCopiedBytes] += static_cast<int32_t>(length);
@@ -81,15 +120,19 @@ bool Queue::copy(Chain* chain, uint32_t at, uint32_t length, int32_t* result) {
   return true;
 }
 
-/// Adds bytes to a chain: a window into a received slot, or a copy. False with *result when it cannot be.
+/// Adds bytes to a chain from where they lie, or copies them. False with *result when it cannot be.
 bool Queue::append(Chain* chain, uint32_t at, uint32_t length, int32_t* result) {
-  const SlotClass* slots = slotsOf(at);
-  if (slots != nullptr && request_.takesChains && length > 0) {
-    rte_mbuf* window = attached(*slots, at, length, result);
+  if (length > 0 && (request_.takesChains || chain->isOnly)) {
+    const SlotClass* slots = slotsOf(at);
+    rte_mbuf* window = nullptr;
+    if (slots != nullptr)
+      window = attached(*slots, at, length, result);
+    else if (length >= (chain->isTailFull ? kExternalMin : kExternalMinBehind))
+      window = external(at, length, result);
     if (window != nullptr) {
       chain->link(window);
       chain->isTailFull = true;
-      state_[kChained]++;
+      state_[slots != nullptr ? kChained : kExternal]++;
       return true;
     }
     if (*result < 0) return false;
@@ -100,6 +143,7 @@ bool Queue::append(Chain* chain, uint32_t at, uint32_t length, int32_t* result) 
 /// Extents `extent` to `extent + count` as one frame. `split`: the first so many bytes in an mbuf of their own, copied.
 rte_mbuf* Queue::buildChain(uint32_t extent, uint32_t count, uint32_t split, int32_t* result) {
   Chain chain;
+  chain.isOnly = count == 1 && split == 0;
   const int32_t* extAt = io_ + columns_.extAt;
   const int32_t* extLen = io_ + columns_.extLen;
   for (uint32_t e = extent; e < extent + count; e++) {

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include <mutex>
+#include <set>
 
 #include "failure.h"
 #include "guest.h"
@@ -135,6 +136,11 @@ Device configureAnyhow(uint16_t port, const DeviceRequest& request, const Frames
 }  // namespace
 
 bool isVhost(const rte_eth_dev_info& info) { return strcmp(info.driver_name, "net_vhost") == 0; }
+
+bool isSynchronous(const rte_eth_dev_info& info) {
+  static const std::set<std::string> drivers = {"net_vhost", "net_null", "net_pcap", "net_af_packet", "net_tap"};
+  return drivers.count(info.driver_name) != 0;
+}
 
 Device openDevice(const DeviceRequest& request, const Frames& frames) {
   std::lock_guard<std::mutex> guard(deviceLock);

@@ -55,6 +55,9 @@ struct DeviceState {
 /// A machine is behind it.
 bool isVhost(const rte_eth_dev_info& info);
 
+/// The driver copies, or drops, and has freed all when a send returns.
+bool isSynchronous(const rte_eth_dev_info& info);
+
 Device openDevice(const DeviceRequest& request, const Frames& frames);
 void closeDevice(uint16_t port);
 DeviceState deviceState(uint16_t port);

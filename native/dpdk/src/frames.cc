@@ -9,6 +9,7 @@
 #include <map>
 #include <mutex>
 
+#include "external.h"
 #include "failure.h"
 #include "share.h"
 
@@ -57,13 +58,25 @@ void initMbuf(rte_mempool* pool, void* argument, void* object, unsigned index) {
   mbuf->buf_iova = reinterpret_cast<uintptr_t>(mbuf->buf_addr);
 }
 
-void populate(SlotClass& slots, uint8_t* arena, const SlotShape& shape, const char* what) {
+void placeSlots(SlotClass& slots, uint8_t* arena, const SlotShape& shape) {
   slots.base = arena + shape.at;
   slots.stride = shape.stride;
   slots.count = shape.count;
   const uint32_t lines = shape.stride / kLine;
   slots.inverse = inverseOf(lines);
   slots.reciprocal = ((uint64_t{1} << 40) + lines - 1) / lines;
+}
+
+void checkShape(const SlotShape& one, uint32_t arenaBytes) {
+  const uint64_t end = one.at + static_cast<uint64_t>(one.stride) * one.count;
+  if (one.count == 0) return;
+  if (end > arenaBytes || one.at % kLine != 0 || one.stride % kLine != 0 || one.stride / kLine % 2 == 0 ||
+      one.stride <= kBufferAt + RTE_PKTMBUF_HEADROOM)
+    throw DpdkFailure("rte_mempool_populate_virt", EINVAL, "slots outside of the arena or of a wrong size");
+}
+
+void populate(SlotClass& slots, uint8_t* arena, const SlotShape& shape, const char* what) {
+  placeSlots(slots, arena, shape);
   if (shape.count == 0) return;
   // Objects of exactly a slot: no spread over memory channels, and none moved to keep clear of a page's end.
   const unsigned flags = RTE_MEMPOOL_F_NO_SPREAD | RTE_MEMPOOL_F_NO_IOVA_CONTIG;
@@ -96,15 +109,18 @@ Frames::Frames(uint8_t* theArena, uint32_t bytes, int32_t* theHolders)
 // It delegates, so that the destructor frees what was made when a later pool fails.
 Frames::Frames(uint8_t* theArena, uint32_t bytes, int32_t* theHolders, uint32_t holderCount, const FramesShape& shape)
     : Frames(theArena, bytes, theHolders) {
-  for (const SlotShape* one : {&shape.small, &shape.large}) {
-    const uint64_t end = one->at + static_cast<uint64_t>(one->stride) * one->count;
-    if (one->count == 0) continue;
-    if (end > bytes || one->at % kLine != 0 || one->stride % kLine != 0 || one->stride / kLine % 2 == 0 ||
-        one->stride <= kBufferAt + RTE_PKTMBUF_HEADROOM)
-      throw DpdkFailure("rte_mempool_populate_virt", EINVAL, "slots outside of the arena or of a wrong size");
-  }
+  for (const SlotShape& one : {shape.small, shape.large}) checkShape(one, bytes);
+  for (const SlotShape& one : shape.workers) checkShape(one, bytes);
   if (shape.firstSlot + static_cast<uint64_t>(shape.small.count) + shape.large.count > holderCount)
     throw DpdkFailure("rte_mempool_populate_virt", EINVAL, "the holder column is too short");
+  for (size_t place = 0; place < shape.workers.size(); place++) {
+    if (shape.firstSlots[place] + static_cast<uint64_t>(shape.workers[place].count) > holderCount)
+      throw DpdkFailure("rte_mempool_populate_virt", EINVAL, "the holder column is too short");
+    workers.emplace_back();
+    placeSlots(workers.back(), arena, shape.workers[place]);
+    workers.back().firstSlot = shape.firstSlots[place];
+    laySharedInfo(workers.back());
+  }
   small.firstSlot = shape.firstSlot;
   large.firstSlot = shape.firstSlot + shape.small.count;
   // Not the large ones: most of a large slot is never touched.

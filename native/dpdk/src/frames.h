@@ -63,6 +63,9 @@ struct FramesShape {
   SlotShape large;
   uint32_t firstSlot = 0;
   uint32_t heads = 0;
+  /// Large slots of the workers, by place; `firstSlots` are their ids.
+  std::vector<SlotShape> workers;
+  std::vector<uint32_t> firstSlots;
 };
 
 class Frames {
@@ -80,6 +83,8 @@ class Frames {
   SlotClass small;
   SlotClass large;
   rte_mempool* heads = nullptr;
+  /// Slots of the workers themselves, by place: no pool, and shared info of DPDK at their begin (external.h).
+  std::vector<SlotClass> workers;
 
   const SlotClass* classOfSlot(uint32_t slot) const {
     if (slot - small.firstSlot < small.count) return &small;

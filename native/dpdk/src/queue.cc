@@ -23,7 +23,9 @@ thread_local uint32_t inHand = 0;
 
 Queue::Queue(std::shared_ptr<Frames> frames, const QueueRequest& request, const LaneColumns& lanes,
              const MessageColumns& columns, int32_t* io, int32_t* state)
-    : frames_(std::move(frames)), request_(request), lanes_(lanes), columns_(columns), io_(io), state_(state) {}
+    : frames_(std::move(frames)), request_(request), lanes_(lanes), columns_(columns), io_(io), state_(state) {
+  pending_.reserve(kPendingMax);
+}
 
 /// A lane is one piece: what came in several is put together if the first slot has room.
 static bool isOnePiece(rte_mbuf* mbuf) { return mbuf->nb_segs == 1 || rte_pktmbuf_linearize(mbuf) == 0; }
@@ -287,6 +289,7 @@ int32_t Queue::send(uint32_t n, bool isShared) {
     if (count > 0) sent += flush(batch, messages, count);
     count = 0;
   }
+  if (!pending_.empty()) lookAtSlots();
   return static_cast<int32_t>(sent);
 }
 

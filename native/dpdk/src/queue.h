@@ -31,7 +31,7 @@ struct MessageColumns {
 };
 
 /// Words of `state`, shared with JavaScript.
-enum QueueState { kCopied = 1, kCopiedBytes, kNoHeads, kChained, kOffloads, kQueueStateWords };
+enum QueueState { kCopied = 1, kCopiedBytes, kNoHeads, kChained, kOffloads, kExternal, kAway, kQueueStateWords };
 
 struct QueueRequest {
   uint16_t port = 0, txQueue = 0;
@@ -44,10 +44,15 @@ struct QueueRequest {
   bool takesChains = false;
   /// A machine is behind it: what it takes may change at any time (guest.h).
   bool hasGuest = false;
+  /// It has let go of every mbuf when a send returns.
+  bool isSynchronous = false;
   /// What it brings may be mbufs of others: net_ring hands on what it was given.
   bool bringsForeign = false;
   int32_t place = 0;
 };
+
+/// Slots of a worker that one call may hand to a device before it looks which of them have come back.
+constexpr size_t kPendingMax = 128;
 
 /// A message that is put together out of several mbufs.
 struct Chain {
@@ -55,6 +60,8 @@ struct Chain {
   rte_mbuf* tail = nullptr;
   /// What is copied goes into another mbuf.
   bool isTailFull = true;
+  /// The message is one piece.
+  bool isOnly = false;
 
   void link(rte_mbuf* next);
 };
@@ -86,6 +93,8 @@ class Queue {
   bool append(Chain* chain, uint32_t at, uint32_t length, int32_t* result);
   bool copy(Chain* chain, uint32_t at, uint32_t length, int32_t* result);
   rte_mbuf* attached(const SlotClass& slots, uint32_t at, uint32_t length, int32_t* result);
+  rte_mbuf* external(uint32_t at, uint32_t length, int32_t* result);
+  void lookAtSlots();
   rte_mbuf* adopt(rte_mbuf* foreign);
   uint32_t adoptForeign(rte_mbuf** burst, uint32_t n);
   int32_t dataOffset(const rte_mbuf* mbuf, uint32_t at, uint32_t length) const;
@@ -106,6 +115,8 @@ class Queue {
   int32_t* io_;
   int32_t* state_;
   uint32_t nextRead_ = 0;
+  /// Slots of this worker that went to the device in this call, by index: kPendingMax at most.
+  std::vector<uint32_t> pending_;
 };
 
 }  // namespace weft

@@ -76,6 +76,7 @@ export function createRxWindow(
   }
 
   for (let lane = 0; lane < LANES; lane++) put(lane, slots[lane]);
+  collect();
   return {
     slots,
     starts,

@@ -45,7 +45,7 @@ export function createSlotState(shape: ArenaShape): SlotState {
 
 /**
  * Everything that a worker owns goes back on its stacks, but what devices keep: the next thread takes that when it is home. Only after its thread
- * has ended. Returns the slots that were held.
+ * has ended. Returns the slots that it held.
  */
 export function bringHome(
   shape: ArenaShape,
@@ -58,7 +58,7 @@ export function bringHome(
   const first = worker * slotsPerWorker(shape);
   let held = 0;
   for (let s = first; s < first + slotsPerWorker(shape); s++) {
-    if (holders[s] !== HOME) held++;
+    if (holders[s] > HOME) held++;
     holders[s] = isAway(s) ? WITH_DEVICE : HOME;
   }
   const fill = (base: number, from: number, count: number) => {
@@ -71,12 +71,12 @@ export function bringHome(
   return held;
 }
 
-/** Slots of one worker that are not on its stacks. */
+/** Slots that one worker holds. What a device keeps is not among them, as with slots of DPDK. */
 export function countHeld(shape: ArenaShape, state: SlotState, worker: number): number {
   const holders = new Int32Array(state.holders);
   const first = worker * slotsPerWorker(shape);
   let held = 0;
-  for (let s = first; s < first + slotsPerWorker(shape); s++) if (holders[s] !== HOME) held++;
+  for (let s = first; s < first + slotsPerWorker(shape); s++) if (holders[s] > HOME) held++;
   return held;
 }
 

@@ -6,7 +6,7 @@ import { describeWith } from '../rig/requirements.js';
 import { SANITIZED_ADDON, sanitizedEnvironment } from '../rig/sanitized.js';
 
 const root = fileURLToPath(new URL('../..', import.meta.url));
-const FILES = ['dpdk.test.ts', 'dpdkThreads.test.ts'].map((name) => `test/native/${name}`);
+const FILES = ['dpdk.test.ts', 'dpdkExternal.test.ts', 'dpdkThreads.test.ts'].map((name) => `test/native/${name}`);
 
 function sanitized(...args: string[]) {
   const { status, stdout, stderr } = spawnSync(process.execPath, args, {

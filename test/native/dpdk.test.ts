@@ -157,6 +157,21 @@ describeWith(['dpdk'], 'DPDK over an arena', () => {
     expect(columns.slot.length).toBe(64);
   });
 
+  it('lets anybody read a device that is new, whoever read its predecessor', () => {
+    const open = () =>
+      addon().open({ devargs: 'net_null1,size=64', queues: 1, mtu: 1500, superframes: false, offloads: 0, frames });
+    for (const place of [1, 0]) {
+      const device = open();
+      const { io, layout, state } = columnsOf(memory, place);
+      const request = { frames, port: device.port, rxQueues: [0], txQueue: 0, vnet: false, chains: false, place };
+      const { rx, release } = addon().bindQueue(request, io, LAYOUT, layout, state);
+      expect(rx(), `place ${place}`).toBe(64);
+      release(64);
+      addon().close(device.port);
+    }
+    everythingIsHome();
+  });
+
   it('loses nothing when lanes are sent, shared, dropped and released in any mixture, a million bursts long', () => {
     const { rx, tx, release, io, columns } = bind(4);
     let received = 0;

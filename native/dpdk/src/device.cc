@@ -11,6 +11,7 @@
 
 #include "failure.h"
 #include "guest.h"
+#include "share.h"
 #include "sockets.h"
 #include "watch.h"
 
@@ -149,6 +150,7 @@ Device openDevice(const DeviceRequest& request, const Frames& frames) {
   try {
     rte_eth_dev_info info{};
     check(rte_eth_dev_info_get(port, &info), "rte_eth_dev_info_get", request.devargs);
+    forgetReaders(port);
     watchPort(port, RTE_MIN(request.queues, kQueuesMax), isVhost(info));
     Device device = configureAnyhow(port, request, frames);
     letMachineIn(port);

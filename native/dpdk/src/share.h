@@ -30,6 +30,9 @@ inline bool mayRead(uint16_t port, uint16_t queue, int32_t place) {
   return reader.compare_exchange_strong(nobody, place + 1, std::memory_order_acquire);
 }
 
+/// Of a device that is new: nobody reads it, whatever the threads of a node that has stopped have left at its number.
+void forgetReaders(uint16_t port);
+
 /// Worker `place` reads the queue no more; whoever sleeps over it looks.
 void giveUp(uint16_t port, uint16_t queue, int32_t place);
 

@@ -133,8 +133,7 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'ethtool', 
       // SIGKILL.
       await guest.stop();
       await until('the port sees its end', async () => (await deviceState()) === 'down');
-      await expectQuiet(node);
-      expect(await node.dropped()).toEqual({});
+      await expectNothingLost();
       await node.end();
     },
   );

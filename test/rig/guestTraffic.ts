@@ -11,12 +11,17 @@ export interface GuestPing {
   /** Bytes of ICMP payload. */
   size?: number;
   tos?: number;
+  /** Asks on until there are as many answers, at most for so long. */
+  withinSec?: number;
 }
 
 /** Pings from the guest, never fragmented; returns the number of answers. */
 export async function guestPing(guest: Guest, address: string, options: GuestPing = {}): Promise<number> {
-  const { count = 3, size = 56, tos = 0 } = options;
-  const { stdout } = await guest.exec(`ping -n -q -M do -c ${count} -i 0.1 -W 2 -s ${size} -Q ${tos} ${address}`);
+  const { count = 3, size = 56, tos = 0, withinSec } = options;
+  const patience = withinSec === undefined ? '-W 2' : `-w ${withinSec}`;
+  const { stdout } = await guest.exec(
+    `ping -n -q -M do -c ${count} -i 0.1 ${patience} -s ${size} -Q ${tos} ${address}`,
+  );
   const received = /(\d+) received/.exec(stdout)?.[1];
   if (received === undefined) throw new Error(`ping in the guest said: ${stdout}`);
   return Number(received);

@@ -22,11 +22,14 @@ export async function giveAddress(guest: Guest, address = MACHINE): Promise<void
   await guest.run(`ip address add ${address}/24 dev ${GUEST_DEVICE} && ip link set ${GUEST_DEVICE} up`);
 }
 
+/** Of a ping: what is lost stands in the counters of the node, what is late does no harm. */
+const PATIENCE = { withinSec: 20 };
+
 /** Pings and a TCP stream each way between the machine and a namespace that has address FAR. */
 export async function expectTalk(guest: Guest, namespace: string, mtu = 1450): Promise<void> {
-  expect(await guestPing(guest, FAR), 'pings of the machine').toBe(3);
-  expect(await ping(namespace, MACHINE), 'pings to the machine').toBe(3);
-  expect(await guestPing(guest, FAR, { size: mtu - IPV4_ICMP }), `pings of ${mtu} bytes`).toBe(3);
+  expect(await guestPing(guest, FAR, PATIENCE), 'pings of the machine').toBe(3);
+  expect(await ping(namespace, MACHINE, PATIENCE), 'pings to the machine').toBe(3);
+  expect(await guestPing(guest, FAR, { ...PATIENCE, size: mtu - IPV4_ICMP }), `pings of ${mtu} bytes`).toBe(3);
   const there = await sendTcpFromGuest(guest, namespace, FAR, TCP_BYTES);
   expect(there.received).toEqual(there.sent);
   const back = await sendTcpToGuest(namespace, guest, MACHINE, TCP_BYTES);

@@ -18,6 +18,8 @@ export interface PingOptions {
   size?: number;
   /** TOS byte of the requests. */
   tos?: number;
+  /** Asks on until there are as many answers, at most for so long. */
+  withinSec?: number;
 }
 
 /** Pings wait for the last answer as long as this, or twice the longest round trip: on a busy machine an answer takes its time. */
@@ -25,8 +27,9 @@ const PING_INTERVAL_SEC = '0.1';
 
 /** Pings and returns the number of answers. */
 export async function ping(namespace: string, address: string, options: PingOptions = {}): Promise<number> {
-  const { count = 3, size = 56, tos = 0 } = options;
+  const { count = 3, size = 56, tos = 0, withinSec } = options;
   const args = [
+    ...(withinSec === undefined ? [] : ['-w', `${withinSec}`]),
     '-n',
     '-q',
     '-c',

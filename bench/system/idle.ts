@@ -1,15 +1,18 @@
-import { readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { must, sleep } from '../../dist/cli/lab/commands.js';
-import type { Undo } from '../../dist/cli/lab/undo.js';
+import { missingPrograms, must, sleep } from '../../dist/cli/lab/commands.js';
+import { createUndo, type Undo } from '../../dist/cli/lab/undo.js';
 import { checkValue } from '../../dist/control/config/check.js';
 import type { ConfigInput } from '../../dist/control/config/config.js';
 import { neighbourBytesOf } from '../../dist/control/plan/neighbours.js';
 import { routeBytesOf } from '../../dist/control/plan/routeRoom.js';
 import { workersMaxOf } from '../../dist/control/workers.js';
 import { createNodeMemory } from '../../dist/worker/nodeMemory.js';
-import { type Benchmark, numberOption } from '../benchmark.js';
+// biome-ignore lint/correctness/useImportExtensions: the set-up is made of .mjs files
+import { reserveHugepages } from '../../setup/hugepages.mjs';
+import { type Benchmark, numberOption, UsageError } from '../benchmark.js';
+import { startTestpmd } from '../dpdk/testpmd.js';
 import type { Findings, Series } from '../report/report.js';
 import { median, quantile } from '../report/statistics.js';
 import { cell, type Table } from '../report/table.js';
@@ -47,7 +50,20 @@ interface Size {
   ports: number;
   peers: number;
   heartbeat: boolean;
+  /** In place of the TAPs: vhost-user ports, and whether silent machines are there. */
+  vhost?: 'nobody' | 'machines';
 }
+
+const VHOST_PORTS = 2;
+const MACHINES_MB = 96;
+/** Of 2 MB, for the machines and for DPDK's memory of the node. */
+const VHOST_HUGEPAGES = 256;
+const ADDON = fileURLToPath(new URL('../../native/dpdk/weft_dpdk.node', import.meta.url));
+const vhostSizes: Size[] = (['nobody', 'machines'] as const).map((vhost) => {
+  return { ports: VHOST_PORTS, peers: 0, heartbeat: false, vhost };
+});
+const hasDpdk = () => existsSync(ADDON) && missingPrograms(['dpdk-testpmd']).length === 0;
+const vhostSocket = (folder: string, name: string, k: number) => join(folder, `${name}-${k}.vhost`);
 
 const FEW_PORTS = 10;
 
@@ -67,10 +83,14 @@ async function makeHost(undo: Undo, signal: AbortSignal): Promise<Host> {
   return { netns, device, underlayAddress, weftAddress: '10.0.0.1', kernelAddress: '10.0.1.1' };
 }
 
-function configOf(name: string, folder: string, host: Host, { ports, peers, heartbeat }: Size): ConfigInput {
+function configOf(name: string, folder: string, host: Host, { ports, peers, heartbeat, vhost }: Size): ConfigInput {
   const config = nodeConfig(name, folder, host, null);
   const [network] = config.networks;
   if (ports > 1) network.ports = Array.from({ length: ports }, (_, k) => ({ name: `tap${k}`, type: 'tap' as const }));
+  if (vhost !== undefined)
+    network.ports = Array.from({ length: ports }, (_, k) => {
+      return { name: `vm${k}`, type: 'vhost-user' as const, path: vhostSocket(folder, name, k) };
+    });
   network.peers = Array.from({ length: peers }, (_, k) => `198.18.${1 + Math.floor(k / 250)}.${1 + (k % 250)}`);
   if (heartbeat) network.heartbeat = {};
   return config;
@@ -111,6 +131,14 @@ async function collectGarbage(pid: number, log: string, signal: AbortSignal): Pr
   }
 }
 
+/** Machines whose network cards are up, and who send nothing. */
+function startMachines(folder: string, name: string, undo: Undo, signal: AbortSignal) {
+  const path = (k: number) => vhostSocket(folder, name, k);
+  const vdevs = Array.from({ length: VHOST_PORTS }, (_, k) => `net_virtio_user${k},path=${path(k)},queue_size=256`);
+  const forward = ['--total-num-mbufs=4096'];
+  return startTestpmd({ cpu: 0, memoryMb: MACHINES_MB, vdevs, forward, isSilent: true }, undo, signal);
+}
+
 let nodes = 0;
 
 /** Starts a node, watches it doing nothing, stops it. */
@@ -126,6 +154,9 @@ async function once(
   const node = runNode(host, folder, name, configOf(name, folder, host, size), undo, program);
   await waitReady(join(folder, `${name}.log`), () => node.hasEnded, signal);
   found.readyMs.push(performance.now() - startedAt);
+  const machines = createUndo();
+  undo.add(() => machines.run());
+  if (size.vhost === 'machines') await startMachines(folder, name, machines, signal);
   if (seconds > 0) {
     await settle(node.pid, signal);
     const switches = readSwitches(node.pid);
@@ -141,6 +172,7 @@ async function once(
     found.rssBytes.push(rssBytes);
     if (arenaBytes !== null) found.arenaResidentBytes.push(arenaBytes);
   }
+  await machines.run();
   await node.end();
 }
 
@@ -162,6 +194,11 @@ interface Options {
 async function measure({ starts, seconds, rounds, sizes }: Options, log: (line: string) => void) {
   return withCleanUp(async (undo, signal) => {
     const around = { host: await makeHost(undo, signal), folder: makeFolder(undo), undo, signal };
+    if (sizes.some(({ vhost }) => vhost !== undefined)) {
+      const pages = reserveHugepages(VHOST_HUGEPAGES);
+      if ('lack' in pages) throw new UsageError(pages.lack);
+      undo.add(() => pages.release());
+    }
     const small = nothingFound();
     for (let round = 0; round < starts; round++) {
       const isLast = round === starts - 1;
@@ -179,8 +216,10 @@ async function measure({ starts, seconds, rounds, sizes }: Options, log: (line: 
   });
 }
 
-const sizeText = ({ ports, peers, heartbeat }: Size) =>
-  `${ports} ports, ${peers} peers${heartbeat ? ' with heartbeats' : ''}`;
+const sizeText = ({ ports, peers, heartbeat, vhost }: Size) =>
+  vhost !== undefined
+    ? `${ports} vhost-user ports, ${vhost === 'nobody' ? 'nobody there' : 'silent machines'}`
+    : `${ports} ports, ${peers} peers${heartbeat ? ' with heartbeats' : ''}`;
 
 const inMegabytes = (samples: number[]) => cell(samples.map((bytes) => bytes / MEGABYTE));
 
@@ -243,7 +282,8 @@ const below = (text: string, samples: number[], limit: number) =>
 
 export const idle: Benchmark = {
   name: 'idle',
-  summary: 'nodes without traffic, of one TAP and of many ports and peers: CPU, resident memory, time to ready (root)',
+  summary:
+    'nodes without traffic, of one TAP, of many ports and peers, of vhost-user ports: CPU, resident memory, time to ready (root)',
   options: {
     starts: { type: 'string', default: '5', help: 'starts of which the time to ready is taken' },
     seconds: { type: 'string', default: '20', help: 'how long the last of them, and each larger node, is watched' },
@@ -264,6 +304,7 @@ export const idle: Benchmark = {
       { ports, peers: 0, heartbeat: false },
       { ports, peers, heartbeat: false },
       { ports, peers, heartbeat: true },
+      ...(rounds > 0 && hasDpdk() ? vhostSizes : []),
     ];
     const { small, large } = await measure({ starts, seconds, rounds, sizes }, log);
     const [few, many, peered] = large;
@@ -283,12 +324,17 @@ export const idle: Benchmark = {
         below('CPU, percent of a core', small.cpuPercent, 1),
         below('resident beside the arena, MB', beside, 120),
         below('process start to ready, ms', small.readyMs, 500),
-        ...(isLarge ? [below(`${sizeText(sizes[2])}: CPU, percent of a core`, peered.cpuPercent, 1)] : []),
+        ...large.flatMap((found, k) =>
+          isLarge && (k === 2 || sizes[k].vhost !== undefined)
+            ? [below(`${sizeText(sizes[k])}: CPU, percent of a core`, found.cpuPercent, 1)]
+            : [],
+        ),
       ],
       notes: [
         ...(small.arenaResidentBytes.length === 0
           ? ['no mapping of the size of the arena was found: it is not taken off']
           : []),
+        ...(isLarge && !hasDpdk() ? ['Ports of type vhost-user were left out: no DPDK, or no dpdk-testpmd.'] : []),
         'Time to ready has `ip netns exec` in it, and is seen within 5 ms.',
         ...(isLarge
           ? [

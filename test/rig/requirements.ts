@@ -48,6 +48,10 @@ const needs = {
     isMet: canSanitize,
     lack: 'the DPDK addon with AddressSanitizer ("node setup.mjs --only dpdk-sanitized")',
   },
+  compiler: {
+    isMet: () => hasCommand('cc') && spawnSync('pkg-config', ['--exists', 'libdpdk']).status === 0,
+    lack: 'a C compiler and libdpdk-dev',
+  },
   testpmd: { isMet: () => hasCommand('dpdk-testpmd'), lack: 'the dpdk-testpmd command (dpdk-dev)' },
   hugepages: { isMet: hugepagesHeld, lack: `${HUGEPAGES} huge pages of 2 MB` },
   ip: { isMet: () => hasCommand('ip'), lack: 'the ip command (iproute2)' },

@@ -1,15 +1,19 @@
 // Nodes with ports over devices of DPDK that need no hardware: frames from file to file, changes while they run, workers that die. Needs
 // the built package (worker threads cannot run TypeScript).
+import { spawn } from 'node:child_process';
+import { createSocket } from 'node:dgram';
+import { fileURLToPath } from 'node:url';
 import { afterEach, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config/config.js';
 import type { Node, NodeParts } from '../../src/control/node.js';
 import type { Supervisor } from '../../src/worker/supervisor.js';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
-import { BROADCAST, udp } from '../rig/frames.js';
+import { BROADCAST, udp, vxlan } from '../rig/frames.js';
 import { scratchFile } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
 import { sleep, until } from '../rig/waiting.js';
 
+const MACHINE = fileURLToPath(new URL('../rig/vhostMachine.py', import.meta.url));
 const built = (path: string) => new URL(`../../dist/${path}`, import.meta.url).href;
 const open: Node[] = [];
 let supervisor: Supervisor;
@@ -104,6 +108,51 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
     await everythingIsHome();
   });
 
+  it('loses no slot of its own, or of DPDK, over machines, neighbours and workers that die', {
+    timeout: 120_000,
+  }, async () => {
+    // Frames come in over a socket, into slots of the node, and are flooded to a machine and to shared memory, which DPDK's slots receive.
+    const [local, peer] = [1, 2].map((host) => `127.${(process.pid >> 8) & 255}.${process.pid & 255}.${host}`);
+    const path = scratchFile('vm.sock');
+    const memory = `socket=${scratchFile('memif.sock')},socket-abstract=no`;
+    const far = port('far', `net_memif1,role=client,${memory}`);
+    const open = { broadcastLimit: 0, suppressNeighbours: false };
+    const vm = { type: 'vhost-user' as const, name: 'vm', path, queues: 1 };
+    const near = port('near', `net_memif0,role=server,${memory}`);
+    const node = await start({
+      underlays: [{ name: 'lan', address: local }],
+      networks: [
+        { name: 'blue', vni: 7, underlay: 'lan', peers: [peer], ...open, ports: [vm, near] },
+        { name: 'red', ...open, ports: [far, port('sink', SILENT)] },
+      ],
+    });
+    const socket = createSocket('udp4').bind(0, peer);
+    const datagram = vxlan(7, udp({ src: 9, dst: BROADCAST, payload: 1300 }));
+    const sender = setInterval(() => {
+      for (let i = 0; i < 50; i++) socket.send(datagram, 4789, local);
+    }, 5);
+    try {
+      for (let death = 1; death <= 2; death++) {
+        const machine = spawn('python3', [MACHINE, 'machine', path], { stdio: ['pipe', 'pipe', 'inherit'] });
+        const before = ['vm', 'sink'].map((name) => portOf(node, name).txPackets);
+        const goesOn = () => ['vm', 'sink'].every((name, i) => portOf(node, name).txPackets > before[i] + 50);
+        await until('frames reach the machine and the neighbour', goesOn);
+        machine.kill('SIGKILL');
+        if (death === 2) await node.removePort('far');
+        await supervisor.terminate(0);
+        const isBack = () => node.workers()[0].restarts === death && node.workers()[0].state === 'running';
+        await until('the worker is replaced', isBack);
+        await until('the machine is gone', () => portOf(node, 'vm').deviceState === 'down');
+        if (death === 2) await node.addPort('red', far);
+      }
+    } finally {
+      clearInterval(sender);
+      socket.close();
+    }
+    await everythingIsHome();
+    await until('no worker holds a slot', () => node.status().slots.held === 0);
+  });
+
   it('takes devices in and lets them go while it runs', async () => {
     const source = `net_pcap0,rx_pcap=${endless()},infinite_rx=1`;
     const node = await start({ ...network([]), node: { dpdk: {} } });
@@ -111,10 +160,7 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
     await node.addPort('blue', port('source', source));
     await until('frames move', () => portOf(node, 'sink').txPackets > 1000);
     await node.removePort('source');
-    await expect(node.addPort('blue', port('twin', SILENT))).rejects.toMatchObject({
-      code: 'DEVICE',
-      object: 'port twin',
-    });
+    await expect(node.addPort('blue', port('twin', SILENT))).rejects.toMatchObject({ code: 'CONFIG' });
     await node.addPort('blue', port('source', source));
     const before = portOf(node, 'sink').txPackets;
     await until('frames move again', () => portOf(node, 'sink').txPackets > before);

@@ -96,7 +96,13 @@ export function superframesOf({ offloads }: StatusDocument['ports'][number]): st
 
 function portPath(port: StatusDocument['ports'][number]): string {
   const sorts = superframesOf(port);
-  return sorts === '' ? port.path.receive : `${port.path.receive} (${sorts})`;
+  return sorts === '' || port.path.receive !== 'superframes' ? port.path.receive : `${port.path.receive} (${sorts})`;
+}
+
+function portState({ loss, machine, deviceState }: StatusDocument['ports'][number]): string | null {
+  if (loss !== null) return loss.what === 'server' ? 'waiting' : 'gone';
+  if (machine !== null) return { absent: 'waiting', silent: 'silent', running: 'up' }[machine.state];
+  return deviceState;
 }
 
 function portTable({ ports }: StatusDocument): string {
@@ -105,6 +111,7 @@ function portTable({ ports }: StatusDocument): string {
     port.name,
     port.network,
     port.type,
+    portState(port),
     port.device === null
       ? null
       : port.netns === null
@@ -117,7 +124,7 @@ function portTable({ ports }: StatusDocument): string {
     port.txPackets,
     port.dropped,
   ]);
-  const header = ['PORT', 'NETWORK', 'TYPE', 'DEVICE', 'MAC', 'MTU', 'PATH', 'RECEIVED', 'SENT', 'DROPPED'];
+  const header = ['PORT', 'NETWORK', 'TYPE', 'STATE', 'DEVICE', 'MAC', 'MTU', 'PATH', 'RECEIVED', 'SENT', 'DROPPED'];
   const reasons = ports.flatMap((port) =>
     port.path.reasons.map(({ reason, remedy }) => `  port ${port.name}: ${reason}${remedy ? `; ${remedy}` : ''}`),
   );

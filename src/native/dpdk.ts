@@ -77,6 +77,8 @@ export interface DpdkState {
   queuesEnabled: number;
   /** Queues of the machine behind a vhost-user device, enabled or not; 0 without one. */
   machineQueues: number;
+  /** Feature bits of virtio that it has agreed to; 0 without one. */
+  machineFeatures: number;
   rxPackets: number;
   txPackets: number;
   missed: number;

@@ -7,6 +7,9 @@
 import type { Account } from '../packet/counters.js';
 import type { TunnelKind } from '../tunnel/tunnel.js';
 import type { WorkerState } from './dataplane.js';
+import type { MachineDocument } from './machineDocument.js';
+
+export type { AgreedFeatures, MachineDocument } from './machineDocument.js';
 
 /** Why a faster way is not in use, and what would bring it back. */
 export interface PathReason {
@@ -155,6 +158,8 @@ export interface PortDocument {
   queuesEnabled: number | null;
   /** Ports over DPDK: how workers wait for frames (`node.dpdk.idle`, and what the device can do). Null for other ports. */
   idle: 'interrupt' | 'sleep' | 'busy' | null;
+  /** Null for ports that are not of type vhost-user. */
+  machine: MachineDocument | null;
   /** Offloads in force on its device: `checksum`, `tso`, `uso` (superframes of TCP, of UDP). Empty without a device or a virtio-net header. */
   offloads: string[];
   /** Networks of mode l3: what lies behind the port. */

@@ -1,7 +1,7 @@
 /**
  * What in a node's figures wants attention, as sentences with a remedy: the things that otherwise take an evening with tcpdump.
  */
-import type { DropsDocument, Hint, LossDocument, StatusDocument } from './documents.js';
+import type { DropsDocument, Hint, LossDocument, MachineDocument, StatusDocument } from './documents.js';
 
 export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocument): Hint[] {
   return [
@@ -28,8 +28,9 @@ function workerHints({ workers }: Pick<StatusDocument, 'workers'>): Hint[] {
 
 function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'underlays'>): Hint[] {
   const all = [
-    ...ports.map(({ name, device, deviceState, netns, loss, path }) => ({
+    ...ports.map(({ name, device, deviceState, netns, loss, path, machine }) => ({
       object: `port ${name}`,
+      machine,
       waits: path.reasons.some(({ feature }) => feature === 'machine'),
       device,
       deviceState,
@@ -38,6 +39,7 @@ function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'under
     })),
     ...underlays.map(({ name, device, deviceState, loss }) => ({
       object: `underlay ${name}`,
+      machine: null,
       waits: false,
       device,
       deviceState,
@@ -45,15 +47,14 @@ function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'under
       loss,
     })),
   ];
-  return all.flatMap(({ object, waits, device, deviceState, netns, loss }): Hint[] => {
+  return all.flatMap(({ object, machine, waits, device, deviceState, netns, loss }): Hint[] => {
     // Its path says what for.
     if (waits) return [];
     if (loss !== null) return [{ object, message: lossText(loss), remedy: loss.remedy }];
+    if (machine?.state === 'absent') return [absentHint(object, machine)];
     // Devices of DPDK have no interface of the kernel: a machine that is not connected, or a link without the other end.
     if (deviceState === 'down' && device === null)
-      return [
-        { object, message: 'nobody is at the other end', remedy: 'nothing, or start the machine that connects here' },
-      ];
+      return [{ object, message: NOBODY, remedy: 'nothing, or start what connects here' }];
     if (deviceState === 'down') {
       const remedy = `ip ${netns ? `-n ${netns.replace('/run/netns/', '')} ` : ''}link set ${device} up`;
       return [{ object, message: `device ${device} is down`, remedy }];
@@ -64,6 +65,15 @@ function deviceHints({ ports, underlays }: Pick<StatusDocument, 'ports' | 'under
       : 'nothing: the node follows it within seconds';
     return [{ object, message: `device ${device} is not where it was opened`, remedy }];
   });
+}
+
+const NOBODY = 'nobody is at the other end';
+
+function absentHint(object: string, { socket, mode }: MachineDocument): Hint {
+  if (mode === 'server')
+    return { object, message: NOBODY, remedy: `nothing, or start the machine that connects to ${socket}` };
+  const remedy = 'nothing, or start it (QEMU: -chardev socket,path=...,server=on,wait=off)';
+  return { object, message: `waiting for a machine that listens at ${socket}`, remedy };
 }
 
 /** `device eth0 is gone (since 12 s, tried 3 times, next in 4 s)` */

@@ -12,6 +12,7 @@ import type {
   LivenessDocument,
   LossDocument,
   MacDocument,
+  MachineDocument,
   NeighbourDocument,
   NextHopDocument,
   PathDocument,
@@ -30,6 +31,7 @@ export interface PortReport {
   /** Devices of DPDK alone: queues that the other side has enabled, and how workers wait for frames. */
   queuesEnabled?(): number;
   idle?: DpdkIdle;
+  machine?(): MachineDocument | null;
   offloads: string[];
   state(): DeviceState | null;
   /** Packets that were lost in the queue of the device. */
@@ -196,6 +198,7 @@ function portDocuments(view: NodeView): StatusDocument['ports'] {
       queues: report?.queues ?? 1,
       queuesEnabled: report?.queuesEnabled?.() ?? null,
       idle: report?.idle ?? null,
+      machine: report?.machine?.() ?? null,
       offloads: report?.offloads ?? [],
       prefixes: prefixes.get(port.id) ?? [],
       path: report?.path ?? NO_PATH,

@@ -136,6 +136,7 @@ describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', 
     const port = vhost('vm0', path, { mode: 'client' });
     await machine('serve', path);
     await start([port]);
+    expect(portOf('vm0').machine).toMatchObject({ socket: path, mode: 'client' });
     for (let life = 0; life < 10; life++) {
       await isUp();
       await node!.removePort('vm0');
@@ -143,6 +144,10 @@ describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', 
     }
     await isUp();
     expect(reasonsOf('vm0')).toEqual([]);
+    // It has asked for nothing but virtio 1.0.
+    const agreed = { rings: 'split', mergeable: false, sends: [], takes: [], features: '0x140000000' };
+    expect(portOf('vm0').machine).toMatchObject({ state: 'running', queues: 1, agreed });
+    expect(portOf('vm0').path).toMatchObject({ send: 'plain', receive: 'plain' });
     await node!.stop();
     await start([port]);
     await isUp();

@@ -63,9 +63,13 @@ Napi::Value state(const Napi::CallbackInfo& info) {
   answer.Set("speedMbps", Napi::Number::New(env, now.speedMbps));
   answer.Set("queuesEnabled", Napi::Number::New(env, now.queuesEnabled));
   answer.Set("machineQueues", Napi::Number::New(env, now.machineQueues));
-  const std::pair<const char*, uint64_t> figures[] = {{"rxPackets", now.rxPackets}, {"txPackets", now.txPackets},
-                                                      {"missed", now.missed},       {"rxErrors", now.rxErrors},
-                                                      {"txErrors", now.txErrors},   {"noBuffers", now.noBuffers}};
+  const std::pair<const char*, uint64_t> figures[] = {{"machineFeatures", now.machineFeatures},
+                                                      {"rxPackets", now.rxPackets},
+                                                      {"txPackets", now.txPackets},
+                                                      {"missed", now.missed},
+                                                      {"rxErrors", now.rxErrors},
+                                                      {"txErrors", now.txErrors},
+                                                      {"noBuffers", now.noBuffers}};
   for (const auto& [name, figure] : figures) answer.Set(name, Napi::Number::New(env, static_cast<double>(figure)));
   return answer;
 }

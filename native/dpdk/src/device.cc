@@ -178,7 +178,10 @@ DeviceState deviceState(uint16_t port) {
   rte_eth_dev_info info{};
   if (rte_eth_dev_info_get(port, &info) == 0) {
     state.queuesEnabled = enabledQueues(port, info.nb_rx_queues);
-    if (state.isUp && isVhost(info)) state.machineQueues = machineQueues(port);
+    if (state.isUp && isVhost(info)) {
+      state.machineQueues = machineQueues(port);
+      state.machineFeatures = machineFeatures(port);
+    }
   }
   rte_eth_stats stats{};
   if (rte_eth_stats_get(port, &stats) == 0) {

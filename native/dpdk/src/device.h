@@ -49,6 +49,8 @@ struct DeviceState {
   uint16_t queuesEnabled = 0;
   /// Of the machine behind a vhost-user device; 0 without one.
   uint16_t machineQueues = 0;
+  /// What it has agreed to, of virtio's feature bits.
+  uint64_t machineFeatures = 0;
   uint64_t rxPackets = 0, txPackets = 0, missed = 0, rxErrors = 0, txErrors = 0, noBuffers = 0;
 };
 

@@ -41,15 +41,18 @@ void watchGuest(uint16_t port) {
 void lookAtGuest(uint16_t port) {
   rte_eth_link link{};
   const bool isUp = rte_eth_link_get_nowait(port, &link) == 0 && link.link_status == RTE_ETH_LINK_UP;
-  const int guest = isUp ? rte_eth_vhost_get_vid_from_port_id(port) : -1;
-  uint64_t features = 0;
-  const bool isKnown = guest >= 0 && rte_vhost_get_negotiated_features(guest, &features) == 0;
-  granted[port].store(isKnown ? offloadsOfFeatures(features) : 0, std::memory_order_relaxed);
+  granted[port].store(isUp ? offloadsOfFeatures(machineFeatures(port)) : 0, std::memory_order_relaxed);
 }
 
 uint16_t machineQueues(uint16_t port) {
   const int guest = rte_eth_vhost_get_vid_from_port_id(port);
   return guest < 0 ? 0 : static_cast<uint16_t>(rte_vhost_get_vring_num(guest) / 2);
+}
+
+uint64_t machineFeatures(uint16_t port) {
+  const int guest = rte_eth_vhost_get_vid_from_port_id(port);
+  uint64_t features = 0;
+  return guest >= 0 && rte_vhost_get_negotiated_features(guest, &features) == 0 ? features : 0;
 }
 
 void forgetGuest(uint16_t port) {

@@ -17,6 +17,9 @@ void forgetGuest(uint16_t port);
 /// Queues of the machine behind a vhost-user device, for each direction, enabled or not; 0 while none is connected.
 uint16_t machineQueues(uint16_t port);
 
+/// Feature bits of virtio that it has agreed to; 0 while none is connected.
+uint64_t machineFeatures(uint16_t port);
+
 /// For devices without a machine behind them.
 void grantOffloads(uint16_t port, uint32_t offloads);
 

@@ -8,8 +8,8 @@ import { offloadNames, type TapDevice } from './tapDevice.js';
 /** Reports are made for one document, which may use a figure several times: the kernel is asked once. */
 export function portReport(tap: TapDevice | undefined, dpdk: OpenDpdkDevice | undefined, { kind }: PortPlan) {
   if (dpdk) {
-    const { path, mac, queues, idle, queuesEnabled, state, missed } = dpdk;
-    return { path, mac, queues, queuesEnabled, idle, offloads: offloadNames(dpdk.offloads), state, missed };
+    const { path, mac, queues, idle, queuesEnabled, machine, state, missed } = dpdk;
+    return { path, mac, queues, queuesEnabled, idle, machine, offloads: offloadNames(dpdk.offloads), state, missed };
   }
   if (tap) {
     let seen: ReturnType<TapDevice['look']> | undefined;

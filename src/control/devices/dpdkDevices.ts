@@ -3,7 +3,7 @@
  */
 import { type DpdkDevice, type DpdkState, dpdk } from '../../native/dpdk.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../../native/tun.js';
-import type { DeviceState, PathDocument, PathReason } from '../../observe/documents.js';
+import type { DeviceState, MachineDocument, PathDocument, PathReason } from '../../observe/documents.js';
 import { SMALL_DATA } from '../../packet/arena.js';
 import { WeftError } from '../../packet/error.js';
 import type { DpdkIdle, DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
@@ -12,6 +12,7 @@ import type { Config } from '../config/config.js';
 import { DpdkSchema } from '../config/dpdkSchema.js';
 import { isDpdkPort } from '../config/portSchema.js';
 import { clearMemifSocket, clearSocketPath, dressSocket, machinesAt } from './dpdkSockets.js';
+import { machineOf } from './machine.js';
 import { isServed, type MemifServer, memifServer, missingServer } from './memif.js';
 import type { Missing } from './presence.js';
 
@@ -45,6 +46,8 @@ export interface OpenDpdkDevice {
   queuesOf(worker: number, workers: number): DpdkQueues | null;
   /** What it cannot have a link without, of what does not come back by itself. */
   missing(): Missing | null;
+  /** Null where it is no virtual machine that is behind the device. */
+  machine(): MachineDocument | null;
   state(): DeviceState;
   /** Frames that the device lost before rx: its queue was full, or there was no slot. */
   missed(): number;
@@ -147,6 +150,7 @@ function awaiting(server: MemifServer, { port, underlay, plan }: DpdkOwner, idle
     queuesEnabled: () => 0,
     queuesOf: () => null,
     missing: () => missingServer(server, null),
+    machine: () => null,
     state: () => 'down',
     missed: () => 0,
     close: () => [],
@@ -182,6 +186,7 @@ function standing(frames: number, owner: DpdkOwner, device: DpdkDevice, wanted: 
       return { ...common, rxQueues, txQueue: first % queues, wakes };
     },
     missing: () => (server === null || isUp() ? null : missingServer(server, performance.now() - openedAt)),
+    machine: () => machineOf(owner.plan.devargs, isOpen ? figures(device) : null),
     state: () => (isUp() ? 'up' : 'down'),
     missed() {
       const now = isOpen ? figures(device) : null;
@@ -251,8 +256,13 @@ function pathOf(plan: DpdkPlan, device: DpdkDevice, isWithoutInterrupts: boolean
       reason: `the device has ${device.queues} of ${plan.queues} queues`,
       remedy: null,
     });
-  const use = (device.offloads & TUN_F_TSO4) !== 0 ? 'superframes' : device.offloads !== 0 ? 'frames' : 'plain';
-  return { send: use, receive: use, reasons };
+  // A machine that runs has chosen; until then it is what it may choose.
+  const agreed = machineOf(plan.devargs, now)?.agreed;
+  const use = (names: readonly string[]) =>
+    names.includes('tso4') ? 'superframes' : names.includes('checksum') ? 'frames' : 'plain';
+  const most = [device.offloads & TUN_F_TSO4 ? 'tso4' : '', device.offloads !== 0 ? 'checksum' : ''];
+  const of = (chosen = most) => use(most.filter((name) => chosen.includes(name)));
+  return { send: of(agreed?.takes), receive: of(agreed?.sends), reasons };
 }
 
 function deviceError(object: string, cause: unknown): WeftError {

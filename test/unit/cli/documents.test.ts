@@ -82,6 +82,7 @@ const STATUS: StatusDocument = {
       queues: 1,
       queuesEnabled: null,
       idle: null,
+      machine: null,
       offloads: ['checksum', 'tso', 'uso'],
       prefixes: [],
       path: { send: 'superframes', receive: 'superframes', reasons: [] },
@@ -133,8 +134,8 @@ underlay wan  192.0.2.1 udp/4789 on eth0 (MTU 1500), checksums off
 NETWORK  MODE  TUNNEL  ID  UNDERLAY   MTU  PORTS  PEERS  KNOWS
 blue     l2    vxlan   42  wan       1450      1      1  2 of 8,192 MACs, 3 neighbours
 
-PORT  NETWORK  TYPE  DEVICE       MAC                 MTU  PATH                    RECEIVED  SENT  DROPPED
-web   blue     tap   web0 in web  02:00:00:00:00:0a  1450  superframes (TSO, USO)     1,200     3        4
+PORT  NETWORK  TYPE  STATE  DEVICE       MAC                 MTU  PATH                    RECEIVED  SENT  DROPPED
+web   blue     tap   up     web0 in web  02:00:00:00:00:0a  1450  superframes (TSO, USO)     1,200     3        4
 
 PEER            NETWORK  LAST HEARD  RECEIVED   SENT  FAILED  LAST ERROR
 192.0.2.2:8472  blue     2.1 s ago          3  1,200       5  EHOSTUNREACH

@@ -54,14 +54,14 @@ interface Settings {
 /** How many times as fast as Open vSwitch weft must be. */
 const WANTED: Record<Direction, number> = { push: 1.5, pop: 2 };
 const AIM: Record<Direction, number> = { push: 2, pop: 3.5 };
-/** Nothing is allocated for a packet; what a thread does once a second may be. */
+/** Nothing is allocated for a packet; looking at the heap itself takes a little. */
 const ALLOCATED_MAX = 0.01;
 /** Less is of the few bursts before the tables were full. */
 const STEP_MIN_NS = 0.1;
 const STEP_NOTES = [
   'Steps: one worker more, alone, in which the clock is read around the native calls and kernels of every fifth burst; all is the time of whole turns in bursts of the same run that are not looked into. What preemption took is left out.',
   'Where one kernel does parse, forward and encap, versions of it that end after parse and after forward go over every fifth burst before it does: a step is what the next one takes longer.',
-  "rx is the devices' receive and the lanes; net_pcap copies every frame. Bytes allocated are the growth of the worker's V8 heap over some two million packets, without the clock.",
+  "rx is the devices' receive and the lanes; net_pcap copies every frame. Bytes allocated are the growth of the worker's V8 heap over some two million packets, without the clock, where it grows least.",
 ];
 
 type Ground = Omit<Course, 'program'>;

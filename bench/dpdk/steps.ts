@@ -2,7 +2,7 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { must, sleep } from '../../dist/cli/lab/commands.js';
-import { median } from '../report/statistics.js';
+import { quantile } from '../report/statistics.js';
 import type { ProbeSettings } from './stepProbe.js';
 
 /** What stepProbe.ts found in a worker. */
@@ -70,10 +70,16 @@ export function stepTimes({ wholeNs, ns }: Probed): Map<Step, number> {
   return times;
 }
 
-/** Bytes that the heap of a thread grows by with a packet; between two looks with a collection in between it shrinks, which says nothing. */
+/**
+ * Bytes that the heap of a thread grows by with a packet, where it grows least: what is done once a second is in some of the stretches. With a
+ * collection in between it shrinks, which says nothing.
+ */
 export function bytesPerPacket({ heap }: Probed): number {
   const growth = heap.slice(1).map((look, k) => (look.bytes - heap[k].bytes) / (look.packets - heap[k].packets));
-  return median(growth.filter((bytes) => bytes >= 0));
+  return quantile(
+    growth.filter((bytes) => bytes >= 0),
+    0,
+  );
 }
 
 const at = (path: string) => fileURLToPath(new URL(`../../${path}`, import.meta.url));

@@ -46,8 +46,8 @@ describe('steps of a worker', () => {
   });
 
   it('are told from collections by a heap that grows', () => {
-    const heap = [100, 300, 50, 650, 650].map((bytes, k) => ({ bytes, packets: 100 * k }));
-    // 2, a collection, 6 and 0.
-    expect(bytesPerPacket({ wholeNs: 0, ns: {}, heap })).toBe(2);
+    const heap = [300, 500, 250, 850, 950].map((bytes, k) => ({ bytes, packets: 100 * k }));
+    // 2, a collection, 6 and 1.
+    expect(bytesPerPacket({ wholeNs: 0, ns: {}, heap })).toBe(1);
   });
 });

@@ -25,7 +25,7 @@ describeWith(['dpdk', 'sanitizer'], 'the addon over DPDK with AddressSanitizer',
     expect(sanitized('--eval', script)).toEqual({ status: 0, said: 'true\n' });
   });
 
-  it('passes its tests without a report', { timeout: 60_000 }, () => {
+  it('passes its tests without a report', { timeout: 180_000 }, () => {
     const { status, said } = sanitized('node_modules/vitest/vitest.mjs', 'run', '--project', 'native', ...FILES);
     expect(said).not.toContain('AddressSanitizer');
     expect({ status, said }).toMatchObject({ status: 0, said: expect.stringContaining(`${FILES.length} passed`) });

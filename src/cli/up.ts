@@ -126,6 +126,8 @@ function report(node: Node, log: Log): void {
     log('info', `reloaded: ${plural(changes.length, 'change')}`, { generation });
   });
   node.on('reload-failed', (error) => log('error', `not reloaded, the node goes on as it was: ${errorText(error)}`));
+  node.on('machine-up', ({ name }) => log('info', `port ${name}: its machine runs`));
+  node.on('machine-down', ({ name }) => log('info', `port ${name}: its machine is gone`));
   for (const kind of ['port', 'underlay'] as const) {
     node.on(`${kind}-lost`, ({ name, message }) => log('warning', `${kind} ${name}: ${message}`));
     node.on(`${kind}-healed`, ({ name, afterSec }) =>

@@ -41,6 +41,8 @@ export interface Run {
   kernelNextHops: KernelNextHops | null;
   /** Null until the node is started. */
   dpdkLog: { stop(): void } | null;
+  /** Null until the node is started. */
+  machines: { stop(): void } | null;
   startedAt: number;
   /** Bytes that the memory of the node has for route tables. */
   routeBytes: number;

@@ -44,6 +44,9 @@ export interface NodeEvents {
   /** The device of a port is gone, or its namespace. The node goes on, and has it back as soon as it can. */
   'port-lost': [loss: { name: string; message: string }];
   'port-healed': [port: { name: string; afterSec: number }];
+  /** The virtual machine behind a port of type vhost-user has started its network card, or is gone. */
+  'machine-up': [port: { name: string }];
+  'machine-down': [port: { name: string }];
   /** The address of an underlay is gone, or its device. */
   'underlay-lost': [loss: { name: string; message: string }];
   'underlay-healed': [underlay: { name: string; afterSec: number }];

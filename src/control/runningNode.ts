@@ -35,6 +35,7 @@ import { createDevices } from './devices/devices.js';
 import { dpdkSettings } from './devices/dpdkDevices.js';
 import { followDpdkLog } from './devices/dpdkLog.js';
 import { createHealing, type Healing } from './devices/healing.js';
+import { followMachines } from './devices/machines.js';
 import { followMtus, type MtuFollower } from './followMtus.js';
 import { followKernelNextHops, type KernelNextHops } from './kernelNextHops.js';
 import type { Node, NodeOptions, NodeParts, ReloadOptions } from './node.js';
@@ -96,6 +97,7 @@ export class RunningNode extends ChangingNode implements Node {
       this.#run.kernelNextHops = this.#followNextHops(this.#run);
       const warn = (message: string) => this.emit('warning', message);
       this.#run.dpdkLog = followDpdkLog(() => this.#config, warn, this.#parts.now);
+      this.#run.machines = this.#followMachines(this.#run);
     });
   }
 
@@ -111,6 +113,7 @@ export class RunningNode extends ChangingNode implements Node {
       run.healing?.stop();
       run.kernelNextHops?.stop();
       run.dpdkLog?.stop();
+      run.machines?.stop();
       try {
         await run.dataplane.stop();
       } finally {
@@ -155,7 +158,7 @@ export class RunningNode extends ChangingNode implements Node {
     const mtus = this.#followMtus(kernel, dataplane);
     const routeBytes = routeBytesOf(config);
     const opened = { facts, planned, devices, dataplane, dynamicPeers, mtus, startedAt, retired, routeBytes };
-    return { api, heartbeats: null, healing: null, kernelNextHops: null, dpdkLog: null, ...opened };
+    return { api, heartbeats: null, healing: null, kernelNextHops: null, dpdkLog: null, machines: null, ...opened };
   }
 
   #watch(dataplane: Dataplane): DynamicPeers {
@@ -202,6 +205,14 @@ export class RunningNode extends ChangingNode implements Node {
       movedTo: (peer, to) => this.emit('peer-moved', { ...peer, to }),
       warn: (message) => this.emit('warning', message),
       now: this.#parts.now,
+    });
+  }
+
+  #followMachines(run: Run): { stop(): void } {
+    return followMachines({
+      running: () => run.devices.machines(run.planned.plan),
+      up: (name) => this.emit('machine-up', { name }),
+      down: (name) => this.emit('machine-down', { name }),
     });
   }
 

@@ -11,7 +11,7 @@ export function hintsOf(status: Omit<StatusDocument, 'hints'>, drops: DropsDocum
     ...mtuHints(status),
     ...livenessHints(status),
     ...nextHopHints(status),
-    ...drops.reasons.flatMap(dropHint),
+    ...drops.reasons.flatMap((drop) => dropHint(drop, status)),
     ...missedHints(status),
   ];
 }
@@ -187,10 +187,14 @@ const REMEDIES: Partial<Record<string, string>> = {
     'packets are damaged on the way, or the sender leaves checksums to a device that does not finish them',
 };
 
-function dropHint(drop: DropsDocument['reasons'][number]): Hint[] {
-  const remedy = REMEDIES[drop.reason];
-  if (!remedy) return [];
+const MACHINE_GONE = 'nothing: its machine was not there, or had not started its network card';
+
+function dropHint(drop: DropsDocument['reasons'][number], { ports }: Pick<StatusDocument, 'ports'>): Hint[] {
   const where = drop.where[0];
+  const isMachine =
+    where?.kind === 'port' && ports.some(({ name, machine }) => name === where.name && machine !== null);
+  const remedy = drop.reason === 'device-gone' && isMachine ? MACHINE_GONE : REMEDIES[drop.reason];
+  if (!remedy) return [];
   const place = where && where.kind !== 'removed' ? `${where.kind} ${where.name}` : 'node';
   const packets = drop.packets === 1 ? '1 packet' : `${drop.packets} packets`;
   return [{ object: place, message: `${packets} dropped, ${drop.reason}: ${drop.text}`, remedy }];

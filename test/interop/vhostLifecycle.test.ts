@@ -14,6 +14,7 @@ const BUILT = new URL('../../dist/control/node.js', import.meta.url).href;
 const MACHINE = fileURLToPath(new URL('../rig/vhostMachine.py', import.meta.url));
 const ELSEWHERE = ['unshare', '--net'];
 const warnings: string[] = [];
+const comings: string[] = [];
 const children: ChildProcess[] = [];
 let node: Node | null = null;
 
@@ -27,6 +28,8 @@ async function start(ports: PortInput[]): Promise<void> {
     { control: false },
   );
   node.on('warning', (message) => warnings.push(message));
+  for (const event of ['machine-up', 'machine-down'] as const)
+    node.on(event, ({ name }) => comings.push(`${name} ${event}`));
   await node.start();
 }
 
@@ -50,6 +53,7 @@ afterEach(async () => {
   await node?.stop();
   node = null;
   warnings.length = 0;
+  comings.length = 0;
 });
 
 const portOf = (name: string) => node!.status().ports.find((p) => p.name === name)!;
@@ -81,9 +85,13 @@ describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', 
     expect(messages()).not.toContain('nobody is at the other end');
     await leave(early);
     await until('nobody is there', () => messages().includes('nobody is at the other end'));
-    await machine('machine', path, ELSEWHERE);
+    const good = await machine('machine', path, ELSEWHERE);
     await isUp();
     expect(reasonsOf('vm0')).toEqual([]);
+    await until('its coming is told of', () => comings.length === 1);
+    await leave(good);
+    await until('its end is told of', () => comings.length === 2);
+    expect(comings).toEqual(['vm0 machine-up', 'vm0 machine-down']);
   });
 
   it('have one machine at a time: a second one is told of, and after both a good one is served', async () => {

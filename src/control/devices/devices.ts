@@ -42,6 +42,8 @@ export interface Devices {
   /** What each worker reads and writes. */
   forWorkers(plan: Plan): WorkerDevices[];
   reports(plan: Plan): DeviceReports;
+  /** Ports of type vhost-user by name: whether their machines run. */
+  machines(plan: Plan): Map<string, boolean>;
 }
 
 /** A port or a carrier. */
@@ -296,6 +298,12 @@ export function createDevices(kernel: DeviceKernel, dpdkFrames = noDpdk, dpdkIdl
         underlays: present(plan.underlays, underlays).map((sockets) => sockets.workers[worker]),
         ...(dpdks.size > 0 ? { dpdk: queuesOf(plan, worker) } : {}),
       })),
+    machines: (plan) =>
+      new Map(
+        plan.ports
+          .filter(({ kind }) => kind === 'vhost-user')
+          .map(({ id, name }) => [name, dpdks.get(`port ${id}`)?.device.state() === 'up']),
+      ),
     reports: (plan) => ({
       ports: new Map(
         plan.ports.map((port) => [

@@ -104,26 +104,26 @@ export const IN_HAND_SETTLED = 5;
 /** 1: native code filled the lanes itself, and they say what it brought. */
 export const IN_HAND_LANES = 6;
 
-/** Directly behind a native receive, for the port or carrier of a counter row. */
-export function noteReceived(inHand: Int32Array, row: number, received: number): void {
+/**
+ * In front of a native receive, for the port or carrier of a counter row. Directly behind it `inHand[IN_HAND_RX]` is set to what it brought: in the
+ * same function, for at a call the worker may end, and what has come would be nobody's.
+ */
+export function beginReceive(inHand: Int32Array, row: number): void {
   inHand[IN_HAND_RX_ROW] = row;
-  inHand[IN_HAND_RX] = received;
+  inHand[IN_HAND_RX] = 0;
   inHand[IN_HAND_COUNTED] = 0;
   inHand[IN_HAND_LANES] = 0;
 }
 
-/** The same of a receive that has filled the lanes. */
-export function noteReceivedLanes(inHand: Int32Array, row: number, lanes: number): void {
-  inHand[IN_HAND_RX_ROW] = row;
-  inHand[IN_HAND_RX] = lanes;
-  inHand[IN_HAND_COUNTED] = 0;
+/** The same of a receive that fills the lanes. */
+export function beginReceiveLanes(inHand: Int32Array, row: number): void {
+  beginReceive(inHand, row);
   inHand[IN_HAND_LANES] = 1;
 }
 
-/** Directly behind a native send of `n` messages. */
-export function noteSent(inHand: Int32Array, row: number, n: number): void {
+/** In front of a native send. Directly behind it `inHand[IN_HAND_TX]` is set to the number of messages, as with a receive. */
+export function beginSend(inHand: Int32Array, row: number): void {
   inHand[IN_HAND_TX_ROW] = row;
-  inHand[IN_HAND_TX] = n;
 }
 
 /** Receiving sockets of a carrier: raw carriers have up to two. */

@@ -3,7 +3,15 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, HAS_GSO, LANES, NEEDS_CSUM, sharedInts } from '../packet/burst.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, VNET_LEN } from '../packet/offload.js';
-import { IO_LAYOUT, IS_SHARED, noteReceivedLanes, noteSent, type Outbox } from '../packet/outbox.js';
+import {
+  beginReceiveLanes,
+  beginSend,
+  IN_HAND_RX,
+  IN_HAND_TX,
+  IO_LAYOUT,
+  IS_SHARED,
+  type Outbox,
+} from '../packet/outbox.js';
 import type { RxWindow } from '../packet/rxWindow.js';
 import { definePort, type Port } from './port.js';
 
@@ -31,6 +39,8 @@ export interface DpdkPortOptions {
 export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, window: RxWindow, place: number, dpdk: Dpdk) {
   const { inHand, io, cursor } = outbox;
   const { worn } = window;
+  const inHandRx = IN_HAND_RX;
+  const inHandTx = IN_HAND_TX;
   const lanes = {
     lanes: LANES,
     slot: burst.slot.byteOffset,
@@ -79,16 +89,18 @@ export function bindDpdkPorts(arena: Arena, burst: Burst, outbox: Outbox, window
       id: options.id,
       name: options.name,
       rx() {
+        beginReceiveLanes(inHand, row);
         last = rx();
-        noteReceivedLanes(inHand, row, last);
+        inHand[inHandRx] = last;
         if (state[offloads] !== taken) look();
         return last;
       },
       hasMore: () => last === LANES,
       tx(n) {
         // Copies for several peers of an underlay have headers of their own in front.
+        beginSend(inHand, row);
         const went = tx(n, isUnderlay ? 0 : cursor[IS_SHARED]);
-        noteSent(inHand, row, n);
+        inHand[inHandTx] = n;
         if (state[offloads] !== taken) look();
         if (state[away] !== 0) {
           state[away] = 0;

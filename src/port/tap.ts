@@ -4,7 +4,15 @@ import { type Burst, HAS_GSO, LANES, NEEDS_CSUM } from '../packet/burst.js';
 import { PORT_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6, TUN_F_USO4, TUN_F_USO6, VNET_NEEDS_CSUM } from '../packet/offload.js';
-import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import {
+  beginReceive,
+  beginSend,
+  IN_HAND_RX,
+  IN_HAND_TX,
+  IO_LAYOUT,
+  type Outbox,
+  RX_TRUNCATED,
+} from '../packet/outbox.js';
 import type { RxWindow } from '../packet/rxWindow.js';
 import { definePort, type Port } from './port.js';
 
@@ -26,6 +34,8 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
   const { view: v } = arena;
   const { slot, at, len, packets, gsoType, gsoSize, csumStart, csumOffset, flags, drop } = burst;
   const { rxLen, rxFlags, inHand, io } = outbox;
+  const inHandRx = IN_HAND_RX;
+  const inHandTx = IN_HAND_TX;
 
   function fillLanes(n: number, vnetHdrLen: number): void {
     for (let i = 0; i < n; i++) {
@@ -62,15 +72,17 @@ export function bindTapPorts(arena: Arena, burst: Burst, outbox: Outbox, window:
       rx() {
         if (nativeRx === null) return 0;
         if (worn[0] !== 0) window.renew();
+        beginReceive(inHand, row);
         last = nativeRx(LANES, RX_BYTES_MAX);
-        noteReceived(inHand, row, last);
+        inHand[inHandRx] = last;
         if (last > 0) fillLanes(last, vnetHdrLen);
         return last;
       },
       hasMore: () => last === LANES,
       tx(n) {
+        beginSend(inHand, row);
         const went = nativeTx(0, n);
-        noteSent(inHand, row, n);
+        inHand[inHandTx] = n;
         return went;
       },
       // Kernel egress is synchronous: the slots stay in the window, ready for the next call.

@@ -3,7 +3,15 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
 import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import {
+  beginReceive,
+  beginSend,
+  IN_HAND_RX,
+  IN_HAND_TX,
+  IO_LAYOUT,
+  type Outbox,
+  RX_TRUNCATED,
+} from '../packet/outbox.js';
 import type { RxWindow } from '../packet/rxWindow.js';
 import { bindOverflow } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
@@ -42,6 +50,8 @@ export function bindRawUnderlays(
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
   const { rxDatagramAt, rxLen, rxOff, rxTos, rxFlags, inHand, io } = outbox;
   const { slots, worn } = window;
+  const inHandRx = IN_HAND_RX;
+  const inHandTx = IN_HAND_TX;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   let received = 0;
   let kind = 0;
@@ -96,8 +106,9 @@ export function bindRawUnderlays(
         for (let k = 0; k < receivers.length && last === 0; k++) {
           current = next;
           receivers[current].overflow.begin();
+          beginReceive(inHand, row);
           last = receivers[current].receive(LANES);
-          noteReceived(inHand, row, last);
+          inHand[inHandRx] = last;
           next = next + 1 < receivers.length ? next + 1 : 0;
         }
         received = last > 0 ? last : 0;
@@ -106,8 +117,9 @@ export function bindRawUnderlays(
       hasMore: () => last === LANES || (last > 0 && receivers.length > 1),
       nextLanes,
       tx(n) {
+        beginSend(inHand, row);
         const went = nativeTx(0, n);
-        noteSent(inHand, row, n);
+        inHand[inHandTx] = n;
         return went;
       },
       release() {},

@@ -3,7 +3,15 @@ import type { Arena } from '../packet/arena.js';
 import { type Burst, LANES } from '../packet/burst.js';
 import { UNDERLAY_ROW } from '../packet/counters.js';
 import { DROP } from '../packet/drop.js';
-import { IO_LAYOUT, noteReceived, noteSent, type Outbox, RX_TRUNCATED } from '../packet/outbox.js';
+import {
+  beginReceive,
+  beginSend,
+  IN_HAND_RX,
+  IN_HAND_TX,
+  IO_LAYOUT,
+  type Outbox,
+  RX_TRUNCATED,
+} from '../packet/outbox.js';
 import type { RxWindow } from '../packet/rxWindow.js';
 import { bindOverflow } from './overflow.js';
 import { readSendErrors } from './sendErrors.js';
@@ -44,6 +52,8 @@ export function bindUdpUnderlays(
   const { slot, at, len, packets, gsoType, flags, drop, from, outerTos, tunnel } = burst;
   const { rxDatagramAt, rxLen, rxGso, rxTos, rxFlags, inHand, io } = outbox;
   const { slots, worn } = window;
+  const inHandRx = IN_HAND_RX;
+  const inHandTx = IN_HAND_TX;
   const layout = { ...IO_LAYOUT, rxAt: IO_LAYOUT.rxDatagramAt, rxCap: IO_LAYOUT.rxDatagramCap };
   // Progress through the datagrams of the last rx. One set for all underlays of the worker: a receive is always handed out whole.
   let received = 0;
@@ -105,8 +115,9 @@ export function bindUdpUnderlays(
         if (worn[0] !== 0) window.renew();
         max = sawSuper ? RX_SUPER : LANES;
         overflow.begin();
+        beginReceive(inHand, row);
         last = nativeRx(max);
-        noteReceived(inHand, row, last);
+        inHand[inHandRx] = last;
         received = last > 0 ? last : 0;
         kind = options.tunnel;
         datagram = 0;
@@ -118,8 +129,9 @@ export function bindUdpUnderlays(
       hasMore: () => last === max,
       nextLanes,
       tx(n) {
+        beginSend(inHand, row);
         const went = nativeTx(0, n);
-        noteSent(inHand, row, n);
+        inHand[inHandTx] = n;
         return went;
       },
       release() {},

@@ -4,7 +4,7 @@ import type { Node } from '../../src/control/node.js';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
 import { udp } from '../rig/frames.js';
 import { scratchFile } from '../rig/node.js';
-import { type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
+import { isComplete, type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
 import { describeWith } from '../rig/requirements.js';
 import { until } from '../rig/waiting.js';
 
@@ -46,8 +46,8 @@ async function carry(frames: Uint8Array[], settings: string): Promise<Buffer[]> 
     ],
     mtu: MTU,
   });
-  const isUp = ({ deviceState }: { deviceState: string | null }) => deviceState === 'up';
-  await until('both machines are there', () => node!.status().ports.every(isUp), { withinMs: 20_000 });
+  await machines.ready();
+  await until('both machines are there', () => node!.status().ports.every(isComplete), { withinMs: 20_000 });
   await machines.start();
   await until('all frames are through', async () => (await machines!.written(1)) >= frames.length, {
     withinMs: 20_000,

@@ -9,7 +9,7 @@ import { ACK, onesSum, PSH, tcp, toHex, u16, udp } from '../rig/frames.js';
 import { addKernelVxlan, KERNEL_DEVICE, makeHosts, pinOffloads, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';
 import { expectQuiet, scratchFile, up } from '../rig/node.js';
-import { type PcapGuest, type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
+import { isComplete, type PcapGuest, type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
 import { describeWith } from '../rig/requirements.js';
 import { segmentTwin } from '../rig/segmentTwin.js';
 import { type RawFrame, sendFrames } from '../rig/traffic.js';
@@ -43,7 +43,6 @@ function unfinished(frame: Uint8Array): Uint8Array {
   f.set(u16(onesSum(pseudoOf(f, d, d.end - d.l4))), d.l4 + (d.protocol === 6 ? 16 : 6));
   return f;
 }
-const isUp = ({ deviceState }: { deviceState: string | null }) => deviceState === 'up';
 const hex = (frames: Uint8Array[]) => frames.map(toHex);
 
 let node: Node | null = null;
@@ -98,7 +97,8 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'superframes between machines', () =>
         // What net_pcap writes has to be in one piece.
         65_535,
       );
-      await until('the machines are there', () => node!.status().ports.every(isUp));
+      await Promise.all([sender.ready(), receiver.ready()]);
+      await until('the machines are there', () => node!.status().ports.every(isComplete));
       await receiver.start();
       await sender.start();
       const [toWhole, toCut] = [
@@ -175,7 +175,8 @@ describeWith(
       });
       const sender = start([{ path: paths[0], inputs: [input] }], cuts(0), 'csum', 9728);
       const receiver = start([{ path: paths[1], outputs: [output] }], takesWhole(0), 'io', 65_535);
-      await until('the machines are there', async () => (await weft.status()).ports.every(isUp));
+      await Promise.all([sender.ready(), receiver.ready()]);
+      await until('the machines are there', async () => (await weft.status()).ports.every(isComplete));
       await receiver.start();
       const heard = await record(kernel, KERNEL_DEVICE, { direction: 'in' });
       await sender.start();

@@ -4,7 +4,7 @@ import type { Node } from '../../src/control/node.js';
 import { readFrames, writePcap } from '../rig/captureFiles.js';
 import { toHex, udp } from '../rig/frames.js';
 import { scratchFile } from '../rig/node.js';
-import { type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
+import { isComplete, type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
 import { describeWith } from '../rig/requirements.js';
 import { until } from '../rig/waiting.js';
 
@@ -76,8 +76,8 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'frames that a machine has no room fo
         mtu: 1500,
         mbufBytes: ROOM + 128,
       });
-      const isUp = ({ deviceState }: { deviceState: string | null }) => deviceState === 'up';
-      await until('both machines are there', () => node!.status().ports.every(isUp));
+      await machines.ready();
+      await until('both machines are there', () => node!.status().ports.every(isComplete));
       await machines.start();
       const fitting = frames.filter(({ length }) => length <= ROOM);
       const portOf = (name: string) => node!.status().ports.find((port) => port.name === name)!;

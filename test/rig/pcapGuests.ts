@@ -8,6 +8,8 @@ export interface PcapGuest {
   /** A file for each of its queues; without them it only listens. */
   inputs?: string[];
   outputs?: string[];
+  /** Its files are read again and again. */
+  isEndless?: boolean;
   /** As devargs of net_virtio_user: `packed_vq=1`. */
   settings?: string;
 }
@@ -26,23 +28,35 @@ export interface PcapGuestOptions {
 }
 
 export interface PcapGuests {
-  /** The frames set off. Only when the node's ports are up: those that come before are lost. Resolves when its cards take frames, too. */
-  start(): Promise<void>;
-  /** Frames that have gone into the output files of a guest, and those that it has handed to its card. */
-  written(guest: number): Promise<number>;
+  /**
+   * The cards are as they stay: each may have been up before, and down again. The node hears of it a moment later, and what is sent before that is
+   * lost: first this, then `isComplete` of its ports, then `start`.
+   */
+  ready(): Promise<unknown>;
+  /** The frames set off. */
+  start(): Promise<unknown>;
+  /** Frames of a guest's input files so far, those of them that its card took, and what is in its output files. */
+  read(guest: number): Promise<number>;
   sent(guest: number): Promise<number>;
+  written(guest: number): Promise<number>;
+  /** No more frames set off, or are taken from its cards. */
+  stop(): Promise<void>;
   /** Ends it; the output files are complete then. */
   end(): Promise<void>;
   output(): string;
 }
+
+/** Whether the machine behind a port has started its card, with all queues. */
+export const isComplete = (port: { deviceState: string | null; queues: number; queuesEnabled: number | null }) =>
+  port.deviceState === 'up' && port.queuesEnabled === port.queues;
 
 let started = 0;
 
 export function pcapGuests(options: PcapGuestOptions): PcapGuests {
   const { guests, mtu, queues = 1, mbufBytes = 9728, mbufs = 4096, forward = 'io', commands = [] } = options;
   const files = (kind: string, paths: string[] = []) => paths.map((path) => `,${kind}_pcap=${path}`).join('');
-  const vdevs = guests.flatMap(({ path, inputs, outputs, settings = '' }, i) => [
-    ...['--vdev', `net_pcap${i}${files('rx', inputs)}${files('tx', outputs)}`],
+  const vdevs = guests.flatMap(({ path, inputs, outputs, isEndless, settings = '' }, i) => [
+    ...['--vdev', `net_pcap${i}${files('rx', inputs)}${files('tx', outputs)}${isEndless ? ',infinite_rx=1' : ''}`],
     ...[
       '--vdev',
       `net_virtio_user${i},path=${path},queues=${queues},queue_size=256${settings === '' ? '' : `,${settings}`}`,
@@ -81,18 +95,25 @@ export function pcapGuests(options: PcapGuestOptions): PcapGuests {
   say(...commands, 'port start all', `set fwd ${forward}`);
   const heardFrom = (from: number, what: RegExp) =>
     until(`testpmd says ${what}`, () => what.exec(heard.slice(from)) ?? undefined);
-  async function transmitted(port: number): Promise<number> {
+  async function packets(way: 'RX' | 'TX', port: number): Promise<number> {
     const from = heard.length;
     say(`show port stats ${port}`);
-    return Number((await heardFrom(from, new RegExp(`statistics for port ${port} [^]*?TX-packets: (\\d+)`)))[1]);
+    return Number((await heardFrom(from, new RegExp(`statistics for port ${port} [^]*?${way}-packets: (\\d+)`)))[1]);
   }
   return {
-    async start() {
+    ready: () => heardFrom(0, /Checking link statuses[\s\S]*Done/),
+    start() {
       say('start');
-      await heardFrom(0, /packet forwarding - ports/);
+      return heardFrom(0, /packet forwarding.* - ports/);
     },
-    written: (guest) => transmitted(2 * guest),
-    sent: (guest) => transmitted(2 * guest + 1),
+    async stop() {
+      const from = heard.length;
+      say('stop');
+      await heardFrom(from, /Telling cores to stop[\s\S]*Done\./);
+    },
+    read: (guest) => packets('RX', 2 * guest),
+    sent: (guest) => packets('TX', 2 * guest + 1),
+    written: (guest) => packets('TX', 2 * guest),
     async end() {
       say('stop', 'quit');
       await ended;

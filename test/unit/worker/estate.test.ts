@@ -13,6 +13,8 @@ import {
   UNDERLAY_ROW,
 } from '../../../src/packet/counters.js';
 import {
+  beginReceive,
+  beginReceiveLanes,
   columnsBehindIo,
   IN_HAND_COUNTED,
   IN_HAND_RX,
@@ -22,8 +24,6 @@ import {
   IN_HAND_TX_ROW,
   IO_LAYOUT,
   ioBlock,
-  noteReceived,
-  noteReceivedLanes,
 } from '../../../src/packet/outbox.js';
 import { giveOverflow, settleEstate, takeOverflow } from '../../../src/worker/estate.js';
 import { createNodeMemory, type NodeMemory } from '../../../src/worker/nodeMemory.js';
@@ -111,7 +111,8 @@ describe('what a dead worker had received and not counted', () => {
     const { arena } = node;
     const lanes = createBurst(columnAllocator(arena, 0, columnsBehindIo(arena, 0)));
     const frame = arena.partitions[0].largeAt;
-    noteReceivedLanes(io.subarray(l.inHand), PORT, 3);
+    beginReceiveLanes(io.subarray(l.inHand), PORT);
+    inHand(IN_HAND_RX, 3);
     // Left by a socket that was served before.
     io.fill(9, l.rxGso, l.rxGso + 3);
     lanes.at.fill(frame);
@@ -126,10 +127,12 @@ describe('what a dead worker had received and not counted', () => {
 
   it('is the lanes of a frame underlay that were not counted', () => {
     const words = io.subarray(l.inHand);
-    noteReceivedLanes(words, CARRIER, 64);
+    beginReceiveLanes(words, CARRIER);
+    words[IN_HAND_RX] = 64;
     words[IN_HAND_COUNTED] = 60;
     expect(settleEstate(node, 0, counters).packetsLost).toBe(4);
-    noteReceived(words, CARRIER, 1);
+    beginReceive(words, CARRIER);
+    words[IN_HAND_RX] = 1;
     expect(settleEstate(node, 0, counters).packetsLost).toBe(1);
   });
 

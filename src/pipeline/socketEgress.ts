@@ -9,6 +9,7 @@ import type { SocketUnderlay } from '../underlay/underlay.js';
 import type { Answers } from './answers.js';
 import type { Fragmenter } from './fragment.js';
 import type { Messages } from './messages.js';
+import { bindByOuterFlow } from './outerFlows.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
@@ -19,7 +20,7 @@ import type { TunnelFields } from './tunnelFields.js';
  * The way out to peers over kernel sockets: tunnel header into the headroom, superframes cut, one UDP_SEGMENT message for every run of
  * equal datagrams to one peer from one source port.
  *
- *   plain lane     [ tunnel | frame ]                                             consecutive lanes of a flow share a message
+ *   plain lane     [ tunnel | frame ]                                             lanes of an outer flow share a message
  *   superframe     [ tunnel headers ] [ slice ] [ tunnel headers ] [ slice ] ...    up to 63 segments, 65,000 bytes a message
  *
  * Over raw sockets (GRE, IPIP) every packet is a message.
@@ -63,6 +64,7 @@ export function bindSocketEgress(
     extLen,
   } = outbox;
   const { extent } = messages;
+  const byOuterFlow = bindByOuterFlow(burst);
   const templatesAt = templates.byteOffset;
   // Imported constants are cells that V8 loads and checks at every use; local ones are folded into the code.
   const rowWords = TEMPLATE_WORDS;
@@ -229,8 +231,10 @@ export function bindSocketEgress(
     const sockets = underlay.sockets;
     const socketV6 = underlay.socketV6;
     const listening = whole.hasMoved ? underlay.listening : -1;
+    // Two lanes in whichever order: nothing to bring together.
+    const lanes = count > 2 && out.segmentsMax > 1 ? byOuterFlow(list, count, sockets) : list;
     for (let k = 0; k < count; k++) {
-      const i = list[k];
+      const i = lanes[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
       const relayed = fields.relayedLen(i, peer);
       const hashed = ((flow[i] >>> 16) * sockets) >>> 16;

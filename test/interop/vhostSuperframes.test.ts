@@ -192,7 +192,8 @@ describeWith(
         'all answers are there',
         async () => (await weft.stats()).ports[1].txPackets >= asCut(answers).length,
       );
-      const { txSuperframes } = (await weft.stats()).ports[1];
+      const { txSuperframes, txBytes } = (await weft.stats()).ports[1];
+      await until('all answers are written', async () => (await receiver.writtenBytes(0)) === txBytes);
       expect(txSuperframes).toBeGreaterThan(0);
       expect(await weft.dropped()).toEqual({});
       for (const machine of machines.splice(0)) await machine.end();

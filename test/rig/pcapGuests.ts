@@ -39,6 +39,7 @@ export interface PcapGuests {
   read(guest: number): Promise<number>;
   sent(guest: number): Promise<number>;
   written(guest: number): Promise<number>;
+  writtenBytes(guest: number): Promise<number>;
   /** No more frames set off, or are taken from its cards. */
   stop(): Promise<void>;
   /** Ends it; the output files are complete then. */
@@ -95,10 +96,10 @@ export function pcapGuests(options: PcapGuestOptions): PcapGuests {
   say(...commands, 'port start all', `set fwd ${forward}`);
   const heardFrom = (from: number, what: RegExp) =>
     until(`testpmd says ${what}`, () => what.exec(heard.slice(from)) ?? undefined);
-  async function packets(way: 'RX' | 'TX', port: number): Promise<number> {
+  async function figure(name: string, port: number): Promise<number> {
     const from = heard.length;
     say(`show port stats ${port}`);
-    return Number((await heardFrom(from, new RegExp(`statistics for port ${port} [^]*?${way}-packets: (\\d+)`)))[1]);
+    return Number((await heardFrom(from, new RegExp(`statistics for port ${port} [^]*?${name}: +(\\d+)`)))[1]);
   }
   return {
     ready: () => heardFrom(0, /Checking link statuses[\s\S]*Done/),
@@ -111,9 +112,10 @@ export function pcapGuests(options: PcapGuestOptions): PcapGuests {
       say('stop');
       await heardFrom(from, /Telling cores to stop[\s\S]*Done\./);
     },
-    read: (guest) => packets('RX', 2 * guest),
-    sent: (guest) => packets('TX', 2 * guest + 1),
-    written: (guest) => packets('TX', 2 * guest),
+    read: (guest) => figure('RX-packets', 2 * guest),
+    sent: (guest) => figure('TX-packets', 2 * guest + 1),
+    written: (guest) => figure('TX-packets', 2 * guest),
+    writtenBytes: (guest) => figure('TX-bytes', 2 * guest),
     async end() {
       say('stop', 'quit');
       await ended;

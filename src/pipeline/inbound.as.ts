@@ -7,7 +7,7 @@
 
 import { sum } from '../packet/checksum.as';
 import { fold } from './egress.as';
-import { AT, CAREFUL, DROP, FLAGS, LEN, NETWORK, ORIGIN, SUMMARY, swap16 } from './walk.as';
+import { AT, CAREFUL, DROP, FLAGS, LEN, NETWORK, ORIGIN, SUMMARY, bindLanes, lanes, swap16 } from './walk.as';
 
 // Byte offsets of lane columns from the first.
 const OUTER_TOS: usize = 14 * 256;
@@ -33,7 +33,6 @@ const IPV6_TYPE: i32 = 0x86dd;
 const IPV4_MAPPED: i32 = 0xffff0000;
 const ETHERNET: i32 = 14;
 
-let lanes: usize = 0;
 export let sources: usize = 0;
 /** [ own address, 4 words | kind of GRE | kind of IP in IP | number of ports | port, kind... ], address and ports as they lie in memory. */
 let rules: usize = 0;
@@ -43,7 +42,7 @@ const RULE_PORTS: usize = 24;
 const RULE_FIRST_PORT: usize = 28;
 
 export function bind(first: usize, sourcesAt: usize, rulesAt: usize): void {
-  lanes = first;
+  bindLanes(first);
   sources = sourcesAt;
   rules = rulesAt;
 }

@@ -98,6 +98,16 @@ function entryOf(key: i64, mask: i32): i32 {
   return ((x ^ (x >>> 15)) << 2) & mask;
 }
 
+/** Notes where the probes of a lane's MACs begin, and touches those entries. */
+@inline
+function touchEntries(p: usize, src: i64, dst: i64, net: i64, table: usize, mask: i32): i32 {
+  const from = entryOf((src & MAC_MASK) | net, mask);
+  const to = entryOf((dst & MAC_MASK) | net, mask);
+  store<i32>(p, from, SRC_ENTRY);
+  store<i32>(p, to, DST_ENTRY);
+  return load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
+}
+
 /** What a frame has that is not plain: anything but IPv4 with UDP or TCP (as parse has it, no SYN), to a station. 0: nothing. It has PLAIN_BYTES_MIN bytes. */
 @inline
 function oddities(o: usize, length: i32, dst: i64, refusesTcp: i32): i32 {
@@ -131,11 +141,7 @@ function look(n: i32, net: i64): i32 {
     const dst = load<i64>(o);
     const src = load<i64>(o, 6);
     odd |= oddities(o, length, dst, 0) | load<i32>(p, FLAGS) | load<i32>(p, DROP);
-    const from = entryOf((src & MAC_MASK) | net, mask);
-    const to = entryOf((dst & MAC_MASK) | net, mask);
-    touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
-    store<i32>(p, from, SRC_ENTRY);
-    store<i32>(p, to, DST_ENTRY);
+    touched ^= touchEntries(p, src, dst, net, table, mask);
     store<i32>(p, flowHash(load<i32>(o, 26), load<i32>(o, 30), load<i32>(o, 34), <i32>load<u8>(o, 23)), FLOW);
     bytes += length;
   }
@@ -203,11 +209,7 @@ function lookForPort(n: i32, net: i64, isTunnel: bool, refusesTcp: i32): i32 {
       store<i32>(p, AS_BEFORE, SRC_ENTRY);
       continue;
     }
-    const from = entryOf((src & MAC_MASK) | net, mask);
-    const to = entryOf((dst & MAC_MASK) | net, mask);
-    touched ^= load<i32>(table + (<usize>from << 2)) ^ load<i32>(table + (<usize>to << 2));
-    store<i32>(p, from, SRC_ENTRY);
-    store<i32>(p, to, DST_ENTRY);
+    touched ^= touchEntries(p, src, dst, net, table, mask);
   }
   store<i32>(first, touched, SUMMARY + 12);
   return odd == 0 ? bytes : -1;

@@ -9,6 +9,9 @@ import { type Burst, ID_MASK, LANES, sharedInts } from '../packet/burst.js';
  */
 export type ByOuterFlow = (list: Int32Array, count: number, sockets: number) => Int32Array;
 
+/** Which of an underlay's sockets, and so which source port, an inner flow's hash chooses. */
+export const socketOf = (hash: number, sockets: number) => ((hash >>> 16) * sockets) >>> 16;
+
 /** Outer flows share a bucket where there are more of them: their lanes then alternate as before, each in its order. */
 const BUCKETS = 64;
 /** Spreads the peers that have one source port. */
@@ -31,8 +34,7 @@ export function bindByOuterFlow(burst: Burst): ByOuterFlow {
     let buckets = 0;
     for (let k = 0; k < count; k++) {
       const i = list[k];
-      const socket = ((flow[i] >>> 16) * sockets) >>> 16;
-      const bucket = (socket + (dst[i] & idMask) * step) & bucketMask;
+      const bucket = (socketOf(flow[i], sockets) + (dst[i] & idMask) * step) & bucketMask;
       if (first[bucket] < 0) {
         first[bucket] = i;
         touched[buckets++] = bucket;

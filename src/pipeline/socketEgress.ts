@@ -9,7 +9,7 @@ import type { SocketUnderlay } from '../underlay/underlay.js';
 import type { Answers } from './answers.js';
 import type { Fragmenter } from './fragment.js';
 import type { Messages } from './messages.js';
-import { bindByOuterFlow } from './outerFlows.js';
+import { bindByOuterFlow, socketOf } from './outerFlows.js';
 import type { Segmenter } from './segment.js';
 import type { Settlement } from './settle.js';
 import type { Tables } from './tables.js';
@@ -237,7 +237,7 @@ export function bindSocketEgress(
       const i = lanes[k];
       const peer = onlyPeer > 0 ? onlyPeer : dst[i] & ID_MASK;
       const relayed = fields.relayedLen(i, peer);
-      const hashed = ((flow[i] >>> 16) * sockets) >>> 16;
+      const hashed = socketOf(flow[i], sockets);
       let socket = socketV6 < 0 ? hashed : (flags[i] & IS_V6) !== 0 ? socketV6 : 0;
       if (listening >= 0 && peerMoved[peer] !== 0) socket = listening;
       const mark = outerTos(i);

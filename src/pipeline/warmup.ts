@@ -224,10 +224,11 @@ function plainFramesOfStation(src: number): Inject[] {
   return frames.map((frame) => (port) => port.inject(frame));
 }
 
+const self = Address.ipv4WordFromText(SELF) as number;
+const vtep = Address.ipv4WordFromText(VTEP) as number;
+
 /** Whole outer frames. */
 function framesOfWire(): Inject[] {
-  const self = Address.ipv4WordFromText(SELF) as number;
-  const vtep = Address.ipv4WordFromText(VTEP) as number;
   const frames = [0, 1, 2, 3].flatMap((n) => [
     outer(vxlan(VNI, ipv4Udp({ src: 9, dst: 1, payload: 64 })), vtep, self, n),
     outer(vxlan(VNI, ipv4Tcp({ src: 9, dst: 1, payload: 400, seq: n * 400 })), vtep, self, 0),
@@ -238,8 +239,6 @@ function framesOfWire(): Inject[] {
 
 /** Those that need nothing of anybody. */
 function plainFramesOfWire(): Inject[] {
-  const self = Address.ipv4WordFromText(SELF) as number;
-  const vtep = Address.ipv4WordFromText(VTEP) as number;
   const frames = [64, 100, 400].map((payload) =>
     outer(vxlan(VNI, ipv4Udp({ src: 9, dst: 1, payload })), vtep, self, 0),
   );

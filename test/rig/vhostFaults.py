@@ -328,7 +328,7 @@ def rxTables(machine, case):
     for slot in range(SIZE):
         if machine.packed:
             machine.put(queue.desc + 16 * slot, "<QI", at, length)
-            machine.put(queue.desc + 16 * slot + 14, "<H", AVAIL | INDIRECT)
+            machine.putWord(queue.desc + 16 * slot + 14, AVAIL | INDIRECT)
         else:
             machine.descriptor(RX, slot, at, length, INDIRECT)
 
@@ -403,7 +403,7 @@ def splitRing(machine, case):
         return
     elif case in ("index jumps", "index goes back"):
         machine.offer(TX, [0])
-        machine.put(queue.avail + 2, "<H", 40000 if case == "index jumps" else 0xFFF0)
+        machine.putWord(queue.avail + 2, 40000 if case == "index jumps" else 0xFFF0)
         machine.kick(TX)
         return
     elif case == "used ring over descriptors":
@@ -423,7 +423,7 @@ def splitRing(machine, case):
         for slot in range(SIZE):
             machine.descriptor(RX, slot, at, 0, 0)
     elif case == "rx index jumps":
-        machine.put(machine.queues[RX].avail + 2, "<H", 50000)
+        machine.putWord(machine.queues[RX].avail + 2, 50000)
     elif case.startswith("rx table"):
         rxTables(machine, case)
     machine.offer(TX, [0] * 8)
@@ -451,7 +451,7 @@ def split(path, case):
         # Known to the others, so that frames come back into its rings.
         machine.transmit(frame(255, 10, 0))
         time.sleep(0.02)
-        machine.queues[TX].next = machine.get(machine.queues[TX].avail + 2, "<H")[0]
+        machine.queues[TX].next = machine.getWord(machine.queues[TX].avail + 2)
         splitRing(machine, case)
         answer()
         return machine.isClosed(0.05)

@@ -57,6 +57,8 @@ class Frontend:
         self.memfd = os.memfd_create("guest", os.MFD_CLOEXEC)
         os.ftruncate(self.memfd, MEMORY)
         self.memory = mmap.mmap(self.memfd, MEMORY)
+        # What the device reads at any time goes there and comes from there in one access; struct goes byte by byte.
+        self.words = memoryview(self.memory).cast("H")
         self.queues = [Queue(0x10000 * (1 + 8 * i), SIZE, packed) for i in (RX, TX)]
         self.socket = connection or socket.socket(socket.AF_UNIX, socket.SOCK_STREAM)
         self.socket.settimeout(5)
@@ -67,6 +69,7 @@ class Frontend:
         self.socket.close()
         for queue in self.queues:
             queue.close()
+        self.words.release()
         self.memory.close()
         os.close(self.memfd)
 
@@ -184,6 +187,12 @@ class Frontend:
     def get(self, at, layout):
         return struct.unpack_from(layout, self.memory, at)
 
+    def putWord(self, at, value):
+        self.words[at // 2] = value & 0xFFFF
+
+    def getWord(self, at):
+        return self.words[at // 2]
+
     def descriptor(self, index, slot, address, length, flags=0, following=0):
         self.put(self.queues[index].desc + 16 * slot, "<QIHH", address, length, flags, following)
 
@@ -191,9 +200,9 @@ class Frontend:
         """Makes chains of the split ring available, by the index of their first descriptor."""
         queue = self.queues[index]
         for head in heads:
-            self.put(queue.avail + 4 + 2 * (queue.next % queue.size), "<H", head & 0xFFFF)
+            self.putWord(queue.avail + 4 + 2 * (queue.next % queue.size), head)
             queue.next += 1
-        self.put(queue.avail + 2, "<H", queue.next & 0xFFFF)
+        self.putWord(queue.avail + 2, queue.next)
         self.kick(index)
 
     def offerPacked(self, index, descriptors):
@@ -208,7 +217,7 @@ class Frontend:
                 queue.next, queue.wrap = 0, queue.wrap ^ 1
         for at, address, length, ident, flags in reversed(written):
             self.put(at, "<QIH", address, length, ident)
-            self.put(at + 14, "<H", flags)
+            self.putWord(at + 14, flags)
         self.kick(index)
 
     def bufferOf(self, index, slot):
@@ -260,7 +269,7 @@ class Frontend:
     def takeSplit(self):
         queue = self.queues[RX]
         frames = []
-        while queue.seen != self.get(queue.used + 2, "<H")[0]:
+        while queue.seen != self.getWord(queue.used + 2):
             slot, length = self.get(queue.used + 4 + 8 * (queue.seen % queue.size), "<II")
             frames.append(self.frameAt(slot, length))
             queue.seen = (queue.seen + 1) & 0xFFFF
@@ -272,9 +281,11 @@ class Frontend:
         frames = []
         while True:
             at = queue.desc + 16 * (queue.seen % queue.size)
-            _, length, slot, flags = self.get(at, "<QIHH")
+            # First the flags: what was read before them may be from before the device wrote.
+            flags = self.getWord(at + 14)
             if not (bool(flags & AVAIL) == bool(flags & USED) == bool(queue.usedWrap)):
                 return frames
+            _, length, slot = self.get(at, "<QIH")
             frames.append(self.frameAt(slot, length))
             queue.seen += 1
             if queue.seen == queue.size:

@@ -3,10 +3,9 @@ import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { missingPrograms, must, sleep } from '../../dist/cli/lab/commands.js';
 import { createUndo, type Undo } from '../../dist/cli/lab/undo.js';
+import { arenaShapeOf } from '../../dist/control/arenaShape.js';
 import { checkValue } from '../../dist/control/config/check.js';
 import type { ConfigInput } from '../../dist/control/config/config.js';
-import { neighbourBytesOf } from '../../dist/control/plan/neighbours.js';
-import { routeBytesOf } from '../../dist/control/plan/routeRoom.js';
 import { workersMaxOf } from '../../dist/control/workers.js';
 import { createNodeMemory } from '../../dist/worker/nodeMemory.js';
 // biome-ignore lint/correctness/useImportExtensions: the set-up is made of .mjs files
@@ -100,10 +99,7 @@ function configOf(name: string, folder: string, host: Host, { ports, peers, hear
 function arenaBytesOf(input: ConfigInput): number {
   const { config } = checkValue(input);
   if (config === null) throw new Error('the configuration of the benchmark is wrong');
-  return createNodeMemory(workersMaxOf(config), undefined, {
-    neighbourBytes: neighbourBytesOf(config),
-    routeBytes: routeBytesOf(config),
-  }).memory.buffer.byteLength;
+  return createNodeMemory(workersMaxOf(config), undefined, arenaShapeOf(config)).memory.buffer.byteLength;
 }
 
 async function settle(pid: number, signal: AbortSignal): Promise<void> {

@@ -18,12 +18,10 @@ import type {
   StatusDocument,
 } from '../observe/documents.js';
 import { createSupervisor } from '../worker/supervisor.js';
+import { arenaShapeOf } from './arenaShape.js';
 import { checkValue, requireConfig } from './config/check.js';
 import type { Config, ConfigInput, NetworkInput, PeerInput, PortInput, StaticMacInput } from './config/config.js';
 import { type DeviceKernel, loadKernel } from './devices/deviceKernel.js';
-import { dpdkSlotsOf } from './devices/dpdkDevices.js';
-import { neighbourBytesOf } from './plan/neighbours.js';
-import { routeBytesOf } from './plan/routeRoom.js';
 import { RunningNode } from './runningNode.js';
 import { workersMaxOf } from './workers.js';
 
@@ -133,18 +131,16 @@ export interface NodeParts {
   now(): number;
 }
 
-/** Workers with an arena, and tables of MACs, neighbours and routes of the configured size. */
+/** Workers with an arena and tables of the configured size. */
 function supervisorOf(config: Config): Dataplane {
   const { node, networks } = config;
   const macs = networks.reduce((sum, network) => sum + network.macLimit, 0);
-  const shape = {
-    ...node.arena,
-    neighbourBytes: neighbourBytesOf(config),
-    routeBytes: routeBytesOf(config),
-    dpdkSlots: dpdkSlotsOf(config),
-  };
-  const { workers } = node;
-  return createSupervisor({ workers, workersMax: workersMaxOf(config), shape, macs: Math.max(16384, macs) });
+  return createSupervisor({
+    workers: node.workers,
+    workersMax: workersMaxOf(config),
+    shape: arenaShapeOf(config),
+    macs: Math.max(16384, macs),
+  });
 }
 
 const monotonicSeconds = () => Number(process.hrtime.bigint()) / 1e9;

@@ -7,6 +7,7 @@ import { DEFAULT_SHAPE } from '../packet/arena.js';
 import { WeftError } from '../packet/error.js';
 import { defaultSocketPath } from './api/controlSocket.js';
 import type { Config, NetworkConfig } from './config/config.js';
+import { DpdkSchema } from './config/dpdkSchema.js';
 import { withoutSecret } from './config/heartbeatSchema.js';
 import { canonicalAddress, valueText } from './config/text.js';
 import { bridgePairs } from './plan/bridges.js';
@@ -72,6 +73,7 @@ const WHY: Record<string, string> = {
   name: 'its control socket and its routes are known by it',
   socket: 'clients are connected to it',
   arena: 'the memory is made once',
+  dpdk: 'DPDK is started once, and its memory is made once',
 };
 
 /** Settings of the node with what is used where none is given. */
@@ -80,7 +82,8 @@ function effective({ node }: Config, hostname: string): Record<string, unknown> 
   const name = node.name ?? hostname;
   // The default goes with the name, which is told of itself.
   const socket = node.socket === defaultSocketPath(name) ? null : node.socket;
-  return { ...node, name, socket, arena: { smallSlots, largeSlots } };
+  const dpdk = node.dpdk ?? DpdkSchema.parse({});
+  return { ...node, name, socket, arena: { smallSlots, largeSlots }, dpdk };
 }
 
 /** A port is known by its name in the whole node; peers and static MACs belong to their network. */

@@ -1,3 +1,5 @@
+import { WeftError } from './error.js';
+
 /**
  * The arena: one shared WebAssembly.Memory that holds every frame of a node.
  *
@@ -41,6 +43,14 @@ const PAGE = 65536;
 const PAGES_MAX = 32767;
 const LINE = 64;
 
+/** Memory of theirs is the machine's only once a device of DPDK is there. */
+export interface DpdkSlots {
+  small: number;
+  large: number;
+  /** No device of the configuration needs them: they are for one that a running node is given, and are left out of an arena that has no room. */
+  isSpare?: boolean;
+}
+
 /** Sizes of the arena, the same for every worker. */
 export interface ArenaShape {
   workers: number;
@@ -56,7 +66,7 @@ export interface ArenaShape {
   /** Bytes for route tables: two halves, the one that workers read and the one that the next table is written to. 0: no L3 networks. */
   routeBytes: number;
   /** Slots for devices of DPDK, of the node as a whole; absent: none. */
-  dpdkSlots?: { small: number; large: number };
+  dpdkSlots?: DpdkSlots;
 }
 
 export const DEFAULT_SHAPE: Omit<ArenaShape, 'workers'> = {
@@ -145,7 +155,12 @@ export const isWithinReach = (shape: ArenaShape) => layOut(shape).end / PAGE <= 
 /** Makes the memory of a node. It never grows: views and native pointers stay valid for its whole life. */
 export function createArenaMemory(shape: ArenaShape): WebAssembly.Memory {
   const pages = layOut(shape).end / PAGE;
-  if (pages > PAGES_MAX) throw new RangeError(`arena of ${pages} pages: positions must stay below 2^31`);
+  if (pages > PAGES_MAX) {
+    const megabytes = Math.ceil((pages * PAGE) / 2 ** 20);
+    throw new WeftError('LIMIT', `slots and tables of ${megabytes} MiB are more than the 2 GiB that a node may have`, {
+      remedy: 'give fewer slots in node.arena or node.dpdk, a lower macLimit of networks, or room for fewer workers',
+    });
+  }
   return new WebAssembly.Memory({ initial: pages, maximum: pages, shared: true });
 }
 

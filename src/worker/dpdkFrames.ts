@@ -95,9 +95,9 @@ export function layDpdkFrames(node: NodeMemory, settings: DpdkSettings): number 
   const { arena, shape, slots } = node;
   const rows = shape.dpdkSlots;
   if (rows === undefined) {
-    throw new WeftError('RESTART', 'the memory of this node has no slots for DPDK', {
+    throw new WeftError('RESTART', 'the memory of this node has no room for the slots of DPDK', {
       object: 'node.dpdk',
-      remedy: 'restart the node with the new configuration, or give it `node: {dpdk: {}}` from the start',
+      remedy: 'restart the node with the new configuration, and with fewer slots in node.arena if that is too much',
     });
   }
   const addon = dpdk();

@@ -36,11 +36,20 @@ export interface NodeMemory {
 const MACS_DEFAULT = 16384;
 const CONTROL_HOLDER = 1;
 
-/** With a place for each worker and one for the thread that stands by, as long as so many slots are within reach. */
+/** With a place for each worker, and as long as so many slots are within reach one for the thread that stands by, and spare slots of DPDK. */
+export function shapeWithinReach(workers: number, wanted: Omit<ArenaShape, 'workers'>): ArenaShape {
+  const { dpdkSlots, ...rest } = wanted;
+  const needed = dpdkSlots?.isSpare === true ? rest : wanted;
+  const shapes = [
+    { ...wanted, workers: workers + 1 },
+    { ...needed, workers: workers + 1 },
+  ];
+  return shapes.find(isWithinReach) ?? { ...needed, workers };
+}
+
 export function createNodeMemory(workers: number, macs?: number, shape?: Partial<ArenaShape>): NodeMemory {
   const macBytes = macTableBytes(macs ?? MACS_DEFAULT);
-  const shapeOf = (places: number): ArenaShape => ({ ...DEFAULT_SHAPE, ...shape, workers: places, macBytes });
-  const whole = isWithinReach(shapeOf(workers + 1)) ? shapeOf(workers + 1) : shapeOf(workers);
+  const whole = shapeWithinReach(workers, { ...DEFAULT_SHAPE, ...shape, macBytes });
   const memory = createArenaMemory(whole);
   const arena = attachArena(memory, whole);
   const buffer = memory.buffer as SharedArrayBuffer;

@@ -68,7 +68,7 @@ const incoming = (flow: number) =>
 describeWith(['addon', 'dpdk', 'testpmd'], 'workers that die over a frame underlay of DPDK', () => {
   it('are replaced, and what they had is counted and home', { timeout: 120_000 }, async () => {
     const [machine, wire] = [scratchFile('vm0.sock'), scratchFile('wire.sock')];
-    const base: ConfigInput = { node: { name: 'wire', workers: QUEUES, dpdk: {} }, networks: [{ name: 'blue' }] };
+    const base: ConfigInput = { node: { name: 'wire', workers: QUEUES }, networks: [{ name: 'blue' }] };
     node = await start({
       ...base,
       underlays: [

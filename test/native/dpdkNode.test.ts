@@ -23,11 +23,11 @@ async function start(config: ConfigInput, workers = 1): Promise<Node> {
   const { createSupervisor } = (await import(
     built('worker/supervisor.js')
   )) as typeof import('../../src/worker/supervisor.js');
-  const { dpdkSlotsOf } = (await import(
-    built('control/devices/dpdkDevices.js')
-  )) as typeof import('../../src/control/devices/dpdkDevices.js');
+  const { arenaShapeOf } = (await import(
+    built('control/arenaShape.js')
+  )) as typeof import('../../src/control/arenaShape.js');
   const dataplane: NodeParts['dataplane'] = (checked) => {
-    supervisor = createSupervisor({ workers, shape: { neighbourBytes: 65536, dpdkSlots: dpdkSlotsOf(checked) } });
+    supervisor = createSupervisor({ workers, shape: arenaShapeOf(checked) });
     return supervisor;
   };
   const node = createNode(
@@ -155,7 +155,7 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
 
   it('takes devices in and lets them go while it runs', async () => {
     const source = `net_pcap0,rx_pcap=${endless()},infinite_rx=1`;
-    const node = await start({ ...network([]), node: { dpdk: {} } });
+    const node = await start(network([]));
     await node.addPort('blue', port('sink', SILENT));
     await node.addPort('blue', port('source', source));
     await until('frames move', () => portOf(node, 'sink').txPackets > 1000);
@@ -230,8 +230,6 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
   it('refuses what it cannot have, and says why', async () => {
     await expect(start(network([port('a', 'net_nosuch0')]))).rejects.toThrow(/port a: rte_dev_probe/);
     open.pop();
-    const plain = await start({ networks: [{ name: 'blue', ports: [] }] });
-    await expect(plain.addPort('blue', port('late', 'net_null0'))).rejects.toMatchObject({ code: 'RESTART' });
   });
 
   it('sleeps while its devices are silent, and wakes up for a frame', async () => {

@@ -3,7 +3,7 @@
 import { readFileSync } from 'node:fs';
 import { readdir } from 'node:fs/promises';
 import { createInterface } from 'node:readline';
-import { dpdkSlotsOf } from '../../dist/control/devices/dpdkDevices.js';
+import { arenaShapeOf } from '../../dist/control/arenaShape.js';
 import { createNode } from '../../dist/control/node.js';
 import { createSupervisor } from '../../dist/worker/supervisor.js';
 
@@ -15,7 +15,7 @@ const node = createNode(
   {
     dataplane(config) {
       const { workers } = config.node;
-      supervisor = createSupervisor({ workers, shape: { neighbourBytes: 65536, dpdkSlots: dpdkSlotsOf(config) } });
+      supervisor = createSupervisor({ workers, shape: arenaShapeOf(config) });
       return supervisor;
     },
   },

@@ -4,6 +4,7 @@
  */
 
 import { workersFaults } from '../workers.js';
+import { arenaFaults } from './arenaFaults.js';
 import { LIMITS } from './config.js';
 import { transportOf } from './encapsulation.js';
 import type { Located, Path } from './faults.js';
@@ -45,6 +46,7 @@ export function crossFaults(root: unknown): Located[] {
     ...limitFaults(networks, ports),
     ...pinningFaults(root),
     ...workersFaults(root),
+    ...arenaFaults(root),
   ];
 }
 

@@ -4,7 +4,7 @@
 import { type DpdkDevice, type DpdkState, dpdk } from '../../native/dpdk.js';
 import { TUN_F_CSUM, TUN_F_TSO4, TUN_F_TSO6 } from '../../native/tun.js';
 import type { DeviceState, MachineDocument, PathDocument, PathReason } from '../../observe/documents.js';
-import { SMALL_DATA } from '../../packet/arena.js';
+import { type DpdkSlots, SMALL_DATA } from '../../packet/arena.js';
 import { WeftError } from '../../packet/error.js';
 import type { DpdkIdle, DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
 import type { DpdkSettings } from '../../worker/dpdkFrames.js';
@@ -69,14 +69,13 @@ function hasPciDevice({ networks, underlays }: Config): boolean {
   return devargs.some((text) => /^([0-9a-f]{4}:)?[0-9a-f]{2}:[0-9a-f]{2}\.[0-7](,|$)/i.test(text));
 }
 
-/** Slots for devices of DPDK in the memory of a node; none where it has no such device and does not ask for them. */
-export function dpdkSlotsOf(config: Config): { small: number; large: number } | undefined {
+/** Slots for devices of DPDK in the memory of a node; spare ones where it has no such device and does not ask for them. */
+export function dpdkSlotsOf(config: Config): DpdkSlots {
   const isUsed =
     config.networks.some(({ ports }) => ports.some(isDpdkPort)) ||
     config.underlays.some(({ frame }) => frame?.type === 'dpdk');
-  if (!isUsed && config.node.dpdk === undefined) return undefined;
   const { smallSlots, largeSlots } = config.node.dpdk ?? DpdkSchema.parse({});
-  return { small: smallSlots, large: largeSlots };
+  return { small: smallSlots, large: largeSlots, isSpare: !isUsed && config.node.dpdk === undefined };
 }
 
 /** What a plan has of devices of DPDK. */

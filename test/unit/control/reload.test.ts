@@ -153,6 +153,8 @@ describe('the changes between two configurations', () => {
       restartsOf(checked(BASE), checked({ ...BASE, node: { name: 'n', ...node } }), 'host').map((r) => r.setting);
     expect(restarts({ busyPollUs: 7 })).toEqual([]);
     expect(restarts({ arena: { smallSlots: 256 }, socket: '/run/weft/n.sock' })).toEqual([]);
+    expect(restarts({ dpdk: {} })).toEqual([]);
+    expect(restarts({ dpdk: { memoryMb: 64 } })).toEqual(['node.dpdk']);
     expect(restarts({ workers: 2, name: 'm', arena: { largeSlots: 80 } }).sort()).toEqual(['node.arena', 'node.name']);
   });
 });

@@ -205,6 +205,20 @@ describe('room for workers', () => {
     ]);
     expect(faultsOf({ vni: 7 }, { node: { workers: 2, workersMax: 2 } })).toEqual([]);
   });
+
+  it('ends where their slots are more than the arena can have, and says where', () => {
+    const largeSlots = (count: number, workers: object) =>
+      faultsOf({ vni: 7 }, { node: { ...workers, arena: { largeSlots: count } } });
+    expect(largeSlots(8192, { workers: 2 })).toEqual([]);
+    const [fault, ...more] = largeSlots(8192, { workers: 2, workersMax: 8 });
+    expect(more).toEqual([]);
+    const most = Number(/at most (\d+) large/.exec(fault)?.[1]);
+    // 8 workers in 2^31 bytes: 268,435,456 for each, of which a large slot takes 65,856 and all else some megabytes.
+    expect(most).toBeGreaterThan(3950);
+    expect(most).toBeLessThan(268_435_456 / 65_856);
+    expect(largeSlots(most, { workers: 8 })).toEqual([]);
+    expect(largeSlots(most + 1, { workers: 8 })).toHaveLength(1);
+  });
 });
 
 describe('a group of sockets', () => {

@@ -6,7 +6,7 @@ import { stationMac } from './frames.js';
 import { makeMesh, makeQuietNamespace } from './hosts.js';
 import { up, type WeftNode } from './node.js';
 import { type Recording, record } from './tshark.js';
-import { sleep } from './waiting.js';
+import { sleep, until } from './waiting.js';
 
 export const HOSTS = [1, 2, 3];
 export const TENANTS = [
@@ -60,8 +60,17 @@ export interface Mesh {
   station: StationOf;
   /** Where node n has a tenant's station: name of the port, or address of the peer. */
   whereIs(n: number, tenant: Tenant, who: number): Promise<string | null | undefined>;
-  /** Records frames of an EtherType that the stations of a tenant receive, in the order of the nodes. */
-  listen(tenant: Tenant, type: number): Promise<{ stop(): Promise<Buffer[][]> }>;
+  /** Records frames of an EtherType that the stations of a tenant receive, in the order of the nodes; `least`: how many each must have to stop. */
+  listen(tenant: Tenant, type: number): Promise<{ stop(least?: number[]): Promise<Buffer[][]> }>;
+}
+
+/** Frames of a file that is being written: the last may be half there. */
+function framesIn(path: string): number {
+  try {
+    return readFrames(path).length;
+  } catch {
+    return 0;
+  }
 }
 
 export async function startMesh(): Promise<Mesh> {
@@ -88,7 +97,10 @@ export async function startMesh(): Promise<Mesh> {
       const filter = `ether proto ${type}`;
       for (const n of HOSTS) recordings.push(await record(station(tenant, n), DEVICE, { direction: 'in', filter }));
       return {
-        async stop() {
+        async stop(least = []) {
+          const areHeard = () => recordings.every(({ path }, i) => framesIn(path) >= (least[i] ?? 0));
+          // What never comes shows in what is compared.
+          await until('what should come', areHeard, { withinMs: 10_000 }).catch(() => {});
           // Time for what should not come to come.
           await sleep(250);
           return Promise.all(recordings.map(async (recording) => readFrames(await recording.stop())));

@@ -120,6 +120,25 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
   const pathOf = (n: number, address: string) =>
     /mtu (\d+)/.exec(runIn(stations[n], 'ip', 'route', 'get', address))?.[1];
 
+  async function pingFromA(...args: string[]): Promise<string> {
+    const { stdout, stderr } = await runToEnd('ip', ['netns', 'exec', stations[0], 'ping', '-n', ...args]);
+    return `${stdout}${stderr}`;
+  }
+  /** Station A sends packets with DF until it is told of an MTU: the node looks once a second for what routers say. */
+  const untilToldOf = (mtu: number, address: string, size: number) =>
+    until(`station A is told of ${mtu} bytes to ${address}`, async () =>
+      new RegExp(`mtu ?[=:] ?${mtu}`).test(
+        await pingFromA('-M', 'do', '-i', '0.2', '-c', '4', '-W', '0.3', '-s', `${size}`, address),
+      ),
+    );
+  /** Of three pings of station A, sent at once, so that each is waited for as long. */
+  const answers = async (fragments: 'do' | 'dont', size: number, address: string) =>
+    Number(
+      /(\d+) received/.exec(
+        await pingFromA('-M', fragments, '-c', '3', '-l', '3', '-W', '3', '-s', `${size}`, address),
+      )?.[1],
+    );
+
   it.each([
     ['blue', '10.1.0.2', 28],
     ['blue', 'fd01::2', 48],
@@ -128,12 +147,11 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
   ] as const)('is heard of by a sender with DF in %s, to %s', async (network, address, headers) => {
     const full = linkOf(0, network).mtu;
     expect(full).toBe(ROOM[network] + 100);
-    const args = ['-n', '-M', 'do', '-i', '0.2', '-c', '8', '-W', '0.3', '-s', `${full - headers}`, address];
-    const { stdout, stderr } = await runToEnd('ip', ['netns', 'exec', stations[0], 'ping', ...args]);
-    expect(`${stdout}${stderr}`).toMatch(new RegExp(`mtu ?[=:] ?${ROOM[network]}`));
+    await untilToldOf(ROOM[network], address, full - headers);
     expect(pathOf(0, address)).toBe(`${ROOM[network]}`);
     expect(await peerOf(0, network)).toMatchObject({ mtu: ROOM[network], pathMtu: { bytes: LINK, why: 'icmp' } });
-    expect(nodes[0].said).toMatch(new RegExp(`of network ${network} may have ${ROOM[network]} bytes now`));
+    const news = new RegExp(`of network ${network} may have ${ROOM[network]} bytes now`);
+    await until('node A says so', () => news.test(nodes[0].said));
     expect(await ping(stations[0], address, { size: ROOM[network] - headers })).toBe(3);
   });
 
@@ -150,9 +168,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
   it('is passed by packets without DF, in fragments that the other kernel joins', async () => {
     forgetPaths();
     const recording = await record(stations[1], 'blue', { direction: 'in', filter: 'icmp' });
-    const args = ['-n', '-q', '-M', 'dont', '-i', '0.1', '-c', '3', '-W', '1', '-s', '1422', '10.1.0.2'];
-    const { stdout } = await runToEnd('ip', ['netns', 'exec', stations[0], 'ping', ...args]);
-    expect(stdout).toMatch(/3 received/);
+    expect(await answers('dont', 1422, '10.1.0.2')).toBe(3);
     const seen = await readFields(await recording.stop(), ['ip.len', 'ip.flags.mf', 'ip.frag_offset']);
     const lengths = seen.map((f) => `${f['ip.len'][0]} ${f['ip.frag_offset'][0]}`);
     // 1350 - 20 is 8 * 166 and 2 more; 1430 bytes of payload make 1328 and 102. tshark counts offsets as the header does, by eights.
@@ -187,7 +203,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
     const { gso_max_size } = linkOf(0, 'blue');
     expect(gso_max_size).toBeLessThanOrEqual(65_280);
     expect(Math.ceil((gso_max_size - 66) / (mtu - 102)) * (mtu - 28)).toBeLessThanOrEqual(65_000);
-    expect(nodes[0].said).toMatch(new RegExp(`the MTU of network blue is ${mtu - 50} now`));
+    await until('node A says so', () => nodes[0].said.includes(`the MTU of network blue is ${mtu - 50} now`));
     expect(await ping(stations[0], '10.1.0.2')).toBe(3);
   });
 
@@ -217,26 +233,12 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'tshark'], 'a nar
         const own = network === 'blue' ? 50 : 70;
         // As much as went through until now.
         const full = before - own;
-        const args = ['-n', '-i', '0.2', '-W', '0.3', '-s', `${full - 28}`, address];
-        const say = async (df: string, count: number) => {
-          const { stdout, stderr } = await runToEnd('ip', [
-            'netns',
-            'exec',
-            stations[0],
-            'ping',
-            '-M',
-            df,
-            '-c',
-            `${count}`,
-            ...args,
-          ]);
-          return `${stdout}${stderr}`;
-        };
-        const expected = size === 9000 ? / 0% packet loss/ : new RegExp(`mtu ?[=:] ?${size - own}`);
-        expect(await say('do', 8), `${network}, ${size}`).toMatch(expected);
+        if (size === 9000) expect(await answers('do', full - 28, address), network).toBe(3);
+        else await untilToldOf(size - own, address, full - 28);
         forgetPaths();
-        // The other node hears of the narrow link by its own answers: it looks once a second, and a busy machine takes its time.
-        expect(await say('dont', 15), `${network}, ${size}, without DF`).toMatch(/ ([3-9]|1[0-5]) received/);
+        // The other node hears of the narrow link by its own answers.
+        const areThere = async () => (await answers('dont', full - 28, address)) === 3;
+        await until(`answers without DF in ${network}, ${size}`, areThere);
         const { sent, received } = await sendTcp(stations[0], stations[1], address, 1_000_000);
         expect(received).toEqual(sent);
       }

@@ -1,6 +1,6 @@
 """Numbered UDP datagrams at a steady rate, each with the time at which it was sent.
 
-    steady.py receive ADDRESS PORT             "ready"; at the end (a datagram numbered -1, or 2 s of silence) what became of them
+    steady.py receive ADDRESS PORT             "ready"; at the end (a datagram numbered -1, or 5 s of silence) what became of them
     steady.py send ADDRESS PORT SECONDS PPS    how many were sent
 
 Times are those of the kernel (SO_TIMESTAMPNS), so a receiver that is slow does not count.
@@ -13,6 +13,8 @@ import time
 
 SO_RCVBUFFORCE = 33
 SO_TIMESTAMPNS = 35
+#: How much of a pause is made up for.
+AT_ONCE_SEC = 0.1
 
 
 def receive(address, port):
@@ -28,7 +30,7 @@ def receive(address, port):
             data, ancillary, _, _ = s.recvmsg(2048, 64)
         except socket.timeout:
             break
-        s.settimeout(2)
+        s.settimeout(5)
         number, sent = struct.unpack_from("!qq", data)
         if number < 0:
             break
@@ -58,6 +60,8 @@ def send(address, port, seconds, pps):
         wait = start + n / pps - time.monotonic()
         if wait > 0:
             time.sleep(wait)
+        # All that is due after a long pause of this process would fill the queue of a device: it is sent later instead.
+        start += max(0, -wait - AT_ONCE_SEC)
         s.sendto(struct.pack("!qq", n, time.time_ns()) + bytes(112), (address, port))
     time.sleep(0.3)
     s.sendto(struct.pack("!qq", -1, 0), (address, port))

@@ -13,8 +13,10 @@ import { until } from '../rig/waiting.js';
 
 const PROGRAM = fileURLToPath(new URL('../rig/measuredNode.mjs', import.meta.url));
 const SECONDS = Number(process.env.WEFT_SOAK_SECONDS ?? 10);
-/** A node that has just started still makes code, fills its pools and gets its spare thread. */
+/** A node that has just started still makes code, fills its pools and gets its spare thread: on a slow machine that takes rounds, not seconds. */
 const YOUNG_SECONDS = 4;
+const YOUNG_ROUNDS = 8;
+const SAMPLES_MIN = 6;
 const DEVICE = 'eth0';
 const VNI = 42;
 const AGEING_SEC = 2;
@@ -116,11 +118,11 @@ describeWith(['root', 'tun', 'addon', 'ip', 'python3'], 'a node where everything
     async () => {
       const from = performance.now();
       const seconds = () => (performance.now() - from) / 1000;
-      for (let round = 0; seconds() < SECONDS || samples.length < 4; round++) {
+      for (let round = 0; seconds() < SECONDS || samples.length < SAMPLES_MIN; round++) {
         await Promise.all([stationsCome(round), othersComeAndGo(round)]);
         expect((await node.status()).networks[0].macs).toBeLessThanOrEqual(MAC_LIMIT);
         const measured = await measure();
-        if (seconds() > YOUNG_SECONDS) samples.push(measured);
+        if (seconds() > YOUNG_SECONDS && round >= YOUNG_ROUNDS) samples.push(measured);
       }
       await expectQuiet(node);
       const half = samples.length >> 1;
@@ -137,10 +139,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'python3'], 'a node where everything
       }
       const { slots } = await node.status();
       expect(slots.held).toBe(0);
-      await until('all stations are forgotten', async () => (await node.macs()).length === 0, {
-        withinMs: AGEING_SEC * 2500,
-      });
+      await until('all stations are forgotten', async () => (await node.macs()).length === 0);
     },
-    SECONDS * 1000 + 60_000,
+    SECONDS * 1000 + 180_000,
   );
 });

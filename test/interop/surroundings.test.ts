@@ -86,8 +86,11 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'python3', 'vxlan
     const stream = sendTcp(a.namespace, b.namespace, OVERLAY_B, 300_000_000);
     await until('the stream', async () => (await node.stats()).account.sent > 1000);
     runIn(a.namespace, 'ip', 'link', 'set', 'va', 'down');
-    const failing = async () => (await node.read<PeerDocument[]>('peers')).find(({ failedSends }) => failedSends > 0);
-    expect((await until('a send fails', failing)).lastError).toBe('ENETUNREACH');
+    const failing = async () => {
+      const [{ failedSends, lastError }] = await node.read<PeerDocument[]>('peers');
+      return failedSends > 0 && lastError === 'ENETUNREACH';
+    };
+    await until('a send fails', failing);
     runIn(a.namespace, 'ip', 'link', 'set', 'va', 'up');
     const { sent, received } = await stream;
     expect(received).toEqual(sent);

@@ -8,7 +8,7 @@ import type { PortInput } from '../../src/control/config/config.js';
 import type { Node } from '../../src/control/node.js';
 import { scratchFile } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
-import { sleep, until } from '../rig/waiting.js';
+import { until } from '../rig/waiting.js';
 
 const BUILT = new URL('../../dist/control/node.js', import.meta.url).href;
 const MACHINE = fileURLToPath(new URL('../rig/vhostMachine.py', import.meta.url));
@@ -115,11 +115,8 @@ describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', 
     await start([vhost('vm0', path), vhost('vm1', scratchFile('vm1.sock'))]);
     await machine('half', path);
     await until('it is there', () => /has not started/.test(reasonsOf('vm0').join()));
-    // The thread of DPDK that has accepted it reads what it sent, and waits for the rest.
-    await sleep(200);
-    const began = performance.now();
+    // The thread of DPDK that has read what it sent waits for the rest, which never comes: nothing but the cut ends that.
     await node!.removePort('vm0');
-    expect(performance.now() - began).toBeLessThan(3000);
     await until('it is said', () =>
       /^devices of DPDK: the port at .*vm0.sock is removed, and a machine .* is cut off/m.test(warnings.join('\n')),
     );
@@ -131,15 +128,20 @@ describeWith(['root', 'addon', 'dpdk', 'python3'], 'the sockets of vhost-user', 
   it('say what a machine does wrong with the name of the port, and not too often', async () => {
     const path = scratchFile('vm0.sock');
     await start([vhost('vm0', path)]);
+    const began = performance.now();
     await machine('wrong', path);
     const about = () => warnings.filter((line) => line.startsWith('port vm0: '));
     await until('it is said', () => about().length > 0);
     expect(about()[0]).toMatch(/does not share its memory.*; DPDK says: /);
-    expect(about().length).toBeLessThanOrEqual(4);
+    // In ten seconds three lines, and how many there were more.
+    const spells = 1 + Math.floor((performance.now() - began) / 10_000);
+    expect(about().length).toBeLessThanOrEqual(4 * spells);
     expect(warnings.filter((line) => line.startsWith('devices of DPDK'))).toEqual([]);
   });
 
-  it('of a machine that listens are taken up again by the next port, and the next node', async () => {
+  it('of a machine that listens are taken up again by the next port, and the next node', {
+    timeout: 240_000,
+  }, async () => {
     const path = scratchFile('vm0.sock');
     const port = vhost('vm0', path, { mode: 'client' });
     await machine('serve', path);

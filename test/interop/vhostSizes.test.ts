@@ -47,11 +47,9 @@ async function carry(frames: Uint8Array[], settings: string): Promise<Buffer[]> 
     mtu: MTU,
   });
   await machines.ready();
-  await until('both machines are there', () => node!.status().ports.every(isComplete), { withinMs: 20_000 });
+  await until('both machines are there', () => node!.status().ports.every(isComplete));
   await machines.start();
-  await until('all frames are through', async () => (await machines!.written(1)) >= frames.length, {
-    withinMs: 20_000,
-  });
+  await until('all frames are through', async () => (await machines!.written(1)) >= frames.length);
   await machines.end();
   machines = null;
   expect(node.drops().total).toBe(0);
@@ -64,7 +62,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'frames of 60 to 9014 bytes', () => {
     ['packed rings, mergeable buffers', 'packed_vq=1'],
     ['split rings, a buffer for each frame', 'mrg_rxbuf=0'],
     ['packed rings, a buffer for each frame, in any order', 'packed_vq=1,mrg_rxbuf=0,in_order=0'],
-  ])('over %s', async (_what, settings) => {
+  ])('over %s', { timeout: 120_000 }, async (_what, settings) => {
     const frames = SIZES.map((size, i) =>
       udp({
         src: 1,

@@ -45,7 +45,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'frames that a machine has no room fo
   ])(
     'are dropped and counted, and those between them arrive: %s',
     {
-      timeout: 60_000,
+      timeout: 120_000,
     },
     async (_what, settings, reason) => {
       const frames = SIZES.map((size, i) => udp({ src: 1, dst: 2, sport: 1000 + i, payload: size - HEADERS }));

@@ -1,13 +1,17 @@
 """Machines of vhost-user, held by a test: vhostMachine.py COMMAND PATH; stays until stdin ends.
 
     machine  a good one, complete
-    half     sends the head of a message and waits
+    half     sends the head of a message, which the other end has read then, and waits
     wrong    complete, then a message that is refused, again and again
     listen   listens and takes nobody
     serve    listens, and is a good machine of each node that connects, one after the other
 """
+import fcntl
+import struct
 import sys
+import termios
 import threading
+import time
 
 from vhostFrontend import *
 
@@ -19,6 +23,9 @@ def machine(path):
 def half(path):
     frontend = Frontend(path)
     frontend.raw(struct.pack("<III", SET_FEATURES, VERSION, 8))
+    # What the other end has not read yet counts as ours.
+    while struct.unpack("i", fcntl.ioctl(frontend.socket, termios.TIOCOUTQ, bytes(4)))[0] > 0:
+        time.sleep(0.01)
     return frontend
 
 

@@ -44,6 +44,15 @@ function unfinished(frame: Uint8Array): Uint8Array {
   f.set(u16(onesSum(pseudoOf(f, d, d.end - d.l4))), d.l4 + (d.protocol === 6 ? 16 : 6));
   return f;
 }
+/**
+ * A worker hears what a machine takes when it next reads from it or sends to it: what it sends just then may be cut. So the machine that takes
+ * superframes says something first.
+ */
+const hello = (src: number, dst: number) => {
+  const [frame, path] = [udp({ src, dst, payload: 20 }), scratchFile('hello.pcap')];
+  writePcap(path, [frame]);
+  return { frame, path };
+};
 const hex = (frames: Uint8Array[]) => frames.map(toHex);
 
 let node: Node | null = null;
@@ -88,9 +97,10 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'superframes between machines', () =>
       );
       await node.start();
       const sender = start([{ path: paths[0], inputs: [input], settings }], cuts(0), 'csum', 9728);
+      const greeting = hello(2, 3);
       const receiver = start(
         [
-          { path: paths[1], outputs: [whole], settings },
+          { path: paths[1], inputs: [greeting.path], outputs: [whole], settings },
           { path: paths[2], outputs: [cut], settings },
         ],
         [...takesWhole(0), 'set verbose 1'],
@@ -101,10 +111,11 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'superframes between machines', () =>
       await Promise.all([sender.ready(), receiver.ready()]);
       await until('the machines are there', () => node!.status().ports.every(isComplete));
       await receiver.start();
+      await until('the first frame is through', async () => (await receiver.written(1)) === 1);
       await sender.start();
       const [toWhole, toCut] = [
         [...frames[0], ...frames[2]],
-        [...frames[1], ...frames[2]],
+        [greeting.frame, ...frames[1], ...frames[2]],
       ];
       await until('all frames are through', async () => {
         const written = [await receiver.written(0), await receiver.written(1)];
@@ -190,10 +201,13 @@ describeWith(
         ],
       });
       const sender = start([{ path: paths[0], inputs: [input] }], cuts(0), 'csum', 9728);
-      const receiver = start([{ path: paths[1], outputs: [output] }], takesWhole(0), 'io', 65_535);
+      const greeting = hello(3, 2);
+      const guest = { path: paths[1], inputs: [greeting.path], outputs: [output] };
+      const receiver = start([guest], takesWhole(0), 'io', 65_535);
       await Promise.all([sender.ready(), receiver.ready()]);
       await until('the machines are there', async () => (await weft.status()).ports.every(isComplete));
       await receiver.start();
+      await until('its first frame has left', async () => (await weft.stats()).underlays[0].txPackets >= 1);
       const heard = await record(kernel, KERNEL_DEVICE, { direction: 'in' });
       await sender.start();
       const expected = asCut(frames);

@@ -57,7 +57,9 @@ describeWith([...needs, 'openVswitch'], "weft relays between the kernel's VXLAN 
     const sides = ['vxlan.vni == 42 && !geneve', 'geneve.vni == 7 && !vxlan'];
     for (const side of sides) {
       const rows = await readFields(path, ['icmp.checksum.status', '_ws.malformed'], { filter: `${side} && icmp` });
-      expect(rows).toEqual(Array(24).fill({ 'icmp.checksum.status': ['1'], '_ws.malformed': [] }));
+      // At least: ping asks again where an answer takes its time.
+      expect(rows.length).toBeGreaterThanOrEqual(24);
+      for (const row of rows) expect(row).toEqual({ 'icmp.checksum.status': ['1'], '_ws.malformed': [] });
     }
     await expectQuiet(node);
     expect(await node.dropped()).toEqual({});

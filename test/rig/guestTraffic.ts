@@ -1,10 +1,8 @@
 // Traffic between a namespace and a guest, with bytes that are compared, and what the guest's own counters say.
 import { GUEST_DEVICE, type Guest } from './guest.js';
 import { runIn } from './namespaces.js';
-import { receiveTcp, type Stream, sendTcpTo } from './traffic.js';
+import { receiveTcp, STATION_PORT, type Stream, sendTcpTo } from './traffic.js';
 import { until } from './waiting.js';
-
-const PORT = 5001;
 
 export interface GuestPing {
   count?: number;
@@ -36,15 +34,15 @@ const streamOf = (text: string): Stream => {
 async function sendFromGuest(guest: Guest, address: string, bytes: number, limitMs: number): Promise<Stream> {
   const make = `head -c ${bytes} /dev/urandom >/tmp/sent; sha256sum </tmp/sent; wc -c </tmp/sent`;
   const sent = streamOf(await guest.run(make));
-  await guest.run(`nc ${address} ${PORT} </tmp/sent; rm /tmp/sent`, limitMs);
+  await guest.run(`nc ${address} ${STATION_PORT} </tmp/sent; rm /tmp/sent`, limitMs);
   return sent;
 }
 
 /** Makes the guest listen; resolves with what gives the stream that arrived. */
 async function receiveInGuest(guest: Guest): Promise<() => Promise<Stream>> {
-  const listening = `netstat -ltn | grep -q ':${PORT} '`;
+  const listening = `netstat -ltn | grep -q ':${STATION_PORT} '`;
   // Its input never ends: nc would close its side at the end of it.
-  const receive = `nc -l -p ${PORT} 0<>/tmp/never >/tmp/received`;
+  const receive = `nc -l -p ${STATION_PORT} 0<>/tmp/never >/tmp/received`;
   await guest.run(`rm -f /tmp/never; mkfifo /tmp/never; { ${receive}; touch /tmp/end; } >/dev/null 2>&1 &`);
   await until('the guest listens', async () => (await guest.exec(listening)).status === 0);
   return async () => {

@@ -10,7 +10,8 @@ const STATION = fileURLToPath(new URL('station.mjs', import.meta.url));
 const RAW_FRAMES = fileURLToPath(new URL('rawFrames.py', import.meta.url));
 const EXCHANGE = fileURLToPath(new URL('exchange.py', import.meta.url));
 const STEADY = fileURLToPath(new URL('steady.py', import.meta.url));
-const PORT = 5001;
+/** Where stations listen. */
+export const STATION_PORT = 5001;
 
 export interface PingOptions {
   count?: number;
@@ -72,11 +73,11 @@ export interface Stream {
 
 /** Receives one TCP stream in a namespace. */
 export const receiveTcp = (namespace: string, address: string) =>
-  receiver(namespace, 'tcp-receive', address, `${PORT}`);
+  receiver(namespace, 'tcp-receive', address, `${STATION_PORT}`);
 
 /** Sends a TCP stream from a namespace to whoever listens there. */
 export async function sendTcpTo(from: string, address: string, bytes: number, limitMs = 45_000): Promise<Stream> {
-  const args = ['netns', 'exec', from, process.execPath, STATION, 'tcp-send', address, `${PORT}`, `${bytes}`];
+  const args = ['netns', 'exec', from, process.execPath, STATION, 'tcp-send', address, `${STATION_PORT}`, `${bytes}`];
   const { status, stdout, stderr } = await runToEnd('ip', args, limitMs);
   if (status !== 0) throw new Error(`tcp-send ended with ${status}: ${stderr}`);
   return JSON.parse(stdout);
@@ -95,9 +96,9 @@ export async function sendTcp(from: string, to: string, address: string, bytes: 
 
 /** Sends UDP datagrams of 8 to `bytesMax` bytes; how many arrived, and how many of those were not what was sent. */
 export async function sendUdp(from: string, to: string, address: string, count: number, bytesMax: number) {
-  const server = await receiver(to, 'udp-receive', address, `${PORT}`, `${count}`);
+  const server = await receiver(to, 'udp-receive', address, `${STATION_PORT}`, `${count}`);
   try {
-    const args = ['udp-send', address, `${PORT}`, `${count}`, `${bytesMax}`];
+    const args = ['udp-send', address, `${STATION_PORT}`, `${count}`, `${bytesMax}`];
     const { status, stderr } = await runToEnd('ip', ['netns', 'exec', from, process.execPath, STATION, ...args]);
     if (status !== 0) throw new Error(`udp-send ended with ${status}: ${stderr}`);
     return await server.result<{ datagrams: number; damaged: number }>(30_000);
@@ -132,7 +133,7 @@ export interface ExchangeOptions {
 
 /** Answers `exchange` in a namespace, on all its addresses, until the namespaces are removed. */
 export async function serveExchanges(namespace: string): Promise<void> {
-  const child = startIn(namespace, 'python3', EXCHANGE, 'serve', `${PORT}`);
+  const child = startIn(namespace, 'python3', EXCHANGE, 'serve', `${STATION_PORT}`);
   let said = '';
   child.stdout?.on('data', (text) => (said += text));
   await until('the other station is ready', () => /ready/.test(said));
@@ -141,7 +142,7 @@ export async function serveExchanges(namespace: string): Promise<void> {
 /** A TCP stream and numbered UDP datagrams to each address and back, one after the other; what became of them. */
 export async function exchange(namespace: string, to: string[], options: ExchangeOptions): Promise<Exchanged[]> {
   const { bytes, datagrams = 0, size = 1200, segments = 1 } = options;
-  const args = [EXCHANGE, 'ask', to.join(','), PORT, bytes, datagrams, size, segments].map(String);
+  const args = [EXCHANGE, 'ask', to.join(','), STATION_PORT, bytes, datagrams, size, segments].map(String);
   const { status, stdout, stderr } = await runToEnd('ip', ['netns', 'exec', namespace, 'python3', ...args]);
   if (status !== 0) throw new Error(`exchange with ${to} ended with ${status}: ${stderr}`);
   return stdout
@@ -190,11 +191,11 @@ export async function sendSteady(
   seconds: number,
   pps: number,
 ): Promise<Steady> {
-  const server = startIn(to, 'python3', STEADY, 'receive', address, `${PORT}`);
+  const server = startIn(to, 'python3', STEADY, 'receive', address, `${STATION_PORT}`);
   let said = '';
   server.stdout?.on('data', (text) => (said += text));
   await until('the receiver is ready', () => /ready/.test(said));
-  const args = [STEADY, 'send', address, `${PORT}`, `${seconds}`, `${pps}`];
+  const args = [STEADY, 'send', address, `${STATION_PORT}`, `${seconds}`, `${pps}`];
   const limitMs = seconds * 1000 + 20_000;
   const { status, stdout, stderr } = await runToEnd('ip', ['netns', 'exec', from, 'python3', ...args], limitMs);
   if (status !== 0) throw new Error(`steady.py ended with ${status}: ${stderr}`);

@@ -1,6 +1,7 @@
 // tcpdump and tshark: what crosses a device, as somebody else reads it.
 import { startIn } from './namespaces.js';
 import { runToEnd, scratchFile } from './node.js';
+import { STATION_PORT } from './traffic.js';
 import { until } from './waiting.js';
 
 export interface Recording {
@@ -72,6 +73,12 @@ const VERIFY = ['ip', 'udp', 'tcp'].flatMap((protocol) => ['-o', `${protocol}.ch
 /** TCP is read packet by packet: what was lost or came twice is not this reader's business. */
 const PLAIN = ['-o', 'tcp.analyze_sequence_numbers:FALSE', '-o', 'tcp.desegment_tcp_streams:FALSE'];
 
+/**
+ * Streams of tests are bytes at random from a port at random: left to guess, tshark takes one packet in some thousands for Thrift, ENIP or IRC, and may
+ * find it malformed.
+ */
+const NO_GUESS = ['tcp', 'udp'].map((protocol) => `${protocol}.port==${STATION_PORT},data`);
+
 /** Fields of each frame: all values of a field, from the outermost layer inwards. */
 export async function readFields<const N extends string>(
   path: string,
@@ -80,7 +87,7 @@ export async function readFields<const N extends string>(
 ): Promise<Record<N, string[]>[]> {
   const fields = names.flatMap((name) => ['-e', name]);
   const form = ['-T', 'fields', '-E', 'occurrence=a', '-E', 'aggregator=|', ...fields];
-  const decode = [`udp.port==${udpPort},vxlan`, ...extra].flatMap((rule) => ['-d', rule]);
+  const decode = [`udp.port==${udpPort},vxlan`, ...NO_GUESS, ...extra].flatMap((rule) => ['-d', rule]);
   const args = ['-n', '-r', path, ...VERIFY, ...PLAIN, ...decode, ...form, ...(filter ? ['-Y', filter] : [])];
   const { status, stdout, stderr } = await runToEnd('tshark', args);
   if (status !== 0) throw new Error(`tshark ended with ${status}: ${stderr}`);

@@ -15,7 +15,7 @@ const STATION = '10.0.0.1';
 const OVERLAY_B = '10.0.0.2';
 /** A first packet, with all that has to be learned for it. */
 const carries = (from: string, to: string) =>
-  until('the tunnel carries', async () => (await ping(from, to, { count: 1 })) === 1);
+  until('the tunnel carries', async () => (await ping(from, to, { count: 1, withinSec: 1 })) === 1);
 const nextHopOf = async (node: WeftNode) => (await node.status()).peers[0].nextHop;
 
 describeWith(

@@ -5,7 +5,7 @@ import { GUEST_DEVICE, GUEST_HOOK_MS } from '../rig/guest.js';
 import { guestPing } from '../rig/guestTraffic.js';
 import { GUEST_TUNNEL, type GuestRig, makeGuestRig, type NetworkInput, nodeConfig } from '../rig/guestTunnel.js';
 import { UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
-import { removeNamespaces } from '../rig/namespaces.js';
+import { removeNamespaces, runIn } from '../rig/namespaces.js';
 import { expectQuiet, up, type WeftNode } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
 import { ping } from '../rig/traffic.js';
@@ -18,6 +18,11 @@ const ends = `local ${UNDERLAY_B} remote ${UNDERLAY_A} ttl 64`;
 const EF_ECT1 = 0xb9;
 const ECT0 = 0x02;
 const CE = '0x03';
+/** Each row once. A late answer has ping ask once more: as many packets as were meant, or more, and all of them alike. */
+function alike<T>(rows: T[], atLeast: number): T[] {
+  expect(rows.length).toBeGreaterThanOrEqual(atLeast);
+  return [...new Map(rows.map((row) => [JSON.stringify(row), row])).values()];
+}
 
 const kinds: { name: string; network: Partial<NetworkInput>; link: string }[] = [
   { name: 'IPIP', network: { encapsulation: 'ipip' }, link: `ipip ${ends}` },
@@ -67,28 +72,31 @@ describeWith([...needs], 'marks and routes between weft and a guest', () => {
     const recording = await record(rig.namespace, 'g0', { direction: 'out', filter: 'ip' });
     expect(await ping(rig.namespace, GUEST, { tos: EF_ECT1 })).toBe(3);
     const rows = await readFields(await recording.stop(), ['ip.dsfield'], { filter: 'icmp.type == 8' });
-    expect(rows).toEqual(Array(3).fill({ 'ip.dsfield': ['0xb9', '0xb9'] }));
+    expect(alike(rows, 3)).toEqual([{ 'ip.dsfield': ['0xb9', '0xb9'] }]);
     await weft.end();
 
     await start(network, 0);
     const again = await record(rig.namespace, 'g0', { direction: 'out', filter: 'ip' });
     expect(await ping(rig.namespace, GUEST, { tos: EF_ECT1 })).toBe(3);
     const ecnOnly = await readFields(await again.stop(), ['ip.dsfield'], { filter: 'icmp.type == 8' });
-    expect(ecnOnly).toEqual(Array(3).fill({ 'ip.dsfield': ['0x01', '0xb9'] }));
+    expect(alike(ecnOnly, 3)).toEqual([{ 'ip.dsfield': ['0x01', '0xb9'] }]);
   });
 
   it.each(kinds)('$name: a mark of congestion on the way reaches the packet inside', async ({ network, link }) => {
     await makeTunnel(link);
     const weft = await start(network, 0);
     expect(await guestPing(rig.guest, WEFT, { tos: ECT0 })).toBe(3);
-    // Every packet that can be marked is marked instead of lost.
+    // Every packet that can be marked is marked instead of lost. ARP cannot be: whom they know, they know for good. A device of IP packets knows nobody.
+    const keep = (address: string, device: string) => `ip neigh change ${address} dev ${device} nud permanent`;
+    await rig.guest.exec(`${keep(WEFT, GUEST_TUNNEL)}; ${keep(UNDERLAY_A, GUEST_DEVICE)}`);
+    runIn(rig.namespace, 'sh', '-c', `${keep(GUEST, 'weft0')}; ${keep(UNDERLAY_B, 'g0')}`);
     await rig.guest.run(`tc qdisc add dev ${GUEST_DEVICE} root netem loss 100% ecn`);
     const recording = await record(rig.namespace, 'weft0', { direction: 'in' });
     expect(await guestPing(rig.guest, WEFT, { tos: ECT0 })).toBe(3);
     const rows = await readFields(await recording.stop(), ['ip.dsfield', 'ip.checksum.status'], {
       filter: 'icmp.type == 8',
     });
-    expect(rows).toEqual(Array(3).fill({ 'ip.dsfield': [CE], 'ip.checksum.status': ['1'] }));
+    expect(alike(rows, 3)).toEqual([{ 'ip.dsfield': [CE], 'ip.checksum.status': ['1'] }]);
     await expectQuiet(weft);
     expect(await weft.dropped()).toEqual({});
   });
@@ -101,7 +109,7 @@ describeWith([...needs], 'marks and routes between weft and a guest', () => {
     expect(await guestPing(rig.guest, WEFT)).toBe(3);
     // Requests and replies both ways, none of them in a tunnel.
     const rows = await readFields(await recording.stop(), ['ip.proto'], { filter: 'icmp' });
-    expect(rows).toEqual(Array(12).fill({ 'ip.proto': ['1'] }));
+    expect(alike(rows, 12)).toEqual([{ 'ip.proto': ['1'] }]);
     await expectQuiet(weft);
   });
 });

@@ -64,7 +64,7 @@ describeWith([...needs], 'Geneve options between weft and a guest', () => {
   it('a critical option that nobody told weft of is dropped, C bit or not', async () => {
     await makeTunnel('geneve_opts 0102:80:1122334455667788');
     const weft = await start({});
-    expect(await guestPing(rig.guest, WEFT, { count: 2 })).toBe(0);
+    expect(await guestPing(rig.guest, WEFT, { withinSec: 2 })).toBe(0);
     await expectQuiet(weft);
     expect(await weft.dropped()).toEqual({ 'critical-option': expect.any(Number) });
   });
@@ -84,7 +84,8 @@ describeWith([...needs], 'Geneve options between weft and a guest', () => {
     const weft = await start({ options: [PLAIN, CRITICAL] });
     expect(await ping(rig.namespace, GUEST, { count: 5 })).toBe(5);
     const shown = await rig.guest.run(`tc -s filter show dev ${GUEST_TUNNEL} ingress`);
-    expect(Number(/Sent \d+ bytes (\d+) pkt/.exec(shown)?.[1]), shown).toBe(5);
+    // All that was answered; a late answer has ping ask once more.
+    expect(Number(/Sent \d+ bytes (\d+) pkt/.exec(shown)?.[1]), shown).toBeGreaterThanOrEqual(5);
     await expectQuiet(weft);
     expect(await weft.dropped()).toEqual({});
   });

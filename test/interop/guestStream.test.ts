@@ -5,6 +5,7 @@ import { type TunnelPlan, tunnelPlan } from '../../src/tunnel/tunnel.js';
 import { NEXT_HOP_MAC, OWN_MAC, type ReplayOptions, replay } from '../golden/replay.js';
 import { LINK_ETHERNET, LINK_RAW, readFrames, writePcap } from '../rig/captureFiles.js';
 import { bootGuest, GUEST_HOOK_MS, type Guest } from '../rig/guest.js';
+import { guestPing } from '../rig/guestTraffic.js';
 import { scratchFile } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
 import { sleep, until } from '../rig/waiting.js';
@@ -101,9 +102,9 @@ describeWith(['addon', 'ip', 'ping', 'ethtool', 'guest'], 'a guest on a wire of 
     const settings = { udpPort: tunnel.udpPort };
     wire.take();
 
-    let answered: string | undefined;
-    const ping = guest.run('ping -n -q -c 3 -i 0.2 -W 2 -s 1372 10.42.0.1').then((said) => {
-      answered = said;
+    let answered: number | undefined;
+    const ping = guestPing(guest, '10.42.0.1', { size: 1372 }).then((answers) => {
+      answered = answers;
     });
     await until(
       'the end of ping',
@@ -124,6 +125,6 @@ describeWith(['addon', 'ip', 'ping', 'ethtool', 'guest'], 'a guest on a wire of 
       { withinMs: 30_000 },
     );
     await ping;
-    expect(answered).toContain('3 received');
+    expect(answered).toBe(3);
   });
 });

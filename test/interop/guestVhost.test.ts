@@ -42,9 +42,13 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'ethtool', 
 
   const deviceState = async () => (await node.status()).ports[0].deviceState;
   const comesBack = (machine: Guest) =>
-    until('the machine reaches the other host again', async () => (await guestPing(machine, FAR, { count: 1 })) === 1, {
-      withinMs: 40_000,
-    });
+    until(
+      'the machine reaches the other host again',
+      async () => (await guestPing(machine, FAR, { count: 1, withinSec: 1 })) === 1,
+      {
+        withinMs: 40_000,
+      },
+    );
 
   async function expectNothingLost(): Promise<void> {
     await expectQuiet(node);

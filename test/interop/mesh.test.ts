@@ -183,8 +183,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'tcpdump', 'python3', 'bridg
       status: 0,
       stderr: '',
     });
-    expect(await ping(from, to)).toBe(0);
-    expect(await ping(mesh.station('blue', 2), overlayAddress(1))).toBe(0);
+    expect(await ping(from, to, { withinSec: 1 })).toBe(0);
+    expect(await ping(mesh.station('blue', 2), overlayAddress(1), { withinSec: 1 })).toBe(0);
     expect(await mesh.whereIs(1, 'blue', 2)).toBeUndefined();
     const peers = (await mesh.node(1).read<PeerDocument[]>('peers')).filter(({ network }) => network === 'blue');
     expect(peers.map(({ address }) => address)).toEqual([underlayAddress(3)]);

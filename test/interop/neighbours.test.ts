@@ -136,7 +136,7 @@ describeWith([...needs], 'neighbours of the kernel, answered for by the node', (
 
   it('a static neighbour cannot be poisoned', async () => {
     // Nobody answers the ping, but the node says who has the address.
-    await ping(station(1), v4(STATIC), { count: 1 });
+    await ping(station(1), v4(STATIC), { count: 1, withinSec: 1 });
     expect(neighbourOf(station(1), v4(STATIC))).toBe(macText(STATIC));
     const lies = [
       gratuitous(STATIC, 66),

@@ -49,7 +49,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'ethtool', 'python3', 'vxlan
     const [a, b] = [hosts.a.namespace, hosts.b.namespace];
     addKernelVxlan({ host: hosts.b, local: UNDERLAY_B, remote: UNDERLAY_A, addresses: [`${OVERLAY_B}/24`] });
     const closed = await up(a, configOf(UNDERLAY_A, OVERLAY_A));
-    expect(await ping(b, OVERLAY_A)).toBe(0);
+    expect(await ping(b, OVERLAY_A, { withinSec: 1 })).toBe(0);
     const { reasons } = await closed.read<DropsDocument>('drops');
     expect(reasons.find(({ reason }) => reason === 'unknown-peer')?.packets).toBeGreaterThan(0);
     expect(await closed.end()).toBe(0);

@@ -16,6 +16,7 @@ import threading
 import time
 
 UDP_SEGMENT = 103
+SO_RCVBUFFORCE = 33
 BLOCK = bytes(range(251)) * 1000  # 251 is prime: no two segments begin alike
 
 
@@ -90,8 +91,8 @@ def receive_datagrams(sock, count, size):
 
 def udp_socket(family):
     sock = socket.socket(family, socket.SOCK_DGRAM)
-    sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4 << 20)
-    sock.settimeout(1.5)
+    sock.setsockopt(socket.SOL_SOCKET, SO_RCVBUFFORCE, 4 << 20)
+    sock.settimeout(5)
     return sock
 
 

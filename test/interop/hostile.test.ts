@@ -132,9 +132,18 @@ describeWith([...needs], 'among hostile traffic', () => {
       }),
     );
 
-  /** The exchange among floods, all at once; what they sent, what node A dropped meanwhile, and the seconds it took. */
+  /** What node A has received: at the port of the one that means no good, and on the underlay. */
+  async function received() {
+    const { ports, underlays } = await nodes[0].stats();
+    return { inside: ports.find(({ name }) => name === `s${EVIL}`)!.rxPackets, outside: underlays[0].rxPackets };
+  }
+
+  /**
+   * The exchange among floods, all at once; how much of each flood came to node A, what that dropped meanwhile, and the seconds it took. On a busy
+   * machine the kernel loses some of a flood in front of the node.
+   */
   async function among(...floods: Pick<Flood, 'namespace' | 'device' | 'frames'>[]) {
-    const before = await dropped();
+    const [before, had] = [await dropped(), await received()];
     const from = performance.now();
     const [{ arrived, odd }, ...sent] = await Promise.all([
       exchange(),
@@ -146,9 +155,16 @@ describeWith([...needs], 'among hostile traffic', () => {
     expect(odd).toBe(0);
     for (const n of sent) expect(n).toBeGreaterThan(FLOOD_PPS * SECONDS * 0.1);
     await expectQuiet(...nodes);
-    const after = await dropped();
+    const [after, has] = [await dropped(), await received()];
+    const here = (place: 'inside' | 'outside') => {
+      const all = sent.filter((_, i) => (floods[i].namespace === inside.namespace) === (place === 'inside'));
+      // Datagrams of the exchange come by the underlay as well.
+      const came = has[place] - had[place] - (place === 'outside' ? SECONDS * PPS : 0);
+      return Math.min(1, came / all.reduce((sum, n) => sum + n, 0));
+    };
+    const came = sent.map((n, i) => n * here(floods[i].namespace === inside.namespace ? 'inside' : 'outside'));
     const drops = (reason: DropName) => (after[0].get(reason) ?? 0) - (before[0].get(reason) ?? 0);
-    return { sent: sent as number[], drops, seconds };
+    return { came, drops, seconds };
   }
 
   beforeAll(async () => {
@@ -182,11 +198,11 @@ describeWith([...needs], 'among hostile traffic', () => {
       ['malformed-tunnel', () => tunnelled(join('08000000'))],
     ];
     const greeting = (k: number) => tunnelled(vxlan(OPEN_VNI, experiment(strangerMac(k), BROADCAST)), nobody(k));
-    const { sent, drops } = await among(
+    const { came, drops } = await among(
       { ...outside, frames: pool((k) => kinds[k % kinds.length][1](k)) },
       { ...outside, frames: pool(greeting) },
     );
-    for (const [reason] of kinds) expect(drops(reason), reason).toBeGreaterThan((sent[0] / kinds.length) * 0.9);
+    for (const [reason] of kinds) expect(drops(reason), reason).toBeGreaterThan((came[0] / kinds.length) * 0.9);
     // Of those that a network takes, a worker tells one a second.
     const { networks } = await nodes[0].status();
     expect(networks[1].peers).toBeGreaterThan(0);
@@ -194,28 +210,28 @@ describeWith([...needs], 'among hostile traffic', () => {
   });
 
   it('MACs of nobody fill what the network may learn, and no more', async () => {
-    const { sent } = await among(
+    const { came } = await among(
       { ...inside, frames: pool((k) => experiment(strangerMac(k), stationMac(GOOD_B))) },
       { ...outside, frames: pool((k) => tunnelled(vxlan(VNI, experiment(strangerMac(POOL + k), stationMac(GOOD_A))))) },
     );
     for (const node of nodes) {
       expect((await node.status()).networks[0].macs).toBeLessThanOrEqual(MAC_LIMIT + 2);
       const { networks } = await node.stats();
-      expect(networks[0].learnRefused).toBeGreaterThan(sent[0] * 0.5);
+      expect(networks[0].learnRefused).toBeGreaterThan(came[0] * 0.5);
     }
   });
 
   it('a storm of broadcasts passes as far as the limit goes', async () => {
-    const received = () => Number(runIn(station(GOOD_A), 'cat', `/sys/class/net/${DEVICE}/statistics/rx_packets`));
-    const before = received();
+    const arrived = () => Number(runIn(station(GOOD_A), 'cat', `/sys/class/net/${DEVICE}/statistics/rx_packets`));
+    const before = arrived();
     const storm = experiment(EVIL, BROADCAST);
-    const { sent, drops, seconds } = await among(
+    const { came, drops, seconds } = await among(
       { ...inside, frames: [storm, arp({ sha: EVIL, spa: EVIL, tpa: 77 })] },
       { ...outside, frames: [tunnelled(vxlan(VNI, experiment(7, BROADCAST)))] },
     );
     const passed = BROADCAST_LIMIT * (seconds + 1);
-    expect(received() - before).toBeLessThan(passed + SECONDS * PPS + 100);
-    expect(drops('broadcast-limit')).toBeGreaterThan(sent[0] + sent[1] - passed - 100);
+    expect(arrived() - before).toBeLessThan(passed + SECONDS * PPS + 100);
+    expect(drops('broadcast-limit')).toBeGreaterThan(came[0] + came[1] - passed - 100);
   });
 
   it('lies about static neighbours and static MACs are dropped, and believed by nobody', async () => {
@@ -225,15 +241,15 @@ describeWith([...needs], 'among hostile traffic', () => {
       arp({ operation: 2, sha: EVIL, spa: GOOD_B, tha: GOOD_A, tpa: GOOD_A }),
     ];
     const thefts = [experiment(GOOD_B, stationMac(GOOD_A)), experiment(GOOD_A, stationMac(GOOD_B))];
-    const { sent, drops } = await among(
+    const { came, drops } = await among(
       { ...inside, frames: [...lies, ...thefts] },
       {
         ...outside,
         frames: [gratuitous(GOOD_A, EVIL), experiment(GOOD_A, BROADCAST)].map((f) => tunnelled(vxlan(VNI, f))),
       },
     );
-    expect(drops('static-neighbour')).toBeGreaterThan(sent[0] * 0.5 + sent[1] * 0.4);
-    expect(drops('static-mac')).toBeGreaterThan(sent[0] * 0.3 + sent[1] * 0.4);
+    expect(drops('static-neighbour')).toBeGreaterThan(came[0] * 0.5 + came[1] * 0.4);
+    expect(drops('static-mac')).toBeGreaterThan(came[0] * 0.3 + came[1] * 0.4);
     const neighbour = (at: number, n: number) => runIn(station(at), 'ip', 'neigh', 'show', stationAddress(n));
     expect(neighbour(GOOD_A, GOOD_B)).toContain(macText(GOOD_B));
     expect(neighbour(GOOD_B, GOOD_A)).toContain(macText(GOOD_A));
@@ -267,8 +283,8 @@ describeWith([...needs], 'among hostile traffic', () => {
     runIn(inside.namespace, 'ip', 'link', 'set', DEVICE, 'mtu', '3000');
     const { account: before } = await nodes[0].stats();
     const big = pool((k) => udp({ src: EVIL, dst: GOOD_B, sport: 1000 + k, payload: 2000 }));
-    const { sent, drops, seconds } = await among({ ...inside, frames: big });
-    expect(drops('too-big')).toBeGreaterThan(sent[0] * 0.9);
+    const { came, drops, seconds } = await among({ ...inside, frames: big });
+    expect(drops('too-big')).toBeGreaterThan(came[0] * 0.9);
     const { account: after } = await nodes[0].stats();
     expect(after.made - before.made).toBeLessThan(ANSWERS_PER_SEC * (seconds + 1));
   });

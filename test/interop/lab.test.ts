@@ -30,6 +30,13 @@ function remains(id: number): string[] {
 /** An emulated machine takes its time where others need the processors. */
 const LIMIT_MS = 100_000;
 
+/** Nothing remains of them, once processes that were ended have ended. */
+async function expectNothingOf(...those: Lab[]): Promise<void> {
+  const all = () => those.flatMap(({ id }) => remains(id));
+  await until('all processes have ended', () => all().length === 0).catch(() => {});
+  expect(all()).toEqual([]);
+}
+
 const hasEnded = (child: ChildProcess) => child.exitCode !== null || child.signalCode !== null;
 
 interface Lab {
@@ -74,7 +81,7 @@ function labs(environment: Record<string, string> = {}): (...args: string[]) => 
 describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'iperf3'], 'weft lab', () => {
   const start = labs();
 
-  it('measures, reports as JSON and leaves nothing behind', async () => {
+  it('measures, reports as JSON and leaves nothing behind', { timeout: 2 * LIMIT_MS }, async () => {
     const lab = start('--json', '--duration', '1', '--rounds', '1');
     await lab.end();
     expect(lab.child.exitCode, lab.said()).toBe(0);
@@ -87,7 +94,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'iperf3'], 'weft lab', () =>
       expect(status.ports[0].path).toEqual({ send: 'superframes', receive: 'superframes', reasons: [] });
       expect(drops.total).toBe(0);
     }
-    expect(remains(lab.id)).toEqual([]);
+    await expectNothingOf(lab);
   });
 
   it.each([
@@ -95,18 +102,18 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'iperf3'], 'weft lab', () =>
     ['SIGTERM', /building/],
     ['SIGINT', /ping/],
     ['SIGINT', /transfer, round 1/],
-  ] as const)('interrupted by %s at %s leaves nothing behind', async (signal, phase) => {
+  ] as const)('interrupted by %s at %s leaves nothing behind', { timeout: 2 * LIMIT_MS }, async (signal, phase) => {
     const lab = start('--duration', '5');
-    await until(`the lab says ${phase}`, () => phase.test(lab.said()), { withinMs: 30_000, everyMs: 2 });
+    await until(`the lab says ${phase}`, () => phase.test(lab.said()), { withinMs: LIMIT_MS, everyMs: 2 });
     // Ctrl-C reaches everything in the foreground, a SIGTERM only the process that it is for.
     process.kill(signal === 'SIGINT' ? -lab.id : lab.id, signal);
     await lab.end();
     expect(lab.child.exitCode).toBe(2);
     expect(lab.said()).toMatch(/interrupted/);
-    expect(remains(lab.id)).toEqual([]);
+    await expectNothingOf(lab);
   });
 
-  it('that was kept, or killed, goes with --remove', async ({ skip }) => {
+  it('that was kept, or killed, goes with --remove', { timeout: 2 * LIMIT_MS }, async ({ skip }) => {
     const others = entries('/run/netns').filter((name) => name.startsWith('weft-lab-'));
     skip(others.length > 0, `somebody keeps a lab here: ${others}`);
     const kept = start('--keep', '--duration', '1', '--rounds', '1');
@@ -125,14 +132,11 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'iperf3'], 'weft lab', () =>
     }
     expect(remains(kept.id).length).toBeGreaterThan(4);
     const killed = start('--duration', '5');
-    await until('the transfer', () => /transfer, round 1/.test(killed.said()), { withinMs: 30_000 });
+    await until('the transfer', () => /transfer, round 1/.test(killed.said()), { withinMs: LIMIT_MS });
     killed.child.kill('SIGKILL');
     await killed.end();
     expect(await weft('lab', '--remove')).toMatchObject({ status: 0, stderr: '' });
-    await until('all processes have ended', () => remains(kept.id).length + remains(killed.id).length === 0).catch(
-      () => {},
-    );
-    expect([...remains(kept.id), ...remains(killed.id)]).toEqual([]);
+    await expectNothingOf(kept, killed);
   });
 });
 
@@ -146,7 +150,7 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'iperf3'], 
     symlinkSync(fileURLToPath(new URL('../../.setup/guest', import.meta.url)), folder);
   });
 
-  it('has a virtual machine in host a', { timeout: LIMIT_MS }, async () => {
+  it('has a virtual machine in host a', { timeout: 2 * LIMIT_MS }, async () => {
     const lab = start('--vm', '--json', '--duration', '1', '--rounds', '1');
     await lab.end();
     expect(lab.child.exitCode, lab.said()).toBe(0);
@@ -155,23 +159,24 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'iperf3'], 
       qemu: expect.stringMatching(/^\d/),
       kernel: expect.stringMatching(/cloud/),
     });
-    expect(report.roundTrip.weft.received).toBe(20);
+    // ping waits for the last answer no longer than 50 ms, which an emulated processor may need.
+    expect(report.roundTrip.weft.received).toBeGreaterThanOrEqual(19);
     expect(report.throughput.weft.gbitPerSec).toBeGreaterThan(0.01);
     expect(report.comparisonSkipped ?? report.ratioToKernel).toBeTruthy();
     expect(report.nodes.a.status.ports).toMatchObject([{ type: 'vhost-user', deviceState: 'up' }]);
     // Host b's kernel talks before the machine is there to hear it, and an emulated processor may be too slow for its ring.
     const harmless = ['device-gone', 'tx-full'];
     expect(report.nodes.a.drops.reasons.filter(({ reason }) => !harmless.includes(reason))).toEqual([]);
-    expect(remains(lab.id)).toEqual([]);
+    await expectNothingOf(lab);
   });
 
-  it('leaves nothing behind when it is interrupted or killed', { timeout: LIMIT_MS }, async () => {
+  it('leaves nothing behind when it is interrupted or killed', { timeout: 2 * LIMIT_MS }, async () => {
     const interrupted = start('--vm');
     await until('the boot', () => /booting/.test(interrupted.said()), { withinMs: LIMIT_MS });
     process.kill(-interrupted.id, 'SIGINT');
     await interrupted.end();
     expect(interrupted.child.exitCode).toBe(2);
-    expect(remains(interrupted.id)).toEqual([]);
+    await expectNothingOf(interrupted);
     const killed = start('--vm');
     await until('the machine', () => remains(killed.id).some((name) => name.startsWith('qemu')), {
       withinMs: LIMIT_MS,
@@ -179,7 +184,7 @@ describeWith(['root', 'tun', 'addon', 'dpdk', 'guest', 'ip', 'ping', 'iperf3'], 
     killed.child.kill('SIGKILL');
     await killed.end();
     expect(await weft('lab', '--remove')).toMatchObject({ status: 0, stderr: '' });
-    expect(remains(killed.id)).toEqual([]);
+    await expectNothingOf(killed);
   });
 });
 

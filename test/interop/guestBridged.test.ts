@@ -1,7 +1,7 @@
 // weft and the kernel of a guest, joined by tunnels that carry Ethernet frames.
 
 import { afterAll, afterEach, beforeAll, it } from 'vitest';
-import { GUEST_HOOK_MS } from '../rig/guest.js';
+import { GUEST_HOOK_MS, GUEST_TEST_MS } from '../rig/guest.js';
 import {
   expectTalk,
   GUEST_TUNNEL,
@@ -114,6 +114,7 @@ describeWith(
 
     it.each(kinds)(
       '$name: pings, packets of the MTU, TCP both ways',
+      { timeout: GUEST_TEST_MS },
       async ({ encapsulation, link, isV6, ...talk }) => {
         await rig.guest.run(
           `ip link add ${GUEST_TUNNEL} type ${link} && ip link set ${GUEST_TUNNEL} mtu ${talk.mtu} up`,

@@ -1,7 +1,7 @@
 // Marks and routes between weft and the kernel of a guest: DSCP and ECN of both headers (RFC 6040), and packets that need no tunnel.
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { PortInput } from '../../src/control/config/config.js';
-import { GUEST_DEVICE, GUEST_HOOK_MS } from '../rig/guest.js';
+import { GUEST_DEVICE, GUEST_HOOK_MS, GUEST_TEST_MS } from '../rig/guest.js';
 import { guestPing } from '../rig/guestTraffic.js';
 import { GUEST_TUNNEL, type GuestRig, makeGuestRig, type NetworkInput, nodeConfig } from '../rig/guestTunnel.js';
 import { UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
@@ -66,40 +66,48 @@ describeWith([...needs], 'marks and routes between weft and a guest', () => {
     await rig.guest.run(`ip address add ${GUEST}/16 dev ${GUEST_TUNNEL}`);
   }
 
-  it.each(kinds)('$name: DSCP is copied where it is told to be, ECN always', async ({ network, link }) => {
-    await makeTunnel(link);
-    const weft = await start(network, 'inherit');
-    const recording = await record(rig.namespace, 'g0', { direction: 'out', filter: 'ip' });
-    expect(await ping(rig.namespace, GUEST, { tos: EF_ECT1 })).toBe(3);
-    const rows = await readFields(await recording.stop(), ['ip.dsfield'], { filter: 'icmp.type == 8' });
-    expect(alike(rows, 3)).toEqual([{ 'ip.dsfield': ['0xb9', '0xb9'] }]);
-    await weft.end();
+  it.each(kinds)(
+    '$name: DSCP is copied where it is told to be, ECN always',
+    { timeout: GUEST_TEST_MS },
+    async ({ network, link }) => {
+      await makeTunnel(link);
+      const weft = await start(network, 'inherit');
+      const recording = await record(rig.namespace, 'g0', { direction: 'out', filter: 'ip' });
+      expect(await ping(rig.namespace, GUEST, { tos: EF_ECT1 })).toBe(3);
+      const rows = await readFields(await recording.stop(), ['ip.dsfield'], { filter: 'icmp.type == 8' });
+      expect(alike(rows, 3)).toEqual([{ 'ip.dsfield': ['0xb9', '0xb9'] }]);
+      await weft.end();
 
-    await start(network, 0);
-    const again = await record(rig.namespace, 'g0', { direction: 'out', filter: 'ip' });
-    expect(await ping(rig.namespace, GUEST, { tos: EF_ECT1 })).toBe(3);
-    const ecnOnly = await readFields(await again.stop(), ['ip.dsfield'], { filter: 'icmp.type == 8' });
-    expect(alike(ecnOnly, 3)).toEqual([{ 'ip.dsfield': ['0x01', '0xb9'] }]);
-  });
+      await start(network, 0);
+      const again = await record(rig.namespace, 'g0', { direction: 'out', filter: 'ip' });
+      expect(await ping(rig.namespace, GUEST, { tos: EF_ECT1 })).toBe(3);
+      const ecnOnly = await readFields(await again.stop(), ['ip.dsfield'], { filter: 'icmp.type == 8' });
+      expect(alike(ecnOnly, 3)).toEqual([{ 'ip.dsfield': ['0x01', '0xb9'] }]);
+    },
+  );
 
-  it.each(kinds)('$name: a mark of congestion on the way reaches the packet inside', async ({ network, link }) => {
-    await makeTunnel(link);
-    const weft = await start(network, 0);
-    expect(await guestPing(rig.guest, WEFT, { tos: ECT0 })).toBe(3);
-    // Every packet that can be marked is marked instead of lost. ARP cannot be: whom they know, they know for good. A device of IP packets knows nobody.
-    const keep = (address: string, device: string) => `ip neigh change ${address} dev ${device} nud permanent`;
-    await rig.guest.exec(`${keep(WEFT, GUEST_TUNNEL)}; ${keep(UNDERLAY_A, GUEST_DEVICE)}`);
-    runIn(rig.namespace, 'sh', '-c', `${keep(GUEST, 'weft0')}; ${keep(UNDERLAY_B, 'g0')}`);
-    await rig.guest.run(`tc qdisc add dev ${GUEST_DEVICE} root netem loss 100% ecn`);
-    const recording = await record(rig.namespace, 'weft0', { direction: 'in' });
-    expect(await guestPing(rig.guest, WEFT, { tos: ECT0 })).toBe(3);
-    const rows = await readFields(await recording.stop(), ['ip.dsfield', 'ip.checksum.status'], {
-      filter: 'icmp.type == 8',
-    });
-    expect(alike(rows, 3)).toEqual([{ 'ip.dsfield': [CE], 'ip.checksum.status': ['1'] }]);
-    await expectQuiet(weft);
-    expect(await weft.dropped()).toEqual({});
-  });
+  it.each(kinds)(
+    '$name: a mark of congestion on the way reaches the packet inside',
+    { timeout: GUEST_TEST_MS },
+    async ({ network, link }) => {
+      await makeTunnel(link);
+      const weft = await start(network, 0);
+      expect(await guestPing(rig.guest, WEFT, { tos: ECT0 })).toBe(3);
+      // Every packet that can be marked is marked instead of lost. ARP cannot be: whom they know, they know for good. A device of IP packets knows nobody.
+      const keep = (address: string, device: string) => `ip neigh change ${address} dev ${device} nud permanent`;
+      await rig.guest.exec(`${keep(WEFT, GUEST_TUNNEL)}; ${keep(UNDERLAY_A, GUEST_DEVICE)}`);
+      runIn(rig.namespace, 'sh', '-c', `${keep(GUEST, 'weft0')}; ${keep(UNDERLAY_B, 'g0')}`);
+      await rig.guest.run(`tc qdisc add dev ${GUEST_DEVICE} root netem loss 100% ecn`);
+      const recording = await record(rig.namespace, 'weft0', { direction: 'in' });
+      expect(await guestPing(rig.guest, WEFT, { tos: ECT0 })).toBe(3);
+      const rows = await readFields(await recording.stop(), ['ip.dsfield', 'ip.checksum.status'], {
+        filter: 'icmp.type == 8',
+      });
+      expect(alike(rows, 3)).toEqual([{ 'ip.dsfield': [CE], 'ip.checksum.status': ['1'] }]);
+      await expectQuiet(weft);
+      expect(await weft.dropped()).toEqual({});
+    },
+  );
 
   it('a peer on the same link gets plain packets where the network says so', async () => {
     await rig.guest.run(`ip address add ${GUEST}/32 dev lo && ip route add 10.42.1.0/24 via ${UNDERLAY_A}`);

@@ -2,7 +2,7 @@
 
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { PeerInput, PortInput } from '../../src/control/config/config.js';
-import { GUEST_HOOK_MS } from '../rig/guest.js';
+import { GUEST_HOOK_MS, GUEST_TEST_MS } from '../rig/guest.js';
 import {
   expectTalk,
   GUEST_TUNNEL,
@@ -148,7 +148,7 @@ describeWith(
     });
     afterAll(removeNamespaces);
 
-    it.each(kinds)('$name: pings, packets of the MTU, TCP both ways', async (kind) => {
+    it.each(kinds)('$name: pings, packets of the MTU, TCP both ways', { timeout: GUEST_TEST_MS }, async (kind) => {
       const { network, link, before = '', after = 'true', mtu, filter, decode, isV6, isInnerV6 } = kind;
       const inner = isInnerV6 ? V6 : V4;
       await rig.guest.run(`${before} ip link add ${GUEST_TUNNEL} type ${link}`);

@@ -4,7 +4,7 @@ import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import { type TunnelPlan, tunnelPlan } from '../../src/tunnel/tunnel.js';
 import { NEXT_HOP_MAC, OWN_MAC, type ReplayOptions, replay } from '../golden/replay.js';
 import { LINK_ETHERNET, LINK_RAW, readFrames, writePcap } from '../rig/captureFiles.js';
-import { bootGuest, GUEST_HOOK_MS, type Guest } from '../rig/guest.js';
+import { bootGuest, GUEST_HOOK_MS, GUEST_TEST_MS, type Guest } from '../rig/guest.js';
 import { guestPing } from '../rig/guestTraffic.js';
 import { scratchFile } from '../rig/node.js';
 import { describeWith } from '../rig/requirements.js';
@@ -92,7 +92,7 @@ describeWith(['addon', 'ip', 'ping', 'ethtool', 'guest'], 'a guest on a wire of 
     wire?.close();
   });
 
-  it.each(kinds)('$name: its pings are answered', async ({ tunnel, link, isRouted }) => {
+  it.each(kinds)('$name: its pings are answered', { timeout: GUEST_TEST_MS }, async ({ tunnel, link, isRouted }) => {
     await guest.run(`ip link add t0 type ${link} && ip link set t0 mtu 1400 up && ip address add 10.42.0.2/24 dev t0`);
     if (!isRouted) await guest.run(`ip neigh add 10.42.0.1 lladdr ${INNER_MAC} dev t0`);
     const [outer, inner, answer, sent] = ['outer', 'inner', 'answer', 'sent'].map((name) =>

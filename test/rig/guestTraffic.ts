@@ -14,6 +14,8 @@ export interface GuestPing {
 }
 
 const PING_LIMIT_SEC = 10;
+/** Of a stream. */
+const LIMIT_MS = 60_000;
 
 /** Pings from the guest, never fragmented; returns the number of answers. */
 export async function guestPing(guest: Guest, address: string, options: GuestPing = {}): Promise<number> {
@@ -46,13 +48,15 @@ async function receiveInGuest(guest: Guest): Promise<() => Promise<Stream>> {
   await guest.run(`rm -f /tmp/never; mkfifo /tmp/never; { ${receive}; touch /tmp/end; } >/dev/null 2>&1 &`);
   await until('the guest listens', async () => (await guest.exec(listening)).status === 0);
   return async () => {
-    await until('the end of the stream', async () => (await guest.exec('test -e /tmp/end')).status === 0);
+    await until('the end of the stream', async () => (await guest.exec('test -e /tmp/end')).status === 0, {
+      withinMs: LIMIT_MS,
+    });
     return streamOf(await guest.run('sha256sum </tmp/received; wc -c </tmp/received; rm /tmp/received /tmp/end'));
   };
 }
 
 /** Sends a TCP stream from the guest; what was sent and what arrived. */
-export async function sendTcpFromGuest(guest: Guest, to: string, address: string, bytes: number, limitMs = 30_000) {
+export async function sendTcpFromGuest(guest: Guest, to: string, address: string, bytes: number, limitMs = LIMIT_MS) {
   const server = await receiveTcp(to, address);
   try {
     const sent = await sendFromGuest(guest, address, bytes, limitMs);
@@ -63,14 +67,14 @@ export async function sendTcpFromGuest(guest: Guest, to: string, address: string
 }
 
 /** Sends a TCP stream from a namespace to the guest; what was sent and what arrived. */
-export async function sendTcpToGuest(from: string, guest: Guest, address: string, bytes: number, limitMs = 30_000) {
+export async function sendTcpToGuest(from: string, guest: Guest, address: string, bytes: number, limitMs = LIMIT_MS) {
   const arrived = await receiveInGuest(guest);
   const sent = await sendTcpTo(from, address, bytes, limitMs);
   return { sent, received: await arrived() };
 }
 
 /** Sends a TCP stream from one guest to another; what was sent and what arrived. */
-export async function sendTcpBetweenGuests(from: Guest, to: Guest, address: string, bytes: number, limitMs = 30_000) {
+export async function sendTcpBetweenGuests(from: Guest, to: Guest, address: string, bytes: number, limitMs = LIMIT_MS) {
   const arrived = await receiveInGuest(to);
   const sent = await sendFromGuest(from, address, bytes, limitMs);
   return { sent, received: await arrived() };

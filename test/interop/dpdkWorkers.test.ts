@@ -6,7 +6,7 @@ import type { Supervisor } from '../../src/worker/supervisor.js';
 import { writePcap } from '../rig/captureFiles.js';
 import { outer, udp, vxlan } from '../rig/frames.js';
 import { scratchFile } from '../rig/node.js';
-import { type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
+import { isComplete, type PcapGuests, pcapGuests } from '../rig/pcapGuests.js';
 import { describeWith } from '../rig/requirements.js';
 import { until } from '../rig/waiting.js';
 
@@ -114,7 +114,7 @@ describeWith(['addon', 'dpdk', 'testpmd'], 'workers that die over a frame underl
     await machines.ready();
     const isUp = ({ deviceState }: { deviceState: string | null }) => deviceState === 'up';
     const ends = () => [...node!.status().ports, ...node!.status().underlays];
-    await until('both are there', () => ends().every(isUp));
+    await until('both are there', () => ends().every(isUp) && node!.status().ports.every(isComplete));
     await machines.start();
     const figures = () => [node!.stats().ports[0], node!.stats().underlays[0]];
     const sent = () => figures().map(({ txPackets }) => txPackets);

@@ -119,37 +119,41 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
     return { hurt, whole, a: hosts.a.namespace, b: hosts.b.namespace };
   }
 
-  it.each([1, 2])('under traffic is replaced at once, and the account balances (%i workers)', async (workers) => {
-    const { hurt, whole, a, b } = await startPair(makeHosts(), workers);
-    expect(await ping(a, OVERLAY_B)).toBe(3);
-    const pings = startIn(b, 'ping', '-n', '-q', '-i', '0.01', '-c', '200', '-W', '1', OVERLAY_A);
-    let said = '';
-    pings.stdout?.on('data', (text) => (said += text));
-    const stream = sendTcp(b, a, OVERLAY_A, 400_000_000);
-    for (let death = 1; death <= 3; death++) {
-      await sleep(300);
-      hurt.child.kill('SIGUSR2');
-      await until(`replacement ${death}`, () => (hurt.said.match(/worker-replaced/g) ?? []).length === death);
-    }
-    const { sent, received } = await stream;
-    expect(received).toEqual(sent);
-    await until('the end of the pings', () => pings.exitCode !== null);
-    await expectQuiet(hurt, whole);
-    const status = await hurt.status();
-    expect(status.workers.map(({ restarts, state }) => [restarts, state])).toEqual(
-      Array.from({ length: workers }, (_, index) => [index === 0 ? 3 : 0, 'running']),
-    );
-    expect(status.hints.map(({ object }) => object)).toContain('worker 0');
-    // Deaths that follow each other so soon find a thread that is still warming up, or none.
-    const replacements = [...hurt.said.matchAll(/worker-replaced (\{.*\})/g)].map(([, event]) => JSON.parse(event));
-    expect(replacements).toHaveLength(3);
-    for (const { afterMs, stoodBy } of replacements) expect(afterMs, hurt.said).toBeLessThan(stoodBy ? 500 : 10_000);
-    // A second without answers would cost 100 of 200 pings; three deaths together cost less, or what came while a slow machine warmed up a thread.
-    const deadMs = replacements.reduce((sum, { afterMs }) => sum + afterMs, 0);
-    const lost = 200 - Number(/(\d+) received/.exec(said)?.[1]);
-    expect(lost, hurt.said).toBeLessThan(Math.max(80, 20 + deadMs / 10));
-    expect(await hurt.end()).toBe(0);
-  });
+  it.each([1, 2])(
+    'under traffic is replaced at once, and the account balances (%i workers)',
+    { timeout: 240_000 },
+    async (workers) => {
+      const { hurt, whole, a, b } = await startPair(makeHosts(), workers);
+      expect(await ping(a, OVERLAY_B)).toBe(3);
+      const pings = startIn(b, 'ping', '-n', '-q', '-i', '0.01', '-c', '200', '-W', '1', OVERLAY_A);
+      let said = '';
+      pings.stdout?.on('data', (text) => (said += text));
+      const stream = sendTcp(b, a, OVERLAY_A, 400_000_000, 120_000);
+      for (let death = 1; death <= 3; death++) {
+        await sleep(300);
+        hurt.child.kill('SIGUSR2');
+        await until(`replacement ${death}`, () => (hurt.said.match(/worker-replaced/g) ?? []).length === death);
+      }
+      const { sent, received } = await stream;
+      expect(received).toEqual(sent);
+      await until('the end of the pings', () => pings.exitCode !== null);
+      await expectQuiet(hurt, whole);
+      const status = await hurt.status();
+      expect(status.workers.map(({ restarts, state }) => [restarts, state])).toEqual(
+        Array.from({ length: workers }, (_, index) => [index === 0 ? 3 : 0, 'running']),
+      );
+      expect(status.hints.map(({ object }) => object)).toContain('worker 0');
+      // Deaths that follow each other so soon find a thread that is still warming up, or none.
+      const replacements = [...hurt.said.matchAll(/worker-replaced (\{.*\})/g)].map(([, event]) => JSON.parse(event));
+      expect(replacements).toHaveLength(3);
+      for (const { afterMs, stoodBy } of replacements) expect(afterMs, hurt.said).toBeLessThan(stoodBy ? 500 : 10_000);
+      // A second without answers would cost 100 of 200 pings; three deaths together cost less, or what came while a slow machine warmed up a thread.
+      const deadMs = replacements.reduce((sum, { afterMs }) => sum + afterMs, 0);
+      const lost = 200 - Number(/(\d+) received/.exec(said)?.[1]);
+      expect(lost, hurt.said).toBeLessThan(Math.max(80, 20 + deadMs / 10));
+      expect(await hurt.end()).toBe(0);
+    },
+  );
 
   /** Frames that bring every step of the walk to life: a broadcast whose checksum the walk has to finish, and one from the peer. */
   async function provoke(a: string, b: string): Promise<void> {
@@ -189,5 +193,5 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping', 'python3'], 'a worker that d
       expect(await hurt.end()).toBe(0);
     }
     // A node after the other, on a machine that may have other things to do.
-  }, 120_000);
+  }, 400_000);
 });

@@ -120,6 +120,12 @@ export function isTransportChecksumRight(f: Uint8Array, d: Decoded): boolean {
   return onesSum(pseudoOf(f, d, segment.length), segment) === 0xffff;
 }
 
+/** Whether the checksum field holds the sum of the pseudo header, as senders leave it to an offload. A wrong checksum is that by chance, too. */
+export function looksUnfinished(f: Uint8Array, d: Decoded): boolean {
+  if (d.l4 === 0 || isTransportChecksumRight(f, d)) return false;
+  return read16(f, d.l4 + (d.protocol === 6 ? 16 : 6)) === onesSum(pseudoOf(f, d, d.end - d.l4));
+}
+
 export interface Outer {
   dstMac: string;
   srcMac: string;

@@ -4,7 +4,7 @@ import { CSUM_VALID, NEEDS_CSUM } from '../../../src/packet/burst.js';
 import { fold } from '../../../src/packet/checksum.js';
 import { CSUM_BAD, CSUM_GOOD, CSUM_NONE, CSUM_UNFINISHED } from '../../../src/pipeline/transport.js';
 import { tcpFields, udpFields } from '../../rig/arbitrary.js';
-import { decode, isTransportChecksumRight, pseudoOf } from '../../rig/decode.js';
+import { decode, isTransportChecksumRight, looksUnfinished } from '../../rig/decode.js';
 import { arpRequest, join, noise, onesSum, read16, tcp, toHex, type UdpFields, udp } from '../../rig/frames.js';
 import { makeLanes, unfinished } from '../../rig/lanes.js';
 import { finishTransport } from '../../rig/segmentTwin.js';
@@ -29,7 +29,7 @@ function verdict(frame: Uint8Array): number {
   const field = read16(frame, d.l4 + (d.protocol === 6 ? 16 : 6));
   if (d.protocol === 17 && field === 0) return CSUM_NONE;
   if (isTransportChecksumRight(frame, d)) return CSUM_GOOD;
-  return field === onesSum(pseudoOf(frame, d, d.end - d.l4)) ? CSUM_UNFINISHED : CSUM_BAD;
+  return looksUnfinished(frame, d) ? CSUM_UNFINISHED : CSUM_BAD;
 }
 
 const anyTransport = fc.oneof(tcpFields.map(tcp), udpFields.map(udp));

@@ -21,6 +21,8 @@ export default defineConfig({
         testTimeout: testTimeoutMs,
         hookTimeout: testTimeoutMs,
         pool: 'forks',
+        // A second, which is vitest's own, is short on a busy machine.
+        expect: { poll: { timeout: 20_000 } },
         fileParallelism: !alone,
         ...(alone ? { maxWorkers: 1 } : {}),
       },

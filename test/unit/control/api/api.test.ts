@@ -33,14 +33,15 @@ afterAll(async () => {
   rmSync(folder, { recursive: true });
 });
 
-/** Sends bytes as they are; everything that comes back until the server closes or falls silent. */
+/** Sends bytes as they are; everything that comes back until the server closes, or falls silent once it has begun to answer. */
 function raw(text: string | Buffer): Promise<string> {
   return new Promise((resolve) => {
     let answer = '';
     const peer = connect(socket, () => peer.write(text));
-    peer.setTimeout(300, () => peer.destroy());
+    peer.setTimeout(20_000, () => peer.destroy());
     peer.on('data', (data) => {
       answer += data;
+      if (/\r\n\r\n/.test(answer) && !/^connection: close\r$/im.test(answer)) peer.setTimeout(300);
     });
     peer.on('error', () => {});
     peer.on('close', () => resolve(answer));

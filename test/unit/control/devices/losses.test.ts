@@ -61,7 +61,9 @@ const fail = (name: string) =>
 const news = () => {
   kernel.news = { events: [], routes: true, overrun: false };
 };
-const said = (...lines: unknown[]) => vi.waitFor(() => expect(events).toEqual(lines), 3000);
+/** The node looks four times a second; a busy machine takes its time. */
+const WITHIN = 20_000;
+const said = (...lines: unknown[]) => vi.waitFor(() => expect(events).toEqual(lines), WITHIN);
 const rxOf = (name: string) => plane.devices[0].ports.find(({ port }) => port === portId(name))!.rxFd;
 
 describeRoot('a port', () => {
@@ -94,7 +96,7 @@ describeRoot('a port', () => {
     remove('vm');
     fail('vm');
     await said(['port-lost', 'vm']);
-    await vi.waitFor(() => expect(node.status().ports[1].loss?.error).not.toBe(null));
+    await vi.waitFor(() => expect(node.status().ports[1].loss?.error).not.toBe(null), WITHIN);
     expect(node.status().ports[1]).toMatchObject({
       deviceState: 'gone',
       loss: { what: 'device', error: expect.stringMatching(/device vm does not exist/), nextAttemptSec: 1 },
@@ -121,13 +123,13 @@ describeRoot('a port', () => {
     remove('vm');
     fail('vm');
     fail('web');
-    await vi.waitFor(() => expect(events).toContainEqual(['port-healed', 'web']), 3000);
+    await vi.waitFor(() => expect(events).toContainEqual(['port-healed', 'web']), WITHIN);
     expect(node.status().ports.map(({ loss }) => loss?.what ?? null)).toEqual([null, 'device']);
     kernel.links.set('/vm', { ...kernel.links.get('/eth0')!, index: 8, name: 'vm' });
     remove('web');
     kernel.failOn.set('openTap /web', systemError('EMFILE', 24, 'open /dev/net/tun'));
     news();
-    await vi.waitFor(() => expect(events).toContainEqual(['port-healed', 'vm']), 3000);
+    await vi.waitFor(() => expect(events).toContainEqual(['port-healed', 'vm']), WITHIN);
     expect(node.status().ports[0].loss).toMatchObject({
       error: 'port web: too many open files (open /dev/net/tun: EMFILE)',
       remedy: expect.stringContaining('ulimit -n'),
@@ -140,7 +142,8 @@ describeRoot('a port', () => {
     remove('web');
     plane.failApply = new Error('a worker refused the change');
     fail('web');
-    await vi.waitFor(() => expect(node.status().ports[0].loss?.error).toBe('a worker refused the change'));
+    const refused = () => expect(node.status().ports[0].loss?.error).toBe('a worker refused the change');
+    await vi.waitFor(refused, WITHIN);
     expect([...kernel.open.keys()]).toEqual([...open.keys()]);
     expect(kernel.links.has('/web')).toBe(false);
   });
@@ -205,7 +208,7 @@ describeRoot('routes of the host', () => {
     expect(had.length).toBeGreaterThan(0);
     kernel.routes.clear();
     news();
-    await vi.waitFor(() => expect(routes()).toEqual(had), 3000);
+    await vi.waitFor(() => expect(routes()).toEqual(had), WITHIN);
     // One that cannot be added now is no reason for anything.
     kernel.routes.clear();
     kernel.routes.set(had[0], route({ prefix: '10.9.1.0/24', device: 'other' }));

@@ -1,3 +1,4 @@
+import { mkdtempSync, rmSync } from 'node:fs';
 import { createServer } from 'node:net';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -14,7 +15,8 @@ describe('Open vSwitch', () => {
   });
 
   it('answers many commands over one connection', async () => {
-    const path = join(tmpdir(), `weft-calls-${process.pid}.sock`);
+    const folder = mkdtempSync(join(tmpdir(), 'weft-calls-'));
+    const path = join(folder, 'ovs.sock');
     const server = createServer((socket) => {
       socket.on('data', () => {
         for (const part of ['{"id":0,"result":"on', 'e","error":null}{"id":1,"result":"two","error":null}'])
@@ -28,6 +30,7 @@ describe('Open vSwitch', () => {
       ]),
     ).toEqual(['one', 'two']);
     server.close();
+    rmSync(folder, { recursive: true });
   });
 
   it('tells what went the slow way', () => {

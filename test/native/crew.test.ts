@@ -133,14 +133,10 @@ describeWith(['addon'], 'a worker without a thread', () => {
     await until('the place is free', () => first.state === 'free');
     // Worker 1 takes that place, and loses its thread there.
     second.terminate();
-    await until('worker 1 goes on in the place of worker 0', () => role1.thread === first && !role1.isVacant, {
-      withinMs: 20_000,
-    });
+    await until('worker 1 goes on in the place of worker 0', () => role1.thread === first && !role1.isVacant);
     await crew.apply({ plan: { ...plan, generation: 2 }, devices, routesAt: 0 });
     first.terminate();
-    await until('both workers go on', () => crew.roles.every(({ state }) => state === 'running'), {
-      withinMs: 20_000,
-    });
+    await until('both workers go on', () => crew.roles.every(({ state }) => state === 'running'));
     expect(role0.thread).not.toBe(role1.thread);
     expect([role0.thread.state, role1.thread.state]).toEqual(['warm', 'warm']);
   }, 90_000);

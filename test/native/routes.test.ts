@@ -1,7 +1,7 @@
 // Routes, neighbours and the end of an address, judged by the ip command.
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import { ROUTE_PROTOCOL, type RouteChange, type Tun, tun } from '../../src/native/tun.js';
-import { joinByVeth, makeNamespace, namespacePath, removeNamespaces, runIn } from '../rig/namespaces.js';
+import { joinByVeth, makeNamespace, namespacePath, removeNamespaces, runIn, untilSettled } from '../rig/namespaces.js';
 import { describeWith } from '../rig/requirements.js';
 import { thrownBy } from './binding.js';
 
@@ -13,7 +13,7 @@ describeWith(['root', 'addon', 'ip', 'ping'], 'routes and neighbours', () => {
   const shown = (...args: string[]) => JSON.parse(ip('-N', '-d', '-j', ...args)) as Record<string, unknown>[];
   const ours = (...args: string[]) => shown(...args, 'proto', String(ROUTE_PROTOCOL), 'table', 'all');
 
-  beforeAll(() => {
+  beforeAll(async () => {
     addon = tun();
     names = [makeNamespace('rteA'), makeNamespace('rteB')];
     netns = namespacePath(names[0]);
@@ -24,6 +24,8 @@ describeWith(['root', 'addon', 'ip', 'ping'], 'routes and neighbours', () => {
     for (const [i, device] of ['va', 'vb'].entries()) {
       addon.addressAdd({ netns: namespacePath(names[i]), name: device, address: `fd00:2::${i + 1}/64`, noDad: true });
     }
+    // Routes are compared below.
+    await untilSettled(names[0], 'va');
   });
   afterAll(removeNamespaces);
 
@@ -159,8 +161,8 @@ describeWith(['root', 'addon', 'ip', 'ping'], 'routes and neighbours', () => {
   });
 
   it('neighbours have their MAC addresses', () => {
-    runIn(names[0], 'ping', '-c', '1', '-W', '2', '198.18.2.2');
-    runIn(names[0], 'ping', '-c', '1', '-W', '2', 'fd00:2::2');
+    runIn(names[0], 'ping', '-c', '1', '-W', '20', '198.18.2.2');
+    runIn(names[0], 'ping', '-c', '1', '-W', '20', 'fd00:2::2');
     ip('neigh', 'add', '198.18.2.9', 'lladdr', '02:00:00:00:00:09', 'dev', 'va');
     const [{ address: mac }] = JSON.parse(runIn(names[1], 'ip', '-j', 'link', 'show', 'vb'));
     const listed = addon.neighbourList({ netns, device: 'va' });

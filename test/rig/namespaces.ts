@@ -2,6 +2,7 @@
 // before it could, by the next one. Nothing here touches the root namespace's addresses, routes or firewall.
 import { type ChildProcess, execFileSync, spawn } from 'node:child_process';
 import { existsSync, readdirSync } from 'node:fs';
+import { until } from './waiting.js';
 
 const PREFIX = 'wt';
 const FOLDER = '/run/netns';
@@ -36,6 +37,23 @@ export function joinByVeth(a: VethEnd, b: VethEnd): void {
     ip('-n', namespace, 'address', 'add', address, 'dev', device);
     ip('-n', namespace, 'link', 'set', device, 'up');
   }
+}
+
+/**
+ * Waits until devices have the link-local addresses that the kernel gives them once they run, and nobody else was found to have them: a second
+ * or two. Until then addresses and routes come by themselves.
+ */
+export async function untilSettled(namespace: string, ...devices: string[]): Promise<void> {
+  type Shown = { addr_info?: { tentative?: boolean }[] };
+  await until(`link-local addresses of ${devices} in ${namespace}`, () =>
+    devices.every((device) => {
+      const shown: Shown[] = JSON.parse(
+        ip('-n', namespace, '-6', '-j', 'addr', 'show', 'dev', device, 'scope', 'link'),
+      );
+      const found = shown.flatMap(({ addr_info = [] }) => addr_info);
+      return found.length > 0 && !found.some(({ tentative }) => tentative);
+    }),
+  );
 }
 
 /** Runs a command in a namespace to its end; throws, with what it said, when it fails. */

@@ -6,6 +6,7 @@ import {
   DATAGRAM_DATA,
   DEFAULT_SHAPE,
   HEADROOM,
+  isWithinReach,
   LARGE_DATA,
   LARGE_STRIDE,
   PREAMBLE,
@@ -133,7 +134,9 @@ describe('the numbers of slots', () => {
 });
 
 it('refuses an arena whose positions would not fit a signed word', () => {
-  expect(() => createArenaMemory({ workers: 300, ...DEFAULT_SHAPE, largeSlots: 200 })).toThrow(RangeError);
+  const tooLarge = { workers: 300, ...DEFAULT_SHAPE, largeSlots: 200 };
+  expect(isWithinReach(tooLarge)).toBe(false);
+  expect(() => createArenaMemory(tooLarge)).toThrow(expect.objectContaining({ code: 'LIMIT' }));
 });
 
 it('shows the same memory to all threads that attach to it', () => {

@@ -11,7 +11,7 @@ import { connect, createServer } from 'node:net';
 const [role, address, port, ...rest] = process.argv.slice(2);
 const [count, bytesMax] = rest.map(Number);
 const print = (value) => process.stdout.write(`${typeof value === 'string' ? value : JSON.stringify(value)}\n`);
-const QUIET_MS = 1000;
+const QUIET_MS = 3000;
 const FIRST_MS = 10_000;
 const PAUSE_MS = 8;
 

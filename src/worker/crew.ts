@@ -5,7 +5,7 @@ import type { Steps } from '../pipeline/walk.js';
 import { type Estate, giveOverflow, takeOverflow } from './estate.js';
 import type { NodeMemory } from './nodeMemory.js';
 import type { FromWorker } from './protocol.js';
-import { createWorkerThread, type Duty, type WorkerThread } from './workerThread.js';
+import { createWorkerThread, type Duty, READY_TIMEOUT_MS, type WorkerThread } from './workerThread.js';
 
 /** One of the node's workers: the part of the plan that a thread has, whichever thread. */
 export interface Role {
@@ -318,18 +318,28 @@ export function createCrew(node: NodeMemory, options: CrewOptions) {
         if (roleOf(thread) !== undefined) thread.askToStop();
         else if (thread.state !== 'free') thread.terminate();
       }
-      let timer: NodeJS.Timeout | undefined;
-      const late = new Promise<void>((resolve) => {
-        timer = setTimeout(resolve, STOP_TIMEOUT_MS);
-      });
-      await Promise.race([Promise.all(threads.map((thread) => thread.ended())), late]);
-      clearTimeout(timer);
+      await endOf(threads, STOP_TIMEOUT_MS);
+      // The pool terminates what is left, which a thread that loads its modules must not be.
+      await endOf(
+        threads.filter((thread) => thread.isLoading()),
+        READY_TIMEOUT_MS,
+      );
       await pool?.destroy();
       pool = null;
       for (const thread of threads) thread.close();
       for (const role of roles) role.state = 'stopped';
     },
   };
+}
+
+/** Resolves when all of them have ended, or when time is up. */
+async function endOf(threads: WorkerThread[], withinMs: number): Promise<void> {
+  let timer: NodeJS.Timeout | undefined;
+  const late = new Promise<void>((resolve) => {
+    timer = setTimeout(resolve, withinMs);
+  });
+  await Promise.race([Promise.all(threads.map((thread) => thread.ended())), late]);
+  clearTimeout(timer);
 }
 
 function newRole(index: number, thread: WorkerThread): Role {

@@ -14,6 +14,8 @@ export const MAIL = 1;
 export const SLEEPING = 2;
 /** Turns since the thread started: shows life. */
 export const TURNS = 3;
+/** The thread has loaded its modules and begun its task. */
+export const BEGUN = 4;
 /** More than are used: every turn writes, and words of two threads must not lie in one cache line. */
 export const CONTROL_WORDS = 64;
 

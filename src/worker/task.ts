@@ -8,6 +8,7 @@ import { createTurnLoop, type TurnLoop, UNDERLAY_IDS } from '../pipeline/turn.js
 import type { Steps } from '../pipeline/walk.js';
 import { warmUp } from '../pipeline/warmup.js';
 import {
+  BEGUN,
   CONTROL_WORDS,
   type FromWorker,
   MAIL,
@@ -134,6 +135,13 @@ function open(task: WorkerTask): { pipeline: Pipeline; loop: TurnLoop } {
 
 function run(task: WorkerTask): void {
   const control = new Int32Array(task.control, 0, CONTROL_WORDS);
+  Atomics.store(control, BEGUN, 1);
+  // Stopped while its modules were loaded: nothing is worth a warm-up.
+  if (Atomics.load(control, STOP) === 0) serve(task, control);
+  task.port.close();
+}
+
+function serve(task: WorkerTask, control: Int32Array): void {
   const { pipeline, loop } = open(task);
   task.port.postMessage({ type: 'ready', threadId } satisfies FromWorker);
   let mail = 0;
@@ -148,7 +156,6 @@ function run(task: WorkerTask): void {
   }
   loop.drain(DRAIN_TURNS);
   loop.close();
-  task.port.close();
 }
 
 export default function workerTask(task: WorkerTask): void {

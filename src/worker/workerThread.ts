@@ -9,7 +9,7 @@ import { closeStandIns, openStandIns, type StandIns } from '../pipeline/standIns
 import type { Steps } from '../pipeline/walk.js';
 import { type Estate, settleEstate } from './estate.js';
 import type { NodeMemory } from './nodeMemory.js';
-import { CONTROL_WORDS, type FromWorker, MAIL, STOP, type ToWorker, type WorkerTask } from './protocol.js';
+import { BEGUN, CONTROL_WORDS, type FromWorker, MAIL, STOP, type ToWorker, type WorkerTask } from './protocol.js';
 
 /** What all workers of a node do: the plan, what each of them reads and writes, and where the routes lie. */
 export interface Duty {
@@ -45,8 +45,10 @@ export interface WorkerThread {
   /** Posts a plan to the thread, as worker `role` of it; resolves when it was taken over, or when the thread has ended. */
   apply(duty: Duty, role: number): Promise<void>;
   askToStop(): void;
-  /** Ends the thread wherever it is. */
+  /** Ends the thread wherever it is; one that still loads its modules ends by itself when it has. */
   terminate(): void;
+  /** It has a thread that has not begun its task yet. */
+  isLoading(): boolean;
   /** After the end of the thread: everything that it held is home or counted, its figures are added to `past`, and the place is free. */
   cleanUp(past: Float64Array): Estate;
   /** Gives the descriptors back, once. */
@@ -54,7 +56,7 @@ export interface WorkerThread {
 }
 
 /** V8 needs seconds for the walk where many wait for a CPU, as when a machine starts. */
-const READY_TIMEOUT_MS = 20_000;
+export const READY_TIMEOUT_MS = 20_000;
 const ANSWER_TIMEOUT_MS = 10_000;
 
 const exitOf = (own: Worker | undefined): Promise<void> | undefined =>
@@ -278,8 +280,15 @@ export function createWorkerThread(place: number, node: NodeMemory, onStranger: 
       Atomics.store(control, STOP, 1);
       tun().wake(doorbell);
     },
+    isLoading: () => thread.state === 'warming' && Atomics.load(control, BEGUN) === 0,
     terminate() {
       thread.isTerminated = true;
+      // Node 20 aborts the process when a thread is terminated while it loads a module by require() (v8::Module::IsGraphAsync). The task says that it
+      // begins before it looks for STOP, so one of the two sees the other.
+      if (thread.isLoading()) {
+        Atomics.store(control, STOP, 1);
+        if (thread.isLoading()) return;
+      }
       const before = threadsOfPool();
       abort.abort();
       const after = threadsOfPool();

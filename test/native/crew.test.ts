@@ -53,12 +53,22 @@ describeWith(['addon'], 'a thread that is ended while it warms up', () => {
     expect([isUsed(thread.counters), isUsed(past)]).toEqual([false, false]);
   });
 
-  it('has ended at once when none of the pool has begun', async () => {
-    const launched = thread.launch(pool, null).catch((error: Error) => error.message);
-    thread.terminate();
-    await thread.ended();
-    expect(await launched).toMatch(/aborted/);
-    expect(isUsed(thread.counters)).toBe(false);
+  it('ends before it warms up when it still loads its modules, and the process lives', {
+    timeout: 120_000,
+  }, async () => {
+    const past = new Float64Array(makeCounterBlock());
+    // Node 20 aborts when such a thread is terminated: in one process of five, of as many threads on a busy machine.
+    for (let ms = 0; ms < 150; ms += 10) {
+      const launched = thread.launch(pool, null).catch((error: Error) => error.message);
+      await sleep(ms);
+      thread.terminate();
+      await thread.ended();
+      // It may just have begun.
+      expect(await launched).toMatch(ms === 0 ? /^ended at once$/ : /ended at once|aborted/);
+      if (ms === 0) expect(isUsed(thread.counters)).toBe(false);
+      thread.cleanUp(past);
+    }
+    expect(isUsed(past)).toBe(false);
   });
 });
 

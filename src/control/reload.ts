@@ -7,7 +7,7 @@ import { DEFAULT_SHAPE } from '../packet/arena.js';
 import { WeftError } from '../packet/error.js';
 import { defaultSocketPath } from './api/controlSocket.js';
 import type { Config, NetworkConfig } from './config/config.js';
-import { DpdkSchema } from './config/dpdkSchema.js';
+import { DPDK_DEFAULTS } from './config/dpdkSchema.js';
 import { withoutSecret } from './config/heartbeatSchema.js';
 import { canonicalAddress, valueText } from './config/text.js';
 import { bridgePairs } from './plan/bridges.js';
@@ -82,7 +82,7 @@ function effective({ node }: Config, hostname: string): Record<string, unknown> 
   const name = node.name ?? hostname;
   // The default goes with the name, which is told of itself.
   const socket = node.socket === defaultSocketPath(name) ? null : node.socket;
-  const dpdk = node.dpdk ?? DpdkSchema.parse({});
+  const dpdk = node.dpdk ?? DPDK_DEFAULTS;
   return { ...node, name, socket, arena: { smallSlots, largeSlots }, dpdk };
 }
 

@@ -73,3 +73,6 @@ export const DpdkSchema = z.strictObject({
 });
 
 export type DpdkConfig = z.output<typeof DpdkSchema>;
+
+/** Of a node whose configuration says nothing of DPDK. */
+export const DPDK_DEFAULTS: DpdkConfig = DpdkSchema.parse({});

@@ -9,7 +9,7 @@ import { WeftError } from '../../packet/error.js';
 import type { DpdkIdle, DpdkPlan, DpdkQueues, Plan } from '../../pipeline/plan.js';
 import type { DpdkSettings } from '../../worker/dpdkFrames.js';
 import type { Config } from '../config/config.js';
-import { DpdkSchema } from '../config/dpdkSchema.js';
+import { DPDK_DEFAULTS } from '../config/dpdkSchema.js';
 import { isDpdkPort } from '../config/portSchema.js';
 import { clearMemifSocket, clearSocketPath, dressSocket, machinesAt } from './dpdkSockets.js';
 import { machineOf } from './machine.js';
@@ -59,7 +59,7 @@ const UNDERLAY_MTU = 1500;
 const OFFLOADS = TUN_F_CSUM | TUN_F_TSO4 | TUN_F_TSO6;
 
 export function dpdkSettings(config: Config): DpdkSettings {
-  const { memoryMb, hugepages, cores, prefix, pci, idle } = config.node.dpdk ?? DpdkSchema.parse({});
+  const { memoryMb, hugepages, cores, prefix, pci, idle } = config.node.dpdk ?? DPDK_DEFAULTS;
   return { memoryMb, hugepages, pci: pci ?? hasPciDevice(config), idle, cores: cores ?? null, prefix: prefix ?? null };
 }
 
@@ -74,7 +74,7 @@ export function dpdkSlotsOf(config: Config): DpdkSlots {
   const isUsed =
     config.networks.some(({ ports }) => ports.some(isDpdkPort)) ||
     config.underlays.some(({ frame }) => frame?.type === 'dpdk');
-  const { smallSlots, largeSlots } = config.node.dpdk ?? DpdkSchema.parse({});
+  const { smallSlots, largeSlots } = config.node.dpdk ?? DPDK_DEFAULTS;
   return { small: smallSlots, large: largeSlots, isSpare: !isUsed && config.node.dpdk === undefined };
 }
 

@@ -1,9 +1,10 @@
 // What is taken away from under a running node, and put back: traffic flows again without a restart, and nothing is left over.
 import { execFileSync } from 'node:child_process';
-import { readdirSync, readlinkSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { afterAll, beforeAll, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config/config.js';
 import type { StatusDocument } from '../../src/observe/documents.js';
+import { descriptors, lastingDescriptors } from '../rig/descriptors.js';
 import { type Hosts, macOf, makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, removeNamespace, removeNamespaces, runIn } from '../rig/namespaces.js';
 import { type Ended, expectQuiet, up, type WeftNode } from '../rig/node.js';
@@ -29,19 +30,6 @@ function configOf(own: string, peer: string, ports: Ports, underlay = {}): Confi
 const tap = (name: string, address: string, rest: Partial<Ports[number]> = {}) =>
   ({ type: 'tap', name, addresses: [`${address}/24`], ...rest }) as Ports[number];
 
-/** Open devices and sockets. Threads that come and go have descriptors of their own. */
-function descriptors(node: WeftNode): number {
-  const folder = `/proc/${node.child.pid}/fd`;
-  const targets = readdirSync(folder).map((fd) => {
-    try {
-      return readlinkSync(`${folder}/${fd}`);
-    } catch {
-      return '';
-    }
-  });
-  return targets.filter((target) => /^(socket:|\/dev\/net\/tun)/.test(target)).length;
-}
-
 /** One ping; a station whose device is gone cannot even try. */
 const answers = (from: string, to: string) => ping(from, to, { count: 1, withinSec: 1 }).catch(() => 0);
 const flows = (from: string, to: string) =>
@@ -63,7 +51,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], 'a node has back', () => {
   let machine: string;
   let node: WeftNode;
   let other: WeftNode;
-  let before: number;
+  let before: string[];
 
   const makeAttached = () => runIn(machine, 'ip', 'tuntap', 'add', 'vm0', 'mode', 'tap', 'multi_queue', 'vnet_hdr');
 
@@ -84,12 +72,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], 'a node has back', () => {
       up(hosts.b.namespace, configOf(UNDERLAY_B, UNDERLAY_A, [tap(TAP, OVERLAY_B)], { device: 'vb' })),
     ]);
     await Promise.all([flows(a, OVERLAY_B), flows(station, OVERLAY_B)]);
-    // What is open for a moment alone is none of those that stay.
-    before = Number.POSITIVE_INFINITY;
-    for (let look = 0; look < 20; look++) {
-      before = Math.min(before, descriptors(node));
-      await sleep(50);
-    }
+    before = await lastingDescriptors(node);
   });
   afterAll(removeNamespaces);
 
@@ -112,8 +95,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], 'a node has back', () => {
         withinMs: HEALED_MS,
       });
     await expectQuiet(node, other);
-    await until('no descriptor is left over', () => descriptors(node) === before).catch(() => {});
-    expect(descriptors(node)).toBe(before);
+    await until('no descriptor is left over', () => descriptors(node).join() === before.join()).catch(() => {});
+    expect(descriptors(node)).toEqual(before);
     expect(node.said.match(new RegExp(`${what} is back`, 'g'))).toHaveLength(1);
     expect(node.said).not.toMatch(/not closed cleanly|could not/);
   }
@@ -210,8 +193,8 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], 'a node has back', () => {
     joinByVeth(hosts.a, hosts.b);
     await flows(a, OVERLAY_B);
     await flows(hosts.b.namespace, OVERLAY_A);
-    await until('the same descriptors', () => descriptors(node) === before).catch(() => {});
-    expect(descriptors(node)).toBe(before);
+    await until('the same descriptors', () => descriptors(node).join() === before.join()).catch(() => {});
+    expect(descriptors(node)).toEqual(before);
     for (const one of [node, other]) {
       const isWhole = async () => {
         const [{ deviceState, loss, path }] = (await one.status()).underlays;

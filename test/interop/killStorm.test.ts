@@ -2,10 +2,11 @@
 // everything is as if nothing had happened. WEFT_STORM_SEED repeats one, as far as the machine's own timing lets it; WEFT_STORM_SECONDS makes it
 // longer.
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readlinkSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { fileURLToPath } from 'node:url';
 import { afterAll, afterEach, beforeAll, expect, it } from 'vitest';
 import type { ConfigInput } from '../../src/control/config/config.js';
+import { descriptors, lastingDescriptors } from '../rig/descriptors.js';
 import { type Hosts, makeHosts, makeQuietNamespace, UNDERLAY_A, UNDERLAY_B } from '../rig/hosts.js';
 import { joinByVeth, namespacePath, removeNamespace, removeNamespaces, runIn, startIn } from '../rig/namespaces.js';
 import { expectQuiet, nodeName, scratchFile, up, type WeftNode } from '../rig/node.js';
@@ -61,7 +62,7 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
     };
     const [a, b] = await Promise.all([start('a'), start('b')]);
     nodes = { a, b };
-    before = { a: await lasting(a), b: await lasting(b) };
+    before = { a: await lastingDescriptors(a), b: await lastingDescriptors(b) };
   });
   afterEach(async ({ task }) => {
     if (task.result?.state !== 'fail') return;
@@ -76,31 +77,6 @@ describeWith(['root', 'tun', 'addon', 'ip', 'ping'], `a storm with the seed ${SE
   });
 
   const start = (side: Side) => up(hosts[side].namespace, configs[side], FAULTY_NODE);
-
-  /** Open devices and sockets, without numbers. */
-  function descriptors(node: WeftNode): string[] {
-    const folder = `/proc/${node.child.pid}/fd`;
-    const targets = readdirSync(folder).map((fd) => {
-      try {
-        return readlinkSync(`${folder}/${fd}`);
-      } catch {
-        // Closed meanwhile.
-        return '';
-      }
-    });
-    return targets.flatMap((target) => /^(socket|\/dev\/net\/tun)/.exec(target)?.[0] ?? []).sort();
-  }
-
-  /** Those that stay: the fewest of many looks, as others are open for a moment alone. */
-  async function lasting(node: WeftNode): Promise<string[]> {
-    let fewest = descriptors(node);
-    for (let look = 0; look < 20; look++) {
-      await sleep(50);
-      const now = descriptors(node);
-      if (now.length < fewest.length) fewest = now;
-    }
-    return fewest;
-  }
 
   function say(what: string): void {
     log.push(`${((performance.now() - startedAt) / 1000).toFixed(2)} ${what}`);

@@ -230,6 +230,10 @@ describeWith(['addon', 'dpdk'], 'a node with ports over DPDK', () => {
   it('refuses what it cannot have, and says why', async () => {
     await expect(start(network([port('a', 'net_nosuch0')]))).rejects.toThrow(/port a: rte_dev_probe/);
     open.pop();
+    // Two gigabytes of slots without those of DPDK, which nobody touches.
+    const arena = { smallSlots: 65536, largeSlots: 8192 };
+    const full = await start({ networks: [{ name: 'blue', ports: [] }], node: { arena } }, 2);
+    await expect(full.addPort('blue', port('late', 'net_null0'))).rejects.toMatchObject({ code: 'RESTART' });
   });
 
   it('sleeps while its devices are silent, and wakes up for a frame', async () => {

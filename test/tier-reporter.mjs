@@ -15,7 +15,6 @@ function isBelowFailure(test) {
 function reasonOf(test) {
   const note = test.result().note ?? /\(skipped: (.*)\)/.exec(test.fullName)?.[1];
   if (note) return note;
-  if (test.options.mode === 'todo') return 'to be written';
   return isBelowFailure(test) ? 'a hook of its suite or file failed' : NO_REASON;
 }
 
